@@ -1,0 +1,1 @@
+"""What runs the transformer; the loop around it is `sampling.denoise`."""

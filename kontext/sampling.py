@@ -1,0 +1,115 @@
+"""The one denoise loop: sigmas, noise, packed latents, Euler steps. Every backend goes through it.
+
+Formulas: flow matching with Euler steps as in diffusers' `FlowMatchEulerDiscreteScheduler` and `FluxKontextPipeline`.
+Latents, sigmas and ids are float32 whatever the model's dtype.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from .request import StepInfo
+
+# velocity(latent tokens [1, n, 64], timestep [1] in 0..1) -> [1, n, 64] float32
+Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How noise levels are spread over the steps: the fields of a `scheduler_config.json` that matter here."""
+
+    num_train_timesteps: int = 1000
+    shift: float = 1.0
+    use_dynamic_shifting: bool = False
+    base_shift: float = 0.5
+    max_shift: float = 1.15
+    base_image_seq_len: int = 256
+    max_image_seq_len: int = 4096
+    time_shift_type: str = "exponential"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object]) -> "Schedule":
+        """Take the known fields of a scheduler's config; the others (already checked) play no part."""
+        names = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in config.items() if name in names and value is not None})
+
+    def mu(self, image_tokens: int) -> float:
+        """The log of the shift: a line through (256 tokens, 0.5) and (4096 tokens, 1.15) for FLUX."""
+        slope = (self.max_shift - self.base_shift) / (self.max_image_seq_len - self.base_image_seq_len)
+        return image_tokens * slope + (self.base_shift - slope * self.base_image_seq_len)
+
+    def sigmas(self, steps: int, image_tokens: int) -> torch.Tensor:
+        """Noise levels, from 1 down to 0.
+
+        Args:
+            steps: how many Euler steps.
+            image_tokens: tokens of the picture being made, WITHOUT its references (as in training).
+
+        Returns:
+            float32 [steps + 1] on the CPU, the last one 0; bit for bit diffusers' own.
+        """
+        t = np.linspace(1.0, 1 / steps, steps).astype(np.float32)
+        if not self.use_dynamic_shifting:
+            t = self.shift * t / (1 + (self.shift - 1) * t)
+        else:
+            mu = self.mu(image_tokens)
+            factor = math.exp(mu) if self.time_shift_type == "exponential" else mu
+            t = factor / (factor + (1 / t - 1))
+        return torch.from_numpy(np.append(t, np.float32(0.0)).astype(np.float32))
+
+
+def make_noise(channels: int, height: int, width: int, seed: int) -> torch.Tensor:
+    """Start noise float32 [1, channels, height, width]; drawn on the CPU so that a seed means the same everywhere."""
+    generator = torch.Generator("cpu").manual_seed(int(seed))
+    return torch.randn((1, channels, height, width), generator=generator, dtype=torch.float32)
+
+
+def pack(latents: torch.Tensor) -> torch.Tensor:
+    """Latents [1, c, h, w] (h, w even) to tokens [1, h/2 * w/2, 4c]: each token a 2 x 2 patch, row by row."""
+    batch, channels, height, width = latents.shape
+    patches = latents.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    return patches.reshape(batch, (height // 2) * (width // 2), channels * 4)
+
+
+def unpack(tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Tokens [1, h/2 * w/2, 4c] back to latents [1, c, h, w]; `height` and `width` in latent pixels, even."""
+    batch, _, channels = tokens.shape
+    patches = tokens.reshape(batch, height // 2, width // 2, channels // 4, 2, 2).permute(0, 3, 1, 4, 2, 5)
+    return patches.reshape(batch, channels // 4, height, width)
+
+
+def denoise(
+    velocity: Velocity,
+    noise: torch.Tensor,
+    schedule: Schedule,
+    steps: int,
+    on_step: Callable[[StepInfo], None] | None = None,
+) -> torch.Tensor:
+    """Euler steps from noise to clean latents: x += (next sigma - sigma) * velocity(x, sigma).
+
+    Args:
+        velocity: the model, see `Velocity`; the timestep it gets is sigma.
+        noise: float32 [1, c, h, w] on the device to sample on.
+        schedule: spreads the sigmas, by the number of tokens in `noise`.
+        steps: how many.
+        on_step: called after each step; what it raises ends sampling and propagates unchanged.
+
+    Returns:
+        float32 [1, c, h, w], scaled latents.
+    """
+    height, width = noise.shape[2:]
+    x = pack(noise)
+    sigmas = schedule.sigmas(steps, x.shape[1])
+    # sigma * 1000 / 1000 is not always sigma in float32; diffusers' pipeline takes this road, and so do we
+    timesteps = (sigmas * schedule.num_train_timesteps / 1000).to(noise.device)
+    for i in range(steps):
+        v = velocity(x, timesteps[i : i + 1])
+        if on_step is not None:
+            clean = x - sigmas[i] * v  # x = (1 - sigma) * clean + sigma * noise and v = noise - clean
+        x = x + (sigmas[i + 1] - sigmas[i]) * v
+        if on_step is not None:
+            on_step(StepInfo(i + 1, steps, unpack(clean, height, width)))
+    return unpack(x, height, width)

@@ -1,0 +1,329 @@
+"""Which folders are taken, which are refused, and what the refusal says."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from kontinuity.kontext import InputError, ModelSettings, check_folder, load_folder
+
+TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def folder(tiny_model_folder, tmp_path):
+    """A copy of the tiny model to break."""
+    return Path(shutil.copytree(tiny_model_folder, tmp_path / "model"))
+
+
+def change(path: Path, **fields):
+    """Set fields of a JSON file; None removes one."""
+    data = json.loads(path.read_text())
+    data = {k: v for k, v in (data | fields).items() if v is not None}
+    path.write_text(json.dumps(data))
+
+
+def refusal(folder, function=check_folder) -> InputError:
+    with pytest.raises(InputError) as caught:
+        function(folder)
+    text = str(caught.value)
+    assert "\n" not in text and len(text) < 700, text
+    assert all(str(p).strip() for p in (caught.value.where, caught.value.field, caught.value.problem)), text
+    assert text.endswith("; " + caught.value.remedy) and caught.value.remedy, text
+    assert str(folder) in caught.value.where
+    return caught.value
+
+
+def test_the_tiny_folder_is_fine(tiny_model_folder):
+    check_folder(tiny_model_folder)
+    check_folder(str(tiny_model_folder))
+
+
+@pytest.mark.parametrize(("file", "fields", "field", "words"), [
+    ("model_index.json", {"_class_name": "FluxPipeline"}, "_class_name", "not trained to edit"),
+    ("model_index.json", {"_class_name": "StableDiffusionPipeline"}, "_class_name", "not FluxKontextPipeline"),
+    ("model_index.json", {"_class_name": None}, "_class_name", "not FluxKontextPipeline"),
+    ("model_index.json", {"transformer": ["diffusers", "SD3Transformer2DModel"]}, "transformer", "is not Flux"),
+    ("model_index.json", {"transformer": None}, "transformer", "is not Flux"),
+    ("model_index.json", {"tokenizer_2": ["evil_code", "Run"]}, "tokenizer_2", "is not T5"),
+    ("model_index.json", {"vae": ["diffusers", ["AutoencoderKL"]]}, "vae", "is not AutoencoderKL"),
+    ("transformer/config.json", {"_class_name": "Flux2Transformer2DModel"}, "_class_name", "FluxTransformer2DModel"),
+    ("transformer/config.json", {"in_channels": 384}, "in_channels", "FLUX.1 Fill"),
+    ("transformer/config.json", {"in_channels": 128}, "in_channels", "Canny or Depth"),
+    ("transformer/config.json", {"in_channels": 32}, "in_channels", "not 64"),
+    ("transformer/config.json", {"in_channels": "64"}, "in_channels", "not 64"),
+    ("transformer/config.json", {"in_channels": [64]}, "in_channels", "not 64"),
+    ("transformer/config.json", {"out_channels": 16}, "out_channels", "not 64"),
+    ("transformer/config.json", {"patch_size": 2}, "patch_size", "not 1"),
+    ("transformer/config.json", {"guidance_embeds": False}, "guidance_embeds", "schnell"),
+    ("transformer/config.json", {"guidance_embeds": None}, "guidance_embeds", "schnell"),
+    ("transformer/config.json", {"axes_dims_rope": [4, 6, 8]}, "axes_dims_rope", "add up"),
+    ("transformer/config.json", {"axes_dims_rope": [8, 8]}, "axes_dims_rope", "three even"),
+    ("transformer/config.json", {"axes_dims_rope": [5, 5, 6]}, "axes_dims_rope", "three even"),
+    ("transformer/config.json", {"num_attention_heads": -2}, "num_attention_heads", "positive"),
+    ("transformer/config.json", {"num_attention_heads": 3}, "x_embedder.weight", "config.json says"),
+    ("transformer/config.json", {"num_layers": 19}, "transformer_blocks", "config.json says 19"),
+    ("transformer/config.json", {"num_single_layers": 3}, "single_transformer_blocks", "config.json says 3"),
+    ("transformer/config.json", {"joint_attention_dim": 4096}, "d_model", "joint_attention_dim 4096"),
+    ("transformer/config.json", {"pooled_projection_dim": 768}, "hidden_size", "pooled_projection_dim 768"),
+    ("transformer/config.json", {"quantization_config": {"quant_method": "bitsandbytes"}}, "quantization_config",
+     "quantised"),
+    ("vae/config.json", {"latent_channels": 4}, "latent_channels", "not the 16"),
+    ("vae/config.json", {"latent_channels": 32}, "latent_channels", "not the 16"),
+    ("vae/config.json", {"block_out_channels": [8, 16]}, "block_out_channels", "shrink pictures by 8"),
+    ("vae/config.json", {"block_out_channels": 8}, "block_out_channels", "shrink pictures by 8"),
+    ("vae/config.json", {"shift_factor": None}, "shift_factor", "not a usable number"),
+    ("vae/config.json", {"scaling_factor": 0}, "scaling_factor", "not a usable number"),
+    ("vae/config.json", {"scaling_factor": float("nan")}, "scaling_factor", "not a usable number"),
+    ("text_encoder/config.json", {"model_type": "siglip_text_model"}, "model_type", "clip_text_model"),
+    ("text_encoder_2/config.json", {"model_type": "umt5"}, "model_type", "t5"),
+    ("text_encoder_2/config.json", {"quantization_config": {"load_in_8bit": True}}, "quantization_config", "quantised"),
+    ("scheduler/scheduler_config.json", {"_class_name": "EulerDiscreteScheduler"}, "_class_name", "FlowMatchEuler"),
+    ("scheduler/scheduler_config.json", {"use_karras_sigmas": True}, "use_karras_sigmas", "not trained with"),
+    ("scheduler/scheduler_config.json", {"shift_terminal": 0.02}, "shift_terminal", "not trained with"),
+    ("scheduler/scheduler_config.json", {"time_shift_type": "cosine"}, "time_shift_type", "unknown"),
+    ("scheduler/scheduler_config.json", {"shift": "3"}, "shift", "above 0"),
+    ("scheduler/scheduler_config.json", {"max_image_seq_len": 256}, "max_image_seq_len", "equals"),
+])
+def test_configs_of_something_else(folder, file, fields, field, words):
+    change(folder / file, **fields)
+    error = refusal(folder)
+    assert error.field == field and words in error.problem
+
+
+@pytest.mark.parametrize("file", [
+    "model_index.json", "transformer/config.json", "vae/config.json", "text_encoder/config.json",
+    "text_encoder_2/config.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer.json",
+    "tokenizer_2/tokenizer.json", TRANSFORMER, "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors", "text_encoder_2/model.safetensors"])
+def test_missing_files(folder, file):
+    (folder / file).unlink()
+    error = refusal(folder)
+    assert "missing" in error.problem and error.remedy
+    if "tokenizer/" not in file:
+        assert error.value == Path(file).name
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe{}", b"[" * 100_000, b"null"])
+def test_broken_json(folder, content):
+    (folder / "vae/config.json").write_bytes(content)
+    assert refusal(folder).value == "config.json"
+
+
+def test_no_folder(tmp_path, folder):
+    assert "does not exist" in refusal(tmp_path / "nowhere").problem
+    assert "single file" in refusal(folder / TRANSFORMER).problem
+    assert "model_index.json" in refusal(folder / "transformer").value
+
+
+def test_pickles_only(folder):
+    (folder / TRANSFORMER).rename(folder / "transformer/diffusion_pytorch_model.bin")
+    error = refusal(folder)
+    assert error.value == "diffusion_pytorch_model.bin" and "pickle" in error.problem and "safetensors" in error.remedy
+
+
+def test_variant_only(folder):
+    (folder / TRANSFORMER).rename(folder / "transformer/diffusion_pytorch_model.fp16.safetensors")
+    assert "fp16" in refusal(folder).problem
+
+
+@pytest.mark.parametrize(("keep", "words"), [(-1, "cut off"), (-1000, "cut off"), (100, "cut off"), (5, "cut off"),
+                                             (0, "cut off")])
+def test_cut_weights(folder, keep, words):
+    path = folder / TRANSFORMER
+    path.write_bytes(path.read_bytes()[:keep])
+    assert words in refusal(folder).problem
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "Git LFS"),
+    (b"\x80\x02}q\x00." + b"\0" * 100, "safetensors"),
+    ((2).to_bytes(8, "little") + b"{}", "does not describe"),
+    ((2).to_bytes(8, "little") + b"[]", "is not a safetensors header"),
+    ((3).to_bytes(8, "little") + b"{x}", "safetensors header"),
+    ((14).to_bytes(8, "little") + b'{"a":{"b":[]}}', "does not describe"),
+])
+def test_weights_that_are_none(folder, content, words):
+    (folder / TRANSFORMER).write_bytes(content)
+    assert words in refusal(folder).problem
+
+
+def test_fp8_weights(folder):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / TRANSFORMER)
+    tensors["proj_out.weight"] = tensors["proj_out.weight"].to(torch.float8_e4m3fn)
+    save_file(tensors, folder / TRANSFORMER)
+    error = refusal(folder)
+    assert error.field == "proj_out.weight" and "F8_E4M3" in str(error)
+
+
+@pytest.fixture
+def sharded(folder):
+    """The transformer in two files and an index, as large models come."""
+    from diffusers import FluxTransformer2DModel
+
+    model = FluxTransformer2DModel.from_pretrained(folder / "transformer")
+    (folder / TRANSFORMER).unlink()
+    model.save_pretrained(folder / "transformer", max_shard_size="100KB")
+    assert len(list((folder / "transformer").glob("*-of-*.safetensors"))) > 1
+    return folder
+
+
+def test_shards_are_read(sharded, loaded):
+    ours = load_folder(sharded).components["transformer"].state_dict()
+    for name, tensor in loaded.components["transformer"].state_dict().items():
+        assert torch.equal(ours[name], tensor)
+
+
+def test_a_missing_shard(sharded):
+    shard = min((sharded / "transformer").glob("*-of-*.safetensors"))
+    shard.unlink()
+    error = refusal(sharded)
+    assert error.value == shard.name and "missing" in error.problem and "index.json" in error.where
+
+
+@pytest.mark.parametrize("name", ["../../secret.safetensors", "/etc/passwd", "a\\b.safetensors", "model.bin", ""])
+def test_an_index_that_names_foreign_files(sharded, name):
+    index = sharded / "transformer/diffusion_pytorch_model.safetensors.index.json"
+    data = json.loads(index.read_text())
+    data["weight_map"]["proj_out.bias"] = name
+    index.write_text(json.dumps(data))
+    assert "not a safetensors file beside the index" in refusal(sharded).problem
+
+
+def test_an_index_that_names_absent_tensors(sharded):
+    index = sharded / "transformer/diffusion_pytorch_model.safetensors.index.json"
+    data = json.loads(index.read_text())
+    data["weight_map"]["norm_out.extra"] = next(iter(data["weight_map"].values()))
+    index.write_text(json.dumps(data))
+    assert refusal(sharded).value == "norm_out.extra"
+
+
+@pytest.mark.parametrize(("file", "tensor"), [
+    (TRANSFORMER, "proj_out.bias"), ("vae/diffusion_pytorch_model.safetensors", "decoder.conv_out.bias"),
+    ("text_encoder_2/model.safetensors", "encoder.final_layer_norm.weight")])
+def test_a_missing_tensor_is_not_filled_with_random_numbers(folder, file, tensor):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / file)
+    del tensors[tensor]
+    save_file(tensors, folder / file, metadata={"format": "pt"})
+    error = refusal(folder, load_folder)
+    assert error.value == tensor and "missing keys" in error.problem
+
+
+def test_a_tensor_of_another_shape(folder):
+    change(folder / "vae/config.json", block_out_channels=[8, 8, 16, 32])
+    assert "vae" in refusal(folder, load_folder).where
+
+
+def test_a_header_that_contradicts_itself(folder):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 4]}}).encode()
+    (folder / "vae/diffusion_pytorch_model.safetensors").write_bytes(
+        len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    error = refusal(folder)
+    assert "do not fit the tensor's shape and dtype" in error.problem and "vae" in error.where
+
+
+def test_a_broken_tokenizer(folder):
+    change(folder / "tokenizer_2/tokenizer.json", model={"type": "nonsense"})
+    error = refusal(folder, load_folder)
+    assert error.field == "tokenizer" and "tokenizer_2" in error.where
+
+
+def test_dtypes(tiny_model_folder, folder):
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        parts = load_folder(tiny_model_folder, dtype=dtype).components
+        assert parts["transformer"].dtype == parts["vae"].dtype == dtype
+        assert parts["text_encoders"]["clip"].dtype == parts["text_encoders"]["t5"].dtype == dtype
+    assert load_folder(tiny_model_folder).components["transformer"].dtype == torch.float32
+    error = refusal(folder, lambda path: load_folder(path, dtype=torch.float64))
+    assert error.field == "dtype"
+
+
+@pytest.mark.parametrize(("library", "version", "argument"), [
+    ("diffusers", "0.36.0", "torch_dtype"), ("diffusers", "0.42.1", "dtype"), ("diffusers", "1.0.0.dev0", "dtype"),
+    ("transformers", "4.50.3", "torch_dtype"), ("transformers", "5.23.0", "dtype")])
+def test_the_dtype_argument_each_library_knows(monkeypatch, library, version, argument):
+    import diffusers
+    import transformers
+    from kontinuity.kontext.checkpoints.folder import _dtype_argument
+
+    module, kind = {"diffusers": (diffusers, diffusers.AutoencoderKL),
+                    "transformers": (transformers, transformers.T5EncoderModel)}[library]
+    monkeypatch.setattr(module, "__version__", version)
+    assert _dtype_argument(kind, torch.bfloat16) == {argument: torch.bfloat16}
+
+
+def test_bf16_on_disk_is_cast(folder):
+    from safetensors.torch import load_file, save_file
+
+    for path in folder.glob("*/*.safetensors"):
+        save_file({k: v.bfloat16() for k, v in load_file(path).items()}, path, metadata={"format": "pt"})
+    for part in load_folder(folder).components.values():
+        assert {p.dtype for p in part.parameters()} == {torch.float32}
+
+
+def test_components_are_ready_to_infer(loaded):
+    assert list(loaded.components) == ["text_encoders", "transformer", "vae"]
+    assert set(loaded.components["text_encoders"]) == {"clip", "t5"}
+    for part in loaded.components.values():
+        assert not part.training and not any(p.requires_grad or p.is_inference() for p in part.parameters())
+
+
+def test_loading_in_inference_mode_makes_ordinary_weights(tiny_model_folder):
+    with torch.inference_mode():
+        parts = load_folder(tiny_model_folder).components
+    assert not any(p.is_inference() for part in parts.values() for p in part.parameters())
+
+
+SETTINGS = {"format": 1, "name": "toon", "width": 128, "height": 96, "reference_area": 16384, "min_text_tokens": 32,
+            "latent_rgb": {"factors": [[0.1, 0, -0.1]] * 16, "bias": [0, 0.5, 0]}}
+
+
+def test_settings(folder, tiny_model_folder):
+    (folder / "kontinuity.json").write_text(json.dumps(SETTINGS))
+    model = load_folder(folder)
+    assert model.name == "toon" and load_folder(folder, name="other").name == "other"
+    assert model.settings == ModelSettings(128, 96, 16384, 32, SETTINGS["latent_rgb"])
+    plain = load_folder(tiny_model_folder)
+    assert plain.name == "tiny-kontext" and plain.settings == ModelSettings(1024, 1024, 1024 * 1024, 512, None)
+
+
+@pytest.mark.parametrize(("fields", "field"), [
+    ({"format": 2}, "format"), ({"format": None}, "format"), ({"widht": 128}, "widht"), ({"name": 5}, "name"),
+    ({"name": " "}, "name"), ({"width": 100}, "width"), ({"height": 0}, "height"), ({"width": "128"}, "width"),
+    ({"reference_area": 100}, "reference_area"), ({"reference_area": 1e9}, "reference_area"),
+    ({"min_text_tokens": 0}, "min_text_tokens"), ({"min_text_tokens": 513}, "min_text_tokens"),
+    ({"latent_rgb": []}, "latent_rgb"),
+    ({"latent_rgb": {"factors": [[1, 2, 3]] * 15, "bias": [0, 0, 0]}}, "latent_rgb"),
+    ({"latent_rgb": {"factors": [[1, 2, 3]] * 16}}, "latent_rgb"),
+    ({"latent_rgb": {"factors": [[1, 2, float("nan")]] * 16, "bias": [0, 0, 0]}}, "latent_rgb"),
+])
+def test_wrong_settings(folder, fields, field):
+    (folder / "kontinuity.json").write_text(json.dumps(SETTINGS))
+    change(folder / "kontinuity.json", **fields)
+    error = refusal(folder)
+    assert error.field == field and error.where.endswith("kontinuity.json")
+
+
+def test_importing_and_checking_is_cheap(tiny_model_folder):
+    """Neither needs diffusers or transformers, and the whole package knows no ComfyUI."""
+    root = Path(__file__).resolve().parents[2]
+    script = f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("kontinuity", r"{root / '__init__.py'}",
+                                              submodule_search_locations=[r"{root}"])
+sys.modules["kontinuity"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["kontinuity"])
+from kontinuity.kontext import check_folder
+check_folder(r"{tiny_model_folder}")
+heavy = [m for m in sys.modules if m.split(".")[0] in ("diffusers", "transformers", "cv2", "comfy", "folder_paths")]
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
