@@ -1,0 +1,177 @@
+"""YAML as people write a story, read without trust: plain data and the line of every entry.
+
+Every scalar stays text (an empty one or `null` is None); the story's models turn text into numbers. So `id: no` and
+`id: 007` mean what they look like, and YAML's object construction, where its dangers are, is not used at all. Entries
+are built from parser events with an explicit stack, so that depth can be bounded before anything recurses.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from ..kontext import InputError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 20
+MAX_ENTRIES = 100_000
+
+EntryPath = tuple[str | int, ...]
+
+_NULLS = ("", "~", "null", "Null", "NULL")
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: far faster
+
+
+class _Open:
+    """A list or mapping whose end has not been seen yet."""
+
+    def __init__(self, value: list | dict, path: EntryPath, line: int):
+        self.value, self.path, self.line = value, path, line
+        self.key: str | None = None  # a mapping's key that waits for its value
+
+
+def read_yaml(text: str, source: str) -> tuple[Any, dict[EntryPath, int]]:
+    """Read one YAML document; return its data (dict, list, str, None) and the 1-based line of each entry by path.
+
+    Raises InputError (where = `source:line`) for text over 1 MiB, control characters, syntax errors, aliases, anchors,
+    tags, repeated or non-text keys, a second document, nesting deeper than 20 and more than 100,000 entries.
+    """
+    text = text.removeprefix("\ufeff")
+    check_size_of_text(len(text.encode("utf-8", "replace")), source)
+    if bad := _NOT_YAML.search(text):
+        raise _bad_character(bad, f"{source}:{text.count(chr(10), 0, bad.start()) + 1}", "text")
+    try:
+        return _compose(text, source)
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(error, text, source) from None
+    except yaml.YAMLError as error:
+        raise InputError(source, "text", "", f"is not YAML ({' '.join(str(error).split())})",
+                         "compare it with the example in the README") from None
+
+
+def check_size_of_text(size: int, source: str) -> None:
+    """Raise InputError if `size` bytes are more than a story may have (1 MiB)."""
+    if size > MAX_BYTES:
+        raise InputError(source, "size", f"{size:,} bytes", f"is more than the {MAX_BYTES:,} bytes a story may have",
+                         "split the story into several files; pictures belong into files of their own")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A remedy in words: the known name closest to `name`, if one is close, and else the known names (at most 12)."""
+    known = list(known)
+    if close := difflib.get_close_matches(name[:64], known, n=1):
+        return f"did you mean '{close[0]}'?"
+    if not known:
+        return "there are none"
+    return "known: " + ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+
+
+def _compose(text: str, source: str) -> tuple[Any, dict[EntryPath, int]]:
+    root: list = []  # the document, as a list of at most one entry
+    lines: dict[EntryPath, int] = {(): 1}
+    stack: list[_Open] = []
+    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        line = event.start_mark.line + 1
+        if count > MAX_ENTRIES:
+            raise InputError(f"{source}:{line}", "text", f"{count:,} entries", "is more than a story may have",
+                             "split the story into several files")
+        if isinstance(event, yaml.DocumentStartEvent) and root:
+            raise InputError(f"{source}:{line}", "text", "---", "begins a second YAML document",
+                             "keep one story per file; if it is part of a text, put the text in quotes")
+        if isinstance(event, yaml.CollectionEndEvent):
+            stack.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            _refuse_dangerous(event, stack, f"{source}:{line}")
+            if isinstance(event, yaml.ScalarEvent):
+                _add_scalar(event, stack, root, lines, source)
+            else:
+                value: list | dict = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+                path = _add(value, stack, root, lines, line, source)
+                stack.append(_Open(value, path, line))
+    return (root[0] if root else None), lines
+
+
+def _refuse_dangerous(event: yaml.NodeEvent, stack: list[_Open], where: str) -> None:
+    field = _name(stack)
+    if isinstance(event, yaml.AliasEvent):
+        raise InputError(where, field, f"*{event.anchor}", "is a YAML alias, which stories do not use",
+                         "write the value out; if it is text, put it in quotes")
+    if event.anchor is not None:
+        raise InputError(where, field, f"&{event.anchor}", "is a YAML anchor, which stories do not use",
+                         "delete it; if it is text, put it in quotes")
+    if getattr(event, "tag", None) is not None:
+        raise InputError(where, field, event.tag, "is a YAML tag, which stories do not use",
+                         "delete it; if it is text, put it in quotes")
+    if len(stack) >= MAX_DEPTH:
+        raise InputError(where, field, f"{len(stack)} levels", f"is nested deeper than {MAX_DEPTH} levels",
+                         "a story needs four; look for stray brackets or spaces at the beginning of lines")
+
+
+def _add_scalar(event: yaml.ScalarEvent, stack: list[_Open], root: list, lines: dict, source: str) -> None:
+    line = event.start_mark.line + 1
+    if bad := _NOT_YAML.search(event.value):  # written as an escape, such as "\\0" or half an emoji
+        raise _bad_character(bad, f"{source}:{line}", _name(stack))
+    parent = stack[-1] if stack else None
+    if parent is not None and isinstance(parent.value, dict) and parent.key is None:
+        key = event.value
+        if key in parent.value:
+            raise InputError(f"{source}:{line}", _name(stack), key,
+                             f"is written twice, first on line {lines[(*parent.path, key)]}", "keep one of the two")
+        parent.key = key
+        lines[(*parent.path, key)] = line
+    else:
+        plain = event.implicit[0]
+        _add(None if plain and event.value in _NULLS else event.value, stack, root, lines, line, source)
+
+
+def _add(value: Any, stack: list[_Open], root: list, lines: dict, line: int, source: str) -> EntryPath:
+    """Put a value into the innermost open list or mapping; return its path."""
+    if not stack:
+        root.append(value)
+        return ()
+    parent = stack[-1]
+    if isinstance(parent.value, list):
+        path = (*parent.path, len(parent.value))
+        parent.value.append(value)
+    elif parent.key is None:
+        raise InputError(f"{source}:{line}", _name(stack), "[...]" if isinstance(value, list) else "{...}",
+                         "is a list or mapping where a name is expected", "write `name: value`")
+    else:
+        path = (*parent.path, parent.key)
+        parent.value[parent.key] = value
+        parent.key = None
+    lines.setdefault(path, line)
+    return path
+
+
+def _name(stack: list[_Open]) -> str:
+    """What is being written, in the words of the file: the innermost key."""
+    for entry in reversed(stack):
+        if entry.key is not None:
+            return entry.key
+        if entry.path and isinstance(entry.path[-1], str):
+            return entry.path[-1]
+    return "text"
+
+
+def _bad_character(found: re.Match, where: str, field: str) -> InputError:
+    return InputError(where, field, f"U+{ord(found.group()):04X}", "is a character stories do not use",
+                      "delete it; save the file as plain UTF-8 text")
+
+
+def _syntax_error(error: yaml.MarkedYAMLError, text: str, source: str) -> InputError:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 1
+    rows = text.splitlines()
+    row = rows[line - 1] if line <= len(rows) else ""
+    problem = error.problem or error.context or "syntax error"
+    if "mapping values are not allowed" in problem:
+        remedy = 'put text that contains a colon in "quotes"'
+    elif "\t" in row or "\\t" in problem:
+        remedy = "indent with spaces, not with tabs"
+    else:
+        remedy = "check indentation, quotes, colons and brackets on this line and the one above"
+    return InputError(f"{source}:{line}", "text", row, f"is not valid YAML ({problem})", remedy)

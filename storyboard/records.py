@@ -1,0 +1,80 @@
+"""Panels on disk: a PNG with the record of how it was made, written so that no half-written file carries its name."""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from PIL.PngImagePlugin import PngInfo
+
+from .pictures import Picture, to_bytes, to_image
+
+if TYPE_CHECKING:
+    from .panels import PanelJob
+
+RECORD_FORMAT = 1
+RECORD_KEY = "kontinuity"
+
+
+def record(job: "PanelJob", model_name: str) -> dict[str, Any]:
+    """What must be known to make a panel again, ready for JSON. `references` are the SHA-256 of the pixels."""
+    request = job.request
+    return {
+        "format": RECORD_FORMAT,
+        "panel": job.panel_id,
+        "number": job.number,
+        "prompt": request.prompt,
+        "seed": request.seed,
+        "size": [request.width, request.height],
+        "steps": request.steps,
+        "guidance": request.guidance,
+        "characters": list(job.characters),
+        "references": [picture_hash(picture) for picture in request.references],
+        "reference_method": request.reference_method,
+        "model": model_name,
+    }
+
+
+def picture_hash(picture: Picture) -> str:
+    """SHA-256 of a picture's size and 8-bit pixels, in hexadecimal."""
+    pixels = to_bytes(picture)
+    return hashlib.sha256(f"{pixels.shape[1]}x{pixels.shape[0]}\0".encode() + pixels.tobytes()).hexdigest()
+
+
+def save_panel(path: str | Path, picture: Picture, record: Mapping[str, Any], extra: Mapping[str, str]) -> None:
+    """Write a picture as PNG with its record (text chunk "kontinuity", JSON) and `extra` text chunks.
+
+    The file appears under its name only when it is complete, and replaces an older one. Folders are made. Raises
+    ValueError for a name that does not end in .png and an `extra` key that PNG does not allow, OSError for a full disk.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"a panel is saved as .png, not as '{path.name}'")
+    chunks = PngInfo()
+    chunks.add_text(RECORD_KEY, json.dumps(record))
+    for key, text in extra.items():
+        if key == RECORD_KEY or not 1 <= len(key.encode("latin-1", "replace")) <= 79:
+            raise ValueError(f"'{key}' cannot be the key of an extra text chunk")
+        chunks.add_text(key, text)
+    with complete_file(path) as file:
+        to_image(picture).save(file, "PNG", pnginfo=chunks)
+
+
+@contextmanager
+def complete_file(path: Path) -> Iterator[BinaryIO]:
+    """A binary file to write that gets its name only at the end, when all of it is on disk, and never on an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile.mkstemp: its files are for the owner's eyes only, and the mode would stay.
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
