@@ -1,0 +1,134 @@
+"""Motion between two pictures. DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016) from
+OpenCV is the default; anything that takes two pictures and returns a flow field can stand in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .field import FlowError, check_flow, check_pair, is_flat
+from .occlusion import coverage
+
+Estimator = Callable[[Tensor, Tensor], Tensor]
+"""``(a [H, W, 3], b [H, W, 3]) -> flow from a to b [H, W, 2]``"""
+
+QUALITIES = ("fast", "normal", "best")
+_HALF_SIZE_ABOVE = 1280  # pixels of width; "best" stays at full size
+_LARGE_MOTION = 0.05  # of the picture's width
+_POOR_COVERAGE = 0.9
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The motion of a pair of pictures: ``forward`` A to B, ``backward`` B to A, each ``[H, W, 2]``; ``coverage`` 0..1;
+    ``matched`` says that the coarse search for large motion was used."""
+
+    forward: Tensor
+    backward: Tensor
+    coverage: float
+    matched: bool = False
+
+    def swapped(self) -> Motion:
+        """The motion of the same pair the other way round."""
+        return Motion(self.backward, self.forward, self.coverage, self.matched)
+
+
+@dataclass(frozen=True)
+class DisFlow:
+    """The default estimator; call it with two pictures of one size.
+
+    Args:
+        quality: ``"fast"`` (DIS fast), ``"normal"`` (medium), ``"best"`` (medium, down to single pixels, denser
+            patches; about ten times slower than normal).
+
+    The same pictures give the same bits as long as OpenCV's number of threads stays the same.
+    """
+
+    quality: str = "normal"
+
+    def __post_init__(self):
+        if self.quality not in QUALITIES:
+            raise FlowError(f"quality '{self.quality}': is unknown; use one of {', '.join(QUALITIES)}")
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Flow from ``a`` to ``b``, ``float32 [H, W, 2]``; ``FlowError`` if they are no pair of pictures."""
+        import cv2
+
+        check_pair(a, b)
+        height, width = a.shape[:2]
+        grey_a, grey_b = _grey(a), _grey(b)
+        half = width > _HALF_SIZE_ABOVE and self.quality != "best"
+        if half:
+            size = (width // 2, height // 2)
+            grey_a, grey_b = (cv2.resize(grey, size, interpolation=cv2.INTER_AREA) for grey in (grey_a, grey_b))
+        flow = self._dis().calc(grey_a, grey_b, None)
+        if half:
+            flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
+            flow *= (width / size[0], height / size[1])
+        return torch.from_numpy(flow).float().contiguous()
+
+    def _dis(self):
+        import cv2
+
+        if self.quality == "fast":
+            return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        if self.quality == "best":
+            dis.setFinestScale(0)
+            dis.setPatchStride(3)
+            dis.setGradientDescentIterations(32)
+            dis.setVariationalRefinementIterations(15)
+        return dis
+
+
+def _grey(picture: Tensor):
+    import cv2
+
+    return cv2.cvtColor((picture.clamp(0, 1) * 255).round().byte().numpy(), cv2.COLOR_RGB2GRAY)
+
+
+def estimate_motion(
+    a: Tensor, b: Tensor, estimator: Estimator | None = None, large_motion: bool | None = None
+) -> Motion:
+    """The motion of a pair in both directions.
+
+    Args:
+        a, b: pictures of one size.
+        estimator: see ``Estimator``; ``DisFlow()`` if none.
+        large_motion: search the whole picture for each part first (``coarse.py``); by default where the plain estimate
+            moves by more than 5 % of the width, or less than 90 % of it is consistent.
+    Raises:
+        FlowError: no pair of pictures, or an estimator that returned no flow field for them.
+    """
+    check_pair(a, b)
+    estimator = estimator or DisFlow()
+    forward, backward = _estimate(estimator, a, b), _estimate(estimator, b, a)
+    covered = coverage(forward, backward)
+    if large_motion is None:
+        longest = max(_long_motion(forward), _long_motion(backward))
+        large_motion = longest > _LARGE_MOTION * a.shape[1] or covered < _POOR_COVERAGE
+    if not large_motion:
+        return Motion(forward, backward, covered)
+    from .coarse import improve
+
+    still = is_flat(a, b)  # a cartoon's background stands still, a camera's hardly ever
+    forward = improve(a, b, forward, estimator, still)
+    backward = improve(b, a, backward, estimator, still)
+    return Motion(forward, backward, coverage(forward, backward), True)
+
+
+def _estimate(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
+    flow = estimator(a, b)
+    check_flow(flow, "estimated flow")
+    if flow.shape[:2] != a.shape[:2]:
+        raise FlowError(f"estimated flow: is {list(flow.shape)} for pictures {list(a.shape)}; same height and width")
+    return flow.float()
+
+
+def _long_motion(flow: Tensor) -> float:
+    """The motion that 5 % of the pixels exceed, pixels."""
+    lengths = flow.norm(dim=2).reshape(-1)
+    return lengths.kthvalue(max(1, int(0.95 * lengths.numel()))).values.item()

@@ -1,0 +1,81 @@
+"""What the package works on: pictures and flow fields, their checks, and small measures of both.
+
+A *picture* is ``torch.float32 [H, W, 3]`` in 0..1 on the CPU. A *flow field* from A to B is ``torch.float32 [H, W, 2]``
+in pixels, x (right) then y (down): what is at pixel p of A is at ``p + flow[p]`` in B.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MIN_SIDE = 16  # pixels; below this DIS has no room for one pyramid level of 8-pixel patches
+_RANGE_SLACK = 1e-3  # rounding of encoders; a picture in 0..255 or -1..1 is far outside
+
+
+class FlowError(ValueError):
+    """A picture or a setting that cannot be used; ``str()`` is one line with the remedy."""
+
+
+def check_picture(picture: Tensor, name: str = "picture") -> None:
+    """Refuse what is not a picture.
+
+    Args:
+        picture: ``float32 [H, W, 3]`` in 0..1, on the CPU, both sides at least 16 pixels.
+        name: how the message calls it.
+    Raises:
+        FlowError: in any other case, alpha channels and NaN included.
+    """
+    if not isinstance(picture, Tensor) or picture.ndim != 3:
+        shape = list(picture.shape) if isinstance(picture, Tensor) else type(picture).__name__
+        raise FlowError(f"{name}: expected one picture [height, width, 3], got {shape}; pass pictures one by one")
+    height, width, channels = picture.shape
+    if channels == 4:
+        raise FlowError(f"{name}: has an alpha channel; put it on a background first")
+    if channels != 3:
+        raise FlowError(f"{name}: has {channels} channels; convert it to RGB")
+    if min(height, width) < MIN_SIDE:
+        raise FlowError(f"{name}: is {width}x{height}; both sides must be at least {MIN_SIDE} pixels")
+    if picture.dtype != torch.float32 or picture.device.type != "cpu":
+        kind = f"{str(picture.dtype).removeprefix('torch.')} on {picture.device}"
+        raise FlowError(f"{name}: is {kind}; convert it to float32 in 0..1 on the CPU")
+    low, high = picture.min().item(), picture.max().item()
+    if not (low > float("-inf") and high < float("inf")):  # also false for NaN, which min() and max() hand on
+        raise FlowError(f"{name}: contains NaN or infinity; the step that made it went wrong")
+    if low < -_RANGE_SLACK or high > 1 + _RANGE_SLACK:
+        raise FlowError(f"{name}: values are {low:.3g}..{high:.3g}; scale them to 0..1")
+
+
+def check_pair(a: Tensor, b: Tensor, names: tuple[str, str] = ("first picture", "second picture")) -> None:
+    """Two pictures of one size, else a ``FlowError``."""
+    check_picture(a, names[0])
+    check_picture(b, names[1])
+    if a.shape != b.shape:
+        sizes = [f"{p.shape[1]}x{p.shape[0]}" for p in (a, b)]
+        raise FlowError(f"{names[1]}: is {sizes[1]}, {names[0]} is {sizes[0]}; bring them to one size first")
+
+
+def check_flow(flow: Tensor, name: str = "flow") -> None:
+    """A finite ``[H, W, 2]`` floating-point tensor, else a ``FlowError``."""
+    if not isinstance(flow, Tensor) or flow.ndim != 3 or flow.shape[2] != 2 or not flow.is_floating_point():
+        shape = list(flow.shape) if isinstance(flow, Tensor) else type(flow).__name__
+        raise FlowError(f"{name}: expected a flow field [height, width, 2] of floats, got {shape}")
+    if not torch.isfinite(flow).all():
+        raise FlowError(f"{name}: contains NaN or infinity; estimate it again")
+
+
+def flat_share(picture: Tensor) -> float:
+    """Share of pixels (0..1) less than 2/255 from their right and lower neighbours: high on flat cartoons."""
+    right = (picture[:-1, 1:] - picture[:-1, :-1]).abs().amax(2)
+    lower = (picture[1:, :-1] - picture[:-1, :-1]).abs().amax(2)
+    return (torch.maximum(right, lower) < 2 / 255).double().mean().item()
+
+
+def is_flat(a: Tensor, b: Tensor) -> bool:
+    """Are both pictures flat cartoons (more than 60 % of the pixels without a gradient)?"""
+    return (flat_share(a) + flat_share(b)) / 2 > 0.6
+
+
+def background_flow(flow: Tensor) -> Tensor:
+    """The motion of most of the picture, ``[2]``: the median of each component."""
+    return flow.reshape(-1, 2).median(0).values

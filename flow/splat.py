@@ -1,0 +1,80 @@
+"""Forward warping: push every pixel along its flow, and fill what nobody reaches.
+
+Softmax splatting is Niklaus and Liu, "Softmax Splatting for Video Frame Interpolation", CVPR 2020. Accumulation runs
+over pixels in a fixed order on the CPU, so the same input gives the same bits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .warp import check_values, corners
+
+
+def splat(values: Tensor, flow: Tensor) -> Tensor:
+    """Sum splatting: each pixel's value is shared out bilinearly around ``p + flow[p]``; off the picture it is lost.
+
+    Args:
+        values: ``[H, W, C]`` floats.
+        flow: ``[H, W, 2]``, pixels.
+    Returns:
+        ``[H, W, C]`` sums, not normalised. The adjoint of ``warp``; differentiable in ``values``.
+    Raises:
+        FlowError: shapes that do not fit, a flow that is not finite.
+    """
+    check_values(values, flow)
+    channels = [channel.reshape(-1) for channel in values.unbind(2)]
+    sums = [torch.zeros_like(channel) for channel in channels]
+    for index, weight in corners(flow):
+        weight = weight.to(values.dtype)
+        sums = [total.index_add(0, index, channel * weight) for total, channel in zip(sums, channels, strict=True)]
+    return torch.stack(sums, 1).reshape(values.shape)
+
+
+def splat_softmax(values: Tensor, flow: Tensor, importance: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Softmax splatting; without ``importance`` average splatting.
+
+    Args:
+        values: ``[H, W, C]``.
+        flow: ``[H, W, 2]``, pixels.
+        importance: ``[H, W]``, the logarithm of a pixel's weight where several land on one place.
+    Returns:
+        ``([H, W, C] weighted mean of what lands on a pixel, 0 where nothing does; [H, W] how much lands there,
+        1 = one whole pixel)``.
+    """
+    ones = torch.ones_like(values[..., :1])
+    weight = ones if importance is None else (importance - importance.max()).exp()[..., None].to(values.dtype)
+    sums = splat(torch.cat([values * weight, weight, ones], 2), flow)
+    total, density = sums[..., -2:-1], sums[..., -1]
+    return torch.where(total > 0, sums[..., :-2] / total.clamp_min(torch.finfo(total.dtype).tiny), 0), density
+
+
+def fill_holes(values: Tensor, density: Tensor, full: float = 0.1) -> Tensor:
+    """Push-pull filling (Gortler et al., "The Lumigraph", SIGGRAPH 1996): holes take the average around them.
+
+    Args:
+        values: ``[H, W, C]``, anything in holes.
+        density: ``[H, W]``, 0 in holes.
+        full: from this density on a value is left as it is; below it fades into its surroundings, without a step, so
+            that the result does not jump with time.
+    Returns:
+        ``[H, W, C]``; all zeros if the density is zero everywhere.
+    """
+    trust = (density / full).clamp(0, 1)[..., None]
+    return _pull((values * trust).permute(2, 0, 1)[None], trust.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+
+
+def _pull(weighted: Tensor, trust: Tensor) -> Tensor:
+    """``weighted`` [1, C, h, w] is values times ``trust`` [1, 1, h, w]; returns values without holes."""
+    if weighted.shape[2] == weighted.shape[3] == 1:
+        return torch.where(trust > 0, weighted / trust.clamp_min(torch.finfo(trust.dtype).tiny), 0)
+    if bool((trust >= 1).all()):
+        return weighted
+    both = torch.cat([weighted, trust], 1)
+    coarse = torch.nn.functional.avg_pool2d(both, 2, 2, ceil_mode=True, count_include_pad=False) * 4
+    scale = coarse[:, -1:].clamp_min(1)  # trust above 1 is 1; the values go with it
+    below = _pull(coarse[:, :-1] / scale, coarse[:, -1:] / scale)
+    above = torch.nn.functional.interpolate(below, scale_factor=2, mode="bilinear", align_corners=False)
+    above = above[:, :, : weighted.shape[2], : weighted.shape[3]]
+    return weighted + (1 - trust) * above
