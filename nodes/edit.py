@@ -1,0 +1,73 @@
+"""The node for one edit of one picture."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from comfy_api.latest import io
+
+from ..kontext import EditRequest, KontextModel
+from . import host
+from .pictures import as_image, one_picture
+from .sockets import CATEGORY, KontextModelSocket
+
+TITLE = "Kontext Edit"
+MAX_SEED = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Edit(io.ComfyNode):
+    """Changes one picture by an instruction."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Kontinuity_Edit",
+            display_name=TITLE,
+            category=CATEGORY,
+            description="Changes a picture by an instruction and keeps the character in it.",
+            inputs=[
+                KontextModelSocket.Input("model", tooltip="From Load Kontext Model."),
+                io.Image.Input("picture", tooltip="The picture to start from: one, not a batch."),
+                io.String.Input("instruction", multiline=True, dynamic_prompts=False,
+                                default="Change the background to a beach, the character is waving, full body. "
+                                        "Keep the same face, hair and clothes.",
+                                tooltip="What to change and what to keep, in English, at most 512 tokens."),
+                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True,
+                             tooltip="Another seed gives another variant; the same seed the same picture."),
+                io.Int.Input("steps", default=20, min=1, max=200,
+                             tooltip="Sampling steps. More is slower and sometimes finer."),
+                io.Float.Input("guidance", default=2.5, min=0.0, max=30.0, step=0.1,
+                               tooltip="How strictly the instruction is followed. 2.5 suits FLUX.1 Kontext; the demo "
+                                       "model ignores it."),
+                io.Int.Input("width", default=0, min=0, max=4096, step=16,
+                             tooltip="Of the result, in pixels, a multiple of 16. 0 follows the picture's shape; if "
+                                     "height is 0 too, at the area the model works best at."),
+                io.Int.Input("height", default=0, min=0, max=4096, step=16,
+                             tooltip="Of the result, in pixels, a multiple of 16. 0 follows the picture's shape; if "
+                                     "width is 0 too, at the area the model works best at."),
+            ],
+            outputs=[io.Image.Output(display_name="result", tooltip="The changed picture.")],
+        )
+
+    @classmethod
+    def execute(cls, model: KontextModel, picture: torch.Tensor, instruction: str, seed: int, steps: int,
+                guidance: float, width: int, height: int) -> io.NodeOutput:
+        reference = one_picture(picture, TITLE, "picture")
+        width, height = _result_size(reference, model.settings.width * model.settings.height, width, height)
+        request = EditRequest(prompt=instruction, references=(reference,), width=width, height=height, seed=seed,
+                              steps=steps, guidance=guidance, where=TITLE)
+        progress = host.Progress(steps)
+        return io.NodeOutput(as_image(model.edit(request, lambda info: progress.advance(model.preview(info)))))
+
+
+def _result_size(picture: torch.Tensor, area: int, width: int, height: int) -> tuple[int, int]:
+    """Width and height; a 0 is filled in from the picture's shape, two zeros also from the model's native area."""
+    aspect = picture.shape[1] / picture.shape[0]
+    if not width and not height:
+        width, height = _multiple_of_16(math.sqrt(area * aspect)), _multiple_of_16(math.sqrt(area / aspect))
+    return width or _multiple_of_16(height * aspect), height or _multiple_of_16(width / aspect)
+
+
+def _multiple_of_16(length: float) -> int:
+    return max(16, round(length / 16) * 16)

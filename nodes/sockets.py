@@ -1,0 +1,25 @@
+"""The pack's own socket types and the values that travel along them. All values are immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from comfy_api.latest import io
+
+from ..storyboard import Story
+
+KontextModelSocket = io.Custom("KONTINUITY_MODEL")  # a kontext.KontextModel
+CharactersSocket = io.Custom("KONTINUITY_CHARACTERS")  # a mapping of name to picture
+StorySocket = io.Custom("KONTINUITY_STORY")  # a Storyboard
+
+CATEGORY = "Kontinuity"
+
+
+@dataclass(frozen=True)
+class Storyboard:
+    """A checked story and the reference picture of each of its characters."""
+
+    story: Story
+    pictures: Mapping[str, torch.Tensor]

@@ -1,0 +1,193 @@
+"""The storyboard's nodes: a story in, its panels rendered and saved, a contact sheet out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from comfy_api.latest import io
+
+from ..kontext import InputError, KontextModel
+from ..storyboard import (
+    Story,
+    contact_sheet,
+    parse_story,
+    plan,
+    read_story,
+    record,
+    render,
+    save_panel,
+    story_pictures,
+)
+from . import host
+from .pictures import as_image, as_pictures
+from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, Storyboard, StorySocket
+
+LOAD_TITLE = "Load Storyboard"
+RENDER_TITLE = "Render Storyboard"
+SHEET_TITLE = "Contact Sheet"
+USE_TEXT = "use the text"
+DEFAULT_STORY = """\
+version: 1
+title: A day out
+seed: 7
+characters:
+  mia: {}   # her picture comes from a Character node
+panels:
+  - id: beach
+    prompt: >-
+      Change the background to a beach, the character is waving, full body.
+      Keep the same face, hair and clothes.
+  - id: forest
+    prompt: >-
+      Change the background to a forest, the character is walking, full body.
+      Keep the same face, hair and clothes.
+  - id: snow
+    prompt: >-
+      Change the background to snowy mountains, the character is jumping, full body.
+      Keep the same face, hair and clothes.
+  - id: kitchen
+    prompt: >-
+      Change the background to a kitchen, the character is pointing, half body.
+      Keep the same face, hair and clothes.
+"""
+
+
+class LoadStoryboard(io.ComfyNode):
+    """Reads and checks a story and brings the pictures of its characters together."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Kontinuity_LoadStoryboard",
+            display_name=LOAD_TITLE,
+            category=CATEGORY,
+            description="Reads a story, written here or in a file of the input folder, and checks all of it.",
+            inputs=[
+                io.String.Input("text", multiline=True, dynamic_prompts=False, default=DEFAULT_STORY,
+                                tooltip="The story as YAML: characters, and panels with an id and a prompt each. "
+                                        "Used when no file is chosen."),
+                io.Combo.Input("file", options=[USE_TEXT, *host.story_files()], default=USE_TEXT,
+                               tooltip="A *.yaml or *.yml file in ComfyUI's input folder, instead of the text."),
+                CharactersSocket.Input("characters", optional=True,
+                                       tooltip="Pictures from Character nodes. They go before a picture that the story "
+                                               "itself names."),
+            ],
+            outputs=[StorySocket.Output(display_name="story", tooltip="For Render Storyboard.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, text: str, file: str, characters=None) -> str:
+        """Changes when the chosen file or a picture that the story names does."""
+        state = hashlib.sha256()
+        try:
+            story, folder = _story(text, file)
+            if file != USE_TEXT:
+                state.update((folder / Path(file).name).read_bytes())
+            for character in story.characters.values():
+                if character.reference:
+                    status = (folder / character.reference).stat()
+                    state.update(f"{character.reference} {status.st_mtime_ns} {status.st_size}\n".encode())
+        except (InputError, OSError) as error:  # execute will tell the user
+            state.update(str(error).encode())
+        return state.hexdigest()
+
+    @classmethod
+    def execute(cls, text: str, file: str, characters: Mapping[str, torch.Tensor] | None = None) -> io.NodeOutput:
+        story, folder = _story(text, file)
+        source = "story text" if file == USE_TEXT else file
+        return io.NodeOutput(Storyboard(story, story_pictures(story, folder, source, characters)))
+
+
+def _story(text: str, file: str) -> tuple[Story, Path]:
+    """The story, and the folder its picture names start from."""
+    if file == USE_TEXT:
+        return parse_story(text), host.input_folder()
+    if file not in host.story_files():
+        raise InputError(LOAD_TITLE, "file", file, f"is no story file under {host.input_folder()}",
+                         f"put a *.yaml file there and refresh, or choose '{USE_TEXT}'")
+    path = host.input_folder() / file
+    return read_story(path), path.parent
+
+
+class RenderStoryboard(io.ComfyNode):
+    """Renders the panels one by one and saves each the moment it is finished."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Kontinuity_RenderStoryboard",
+            display_name=RENDER_TITLE,
+            category=CATEGORY,
+            is_output_node=True,
+            description="Renders every panel of a story. All panels are checked before the first is rendered, and "
+                        "each is saved to the output folder the moment it is finished.",
+            inputs=[
+                KontextModelSocket.Input("model", tooltip="From Load Kontext Model."),
+                StorySocket.Input("story", tooltip="From Load Storyboard."),
+                io.String.Input("panels", default="", multiline=False,
+                                tooltip="Which panels to render: ids with commas between them. Empty renders all. A "
+                                        "panel looks the same whether it is rendered alone or with the others."),
+                io.Int.Input("steps", default=20, min=1, max=200,
+                             tooltip="Sampling steps for each panel. More is slower and sometimes finer."),
+                io.Float.Input("guidance", default=2.5, min=0.0, max=30.0, step=0.1,
+                               tooltip="How strictly the prompt is followed. 2.5 suits FLUX.1 Kontext; the demo model "
+                                       "ignores it."),
+                io.String.Input("filename_prefix", default="kontinuity/board",
+                                tooltip="Where the panels go in the output folder; subfolders are allowed. A counter "
+                                        "for the run and the panel's id are added."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="pictures", is_output_list=True, tooltip="One picture for each panel."),
+                io.String.Output(display_name="ids", is_output_list=True, tooltip="The panels' ids in the same order."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: KontextModel, story: Storyboard, panels: str, steps: int, guidance: float,
+                filename_prefix: str) -> io.NodeOutput:
+        only = panels.replace(",", " ").split()
+        jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE)
+        names = host.output_names(filename_prefix, RENDER_TITLE)
+        text_chunks = host.png_text(cls.hidden)
+        progress = host.Progress(len(jobs) * steps)
+        pictures, ids, saved = [], [], []
+        for job, picture in render(jobs, model, lambda _, info: progress.advance(model.preview(info))):
+            file_name = names.file_name(job.panel_id)
+            history = record(job, model.name) if host.keeps_metadata() else {}
+            save_panel(names.folder / file_name, picture, history, text_chunks)
+            saved.append(host.saved_image(names, file_name))
+            pictures.append(as_image(picture))
+            ids.append(job.panel_id)
+        return io.NodeOutput(pictures, ids, ui={"images": saved})
+
+
+class ContactSheet(io.ComfyNode):
+    """Lays all pictures out on one sheet."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Kontinuity_ContactSheet",
+            display_name=SHEET_TITLE,
+            category=CATEGORY,
+            is_input_list=True,
+            description="Lays pictures out on one sheet, with a caption under each and a title on top.",
+            inputs=[
+                io.Image.Input("pictures", tooltip="The pictures, as a list or a batch, of any sizes."),
+                io.String.Input("captions", optional=True, force_input=True,
+                                tooltip="One caption for each picture, such as the ids from Render Storyboard."),
+                io.Int.Input("columns", default=0, min=0, max=32, tooltip="Pictures in a row. 0 finds a good number."),
+                io.String.Input("title", default="", tooltip="A line on top of the sheet. Empty leaves it out."),
+            ],
+            outputs=[io.Image.Output(display_name="sheet", tooltip="The whole sheet as one picture.")],
+        )
+
+    @classmethod
+    def execute(cls, pictures: list[torch.Tensor], columns: list[int], title: list[str],
+                captions: list[str] | None = None) -> io.NodeOutput:
+        flat = [picture for batch in pictures for picture in as_pictures(batch, SHEET_TITLE, "pictures")]
+        sheet = contact_sheet(flat, captions or (), columns=columns[0], title=title[0])
+        return io.NodeOutput(as_image(sheet))

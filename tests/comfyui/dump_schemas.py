@@ -1,0 +1,40 @@
+"""Prints, as one line of JSON, what ComfyUI's own loader makes of the pack: dump_schemas.py COMFYUI PACK BASE."""
+
+import asyncio
+import json
+import sys
+
+CORE = ("SaveImage", "LoadImage", "PreviewImage")
+HEAVY = ("diffusers", "cv2", "peft", "accelerate")
+
+
+def main(comfyui: str, pack: str, base: str) -> None:
+    sys.argv = ["main.py", "--cpu", "--base-directory", base]
+    sys.path.insert(0, comfyui)
+    import comfy.options
+
+    comfy.options.enable_args_parsing()
+    import nodes
+
+    before = set(sys.modules)
+    loaded = asyncio.run(nodes.load_custom_node(pack))
+    heavy = [name for name in HEAVY if name in sys.modules and name not in before]
+    described = {}
+    for node_id, node in nodes.NODE_CLASS_MAPPINGS.items():
+        if hasattr(node, "GET_SCHEMA") and node.RELATIVE_PYTHON_MODULE:
+            schema = node.GET_SCHEMA()
+            described[node_id] = {
+                "info": node.GET_NODE_INFO_V1(),
+                "class": node.__name__,
+                "bases": [f"{base.__module__}.{base.__name__}" for base in node.__bases__],
+                "input_ids": [item.id for item in schema.inputs],
+                "output_ids": [item.id for item in schema.outputs],
+                "input_list": schema.is_input_list,
+            }
+    core = {node_id: {"info": {"input": nodes.NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES(),
+                               "output": nodes.NODE_CLASS_MAPPINGS[node_id].RETURN_TYPES}} for node_id in CORE}
+    print(json.dumps({"loaded": loaded, "heavy": heavy, "nodes": described, "core": core}, default=str))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
