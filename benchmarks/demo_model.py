@@ -26,9 +26,8 @@ from ..demo_model.toonworld import (
     Shot,
     draw,
     instruction,
-    read_identity,
+    kept_attributes,
     read_shot,
-    visible_attributes,
 )
 from ..demo_model.training.examples import random_character, random_shot
 from ..kontext import EditRequest, KontextModel, load_folder
@@ -47,17 +46,15 @@ def as_drawing(picture: torch.Tensor) -> np.ndarray:
     return (picture * 255).round().to(torch.uint8).numpy()
 
 
-def edit(model: KontextModel, character: Character, shot: Shot, number: int, steps: int) -> np.ndarray:
-    """The model's answer to ``instruction(shot)`` with the studio picture of ``character``."""
-    request = EditRequest(
-        prompt=instruction(shot, number % PHRASINGS),
-        references=(as_picture(draw(character, REFERENCE_SHOT)),),
-        width=128,
-        height=128,
-        seed=number,
-        steps=steps,
-    )
+def edit(model: KontextModel, reference: np.ndarray, prompt: str, seed: int, steps: int) -> np.ndarray:
+    """The model's answer at 128x128; drawings in, a drawing out."""
+    request = EditRequest(prompt, (as_picture(reference),), width=128, height=128, seed=seed, steps=steps)
     return as_drawing(model.edit(request))
+
+
+def edit_character(model: KontextModel, character: Character, shot: Shot, number: int, steps: int) -> np.ndarray:
+    """The answer to ``instruction(shot)`` for the studio picture of ``character``; ``number`` is seed and phrasing."""
+    return edit(model, draw(character, REFERENCE_SHOT), instruction(shot, number % PHRASINGS), number, steps)
 
 
 @torch.no_grad()
@@ -110,20 +107,18 @@ def main() -> None:
     for number, (character, shot) in enumerate(zip(people, shots, strict=True)):
         truth = draw(character, shot)
         begun = time.perf_counter()
-        made = edit(model, character, shot, number, options.steps)
+        made = edit_character(model, character, shot, number, options.steps)
         seconds += time.perf_counter() - begun
         answers = {
             "model": made,
             "codec": through_codec(model, truth),
-            "wrong_reference": edit(model, people[number - 1], shot, number, options.steps),
+            "wrong_reference": edit_character(model, people[number - 1], shot, number, options.steps),
         }
-        visible = visible_attributes(character, shot)
         for kind, picture in answers.items():
             tally = tallies[kind]
             errors[kind].append(squared_error(picture, truth))
-            readings = read_identity(picture, shot)
-            for name in visible:
-                tally.add(name, name in readings and readings[name].value == character.attributes[name])
+            for name, hit in kept_attributes(picture, character, shot).items():
+                tally.add(name, hit)
             seen = read_shot(picture, character)
             for part in ("scene", "action", "framing"):
                 tally.add(part, getattr(seen, part) == getattr(shot, part))

@@ -22,13 +22,12 @@ from ..demo_model.toonworld import (
     Shot,
     draw,
     instruction,
-    read_identity,
+    kept_attributes,
     read_shot,
-    visible_attributes,
 )
 from ..demo_model.training.examples import random_character
-from ..kontext import EditRequest, load_folder
-from .demo_model import Tally, as_drawing, as_picture, save_sheet
+from ..kontext import load_folder
+from .demo_model import Tally, edit, save_sheet
 
 ROUNDS = 10
 SHEET_CHARACTERS = 4
@@ -55,19 +54,9 @@ def main() -> None:
         for way in ways:
             reference, cells = original, [original]
             for step, shot in enumerate(shots):
-                request = EditRequest(
-                    prompt=instruction(shot),
-                    references=(as_picture(reference),),
-                    width=128,
-                    height=128,
-                    seed=number * ROUNDS + step,
-                    steps=options.steps,
-                )
-                made = as_drawing(model.edit(request))
-                readings = read_identity(made, shot)
-                for name in visible_attributes(character, shot):
-                    right = name in readings and readings[name].value == character.attributes[name]
-                    kept[way][step].add("kept", right)
+                made = edit(model, reference, instruction(shot), number * ROUNDS + step, options.steps)
+                for hit in kept_attributes(made, character, shot).values():
+                    kept[way][step].add("kept", hit)
                 kept[way][step].add("scene", read_shot(made, character).scene == shot.scene)
                 cells.append(made)
                 if way == "chained":

@@ -3,7 +3,7 @@ truth about each picture. numpy and OpenCV only; the same parameters always give
 
 from .draw import backdrop, draw
 from .instructions import PHRASINGS, instruction
-from .meter import Reading, read_identity, read_shot, visible_attributes
+from .meter import Reading, kept_attributes, read_identity, read_shot, visible_attributes
 from .world import ACTIONS, ATTRIBUTES, FRAMINGS, REFERENCE_SHOT, SCENES, STUDIO, Character, Shot
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "backdrop",
     "draw",
     "instruction",
+    "kept_attributes",
     "read_identity",
     "read_shot",
     "visible_attributes",

@@ -94,6 +94,15 @@ def _reading(name: str, best: Character, errors: dict[Character, float]) -> Read
     return Reading(value, 1.0 - errors[best] / second if second > 0 else 0.0)
 
 
+def kept_attributes(picture: np.ndarray, character: Character, shot: Shot) -> dict[str, bool]:
+    """For each attribute that the true picture shows: does the meter read the character's own value?"""
+    readings = read_identity(picture, shot)
+    return {
+        name: name in readings and readings[name].value == character.attributes[name]
+        for name in visible_attributes(character, shot, picture.shape[0])
+    }
+
+
 def read_shot(picture: np.ndarray, character: Character) -> Shot:
     """The scene, action and framing whose drawing with ``character`` is nearest.
 

@@ -60,9 +60,7 @@ def test_the_storyboard_shows_the_character_in_every_scene(server, run, board):
     for panel in story.panels:
         shot = shots[panel.prompt]
         assert toonworld.read_shot(panels[panel.id], character).scene == shot.scene
-        visible = toonworld.visible_attributes(character, shot)
-        read = toonworld.read_identity(panels[panel.id], shot)
-        right += [name in read and read[name].value == character.attributes[name] for name in visible]
+        right += toonworld.kept_attributes(panels[panel.id], character, shot).values()
     assert np.mean(right) >= 0.9, f"{sum(right)} of {len(right)} visible attributes are right"
 
 

@@ -40,7 +40,7 @@ def test_examples_show_the_same_character_and_mark_it():
     assert example.reference.shape == example.target.shape == (64, 64, 3)
     assert 0.05 < example.figure.mean() < 0.9
     assert not examples.is_held_out(example.character)
-    assert instruction(example.shot) is not None and example.prompt
+    assert example.prompt in {instruction(example.shot, phrasing) for phrasing in range(PHRASINGS)}
 
 
 def test_the_linear_codec_is_a_projection():
