@@ -23,11 +23,13 @@ from ..demo_model.toonworld import (
     draw,
     instruction,
     kept_attributes,
+    read_layout,
     read_shot,
 )
 from ..demo_model.training.examples import random_character
 from ..kontext import load_folder
-from .demo_model import Tally, edit, save_sheet
+from .cases import Tally, edit
+from .demo_model import save_sheet
 
 ROUNDS = 10
 SHEET_CHARACTERS = 4
@@ -55,7 +57,8 @@ def main() -> None:
             reference, cells = original, [original]
             for step, shot in enumerate(shots):
                 made = edit(model, reference, instruction(shot), number * ROUNDS + step, options.steps)
-                for hit in kept_attributes(made, character, shot).values():
+                truth = read_layout(made, shot, character)
+                for hit in kept_attributes(made, character, truth).values():
                     kept[way][step].add("kept", hit)
                 kept[way][step].add("scene", read_shot(made, character).scene == shot.scene)
                 cells.append(made)

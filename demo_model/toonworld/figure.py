@@ -1,22 +1,24 @@
-"""The figure: joints by pose, then body, head and clothes from back to front. One unit is the picture's side."""
+"""The figure: joints by pose, then body, head and clothes from back to front. One unit is the picture's height."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from .canvas import Canvas, Colour, darker
-from .world import HAIR, HAT, SCARF, SKIN, TOP, TROUSERS, Character
+from .canvas import Canvas
+from .colours import Colour, brightness, darker
+from .world import Character, Stance
 
-_HIP, _NECK, _HEAD = 0.70, 0.485, 0.335  # heights on the standing figure, feet at 0.93
+_HIP, _NECK, _HEAD, _FEET = 0.70, 0.485, 0.335, 0.93  # heights on the standing figure
 _HEAD_RX, _HEAD_RY = 0.135, 0.14
 _DARK: Colour = (44, 34, 40)
+_LIGHT: Colour = (250, 250, 250)
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Limb angles in degrees, 0 = hanging straight down, positive = outwards; ``lift`` moves the whole figure up
-    (fraction of the picture); ``lean`` shifts the head sideways. Left and right are the viewer's."""
+    """Limb angles in degrees, 0 = hanging straight down, positive = outwards (from the side: forwards); ``lift`` moves the whole
+    figure up (fraction of the picture); ``lean`` shifts the head sideways. Left and right are the viewer's."""
 
     left_arm: tuple[float, float] = (14, 8)  # upper arm, forearm
     right_arm: tuple[float, float] = (14, 8)
@@ -25,6 +27,21 @@ class Pose:
     lift: float = 0.0
     lean: float = 0.0
     mouth: str = "smile"
+
+    def between(self, other: Pose, part: float) -> Pose:
+        """The pose ``part`` (0..1) of the way to another."""
+        if part <= 0:
+            return self
+        if part >= 1:
+            return other
+        mixed = {}
+        for name in (f.name for f in fields(Pose)):
+            a, b = getattr(self, name), getattr(other, name)
+            if isinstance(a, tuple):
+                mixed[name] = tuple(p + (q - p) * part for p, q in zip(a, b, strict=True))
+            else:
+                mixed[name] = (a if part < 0.5 else b) if isinstance(a, str) else a + (b - a) * part
+        return Pose(**mixed)
 
 
 POSES: dict[str, Pose] = {
@@ -42,11 +59,35 @@ POSES: dict[str, Pose] = {
     "shrugging": Pose(left_arm=(26, 118), right_arm=(26, 118), mouth="flat"),
 }
 
-FRAMES = {
-    "full body": (1.08, (-0.04, -0.052)),
-    "half body": (1.42, (-0.21, -0.12)),
-    "close-up": (1.95, (-0.475, -0.24)),
+FRAMES = {  # scale, height of the picture's top edge on the figure
+    "full body": (1.08, 0.048),
+    "half body": (1.42, 0.0845),
+    "close-up": (1.95, 0.123),
 }
+
+
+def pose_of(stance: Stance) -> Pose:
+    """The pose of a stance, in-betweens included."""
+    pose = POSES[stance.action]
+    return pose.between(POSES[stance.towards], stance.part) if stance.towards else pose
+
+
+def place(c: Canvas, stance: Stance, pose: Pose, framing: str) -> None:
+    """Point the canvas's transform at where the figure stands: smaller figures stand on the same ground, or in nearer framings
+    keep their head's height."""
+    scale, top = FRAMES[framing]
+    fixed = _FEET if framing == "full body" else _HEAD
+    c.scale = scale * stance.size
+    y = scale * (fixed - top) - c.scale * fixed
+    c.origin = (stance.x * c.aspect - 0.5 * c.scale, y - pose.lift * c.scale)
+
+
+def draw_figure(c: Canvas, who: Character, stance: Stance, framing: str) -> None:
+    """Draw ``who`` on the canvas; ``framing`` is a key of ``FRAMES``."""
+    pose = pose_of(stance)
+    place(c, stance, pose, framing)
+    _Figure(c, who, pose, stance.facing).draw()
+    c.scale, c.origin = 1.0, (0.0, 0.0)
 
 
 def _limb(x: float, y: float, side: int, angles: tuple[float, float], lengths: tuple[float, float]):
@@ -58,128 +99,184 @@ def _limb(x: float, y: float, side: int, angles: tuple[float, float], lengths: t
     return points
 
 
-def draw_figure(c: Canvas, who: Character, pose: Pose, framing: str) -> None:
-    """Draw ``who`` on the canvas; ``framing`` is a key of ``FRAMES``."""
-    c.scale, (ox, oy) = FRAMES[framing]
-    c.origin = (ox, oy - pose.lift * c.scale)
-    skin, hair = SKIN[who.skin], HAIR[who.hair_colour]
-    top, trousers = TOP[who.top_colour], TROUSERS[who.trousers_colour]
-    head = (0.5 + pose.lean, _HEAD)
+class _Figure:
+    """One figure being drawn. ``ahead`` is -1 or 1 where it looks left or right, else 0."""
 
-    _hair_behind(c, who.hair_style, hair, head)
-    for side, leg in ((-1, pose.left_leg), (1, pose.right_leg)):
-        points = _limb(0.5 + side * 0.045, _HIP, side, leg, (0.115, 0.1))
-        c.stroke(points, 0.075, trousers, True)
+    def __init__(self, c: Canvas, who: Character, pose: Pose, facing: str):
+        self.c, self.who, self.pose = c, who, pose
+        self.ahead = {"left": -1, "right": 1}.get(facing, 0)
+        self.back = facing == "back"
+        self.head = (0.5 + pose.lean * (self.ahead or 1), _HEAD)
+
+    def draw(self) -> None:
+        if not self.back:
+            self._hair_behind()
+        legs, arms = self._limbs()
+        for side, points in legs:
+            self._leg(points, side)
+        raised = [points for points in arms if points[-1][1] < _NECK - 0.02]
+        hidden = arms[:1] if self.ahead else [points for points in arms if points not in raised]
+        for points in hidden:
+            self._arm(points)
+        self._torso()
+        self._scarf()
+        if not self.ahead:
+            for points in raised:
+                self._arm(points)
+        self._head()
+        if self.ahead:
+            self._arm(arms[1])
+        self._hat()
+
+    def _limbs(self):
+        """(side, points) of both legs and points of both arms; from the side the far limb comes first."""
+        pose = self.pose
+        if not self.ahead:
+            legs = [(s, _limb(0.5 + s * 0.045, _HIP, s, a, (0.115, 0.1))) for s, a in ((-1, pose.left_leg), (1, pose.right_leg))]
+            arms = [_limb(0.5 + s * 0.085, _NECK + 0.045, s, a, (0.105, 0.1)) for s, a in ((-1, pose.left_arm), (1, pose.right_arm))]
+            return legs, arms
+        swing = pose.left_leg[0] < 60  # seated legs both go forwards, others apart
+        arms_apart = pose.left_arm[0] < 40 and pose.right_arm[0] < 40
+        legs = [
+            (self.ahead, _limb(0.5, _HIP, self.ahead * (-1 if swing else 1), pose.left_leg, (0.115, 0.1))),
+            (self.ahead, _limb(0.5, _HIP, self.ahead, pose.right_leg, (0.115, 0.1))),
+        ]
+        arms = [
+            _limb(0.5, _NECK + 0.05, self.ahead * (-1 if arms_apart else 1), pose.left_arm, (0.105, 0.1)),
+            _limb(0.5, _NECK + 0.05, self.ahead, pose.right_arm, (0.105, 0.1)),
+        ]
+        return legs, arms
+
+    def _leg(self, points, side: int) -> None:
+        self.c.stroke(points, 0.075, self.who.trousers_colour, True)
         foot = points[-1]
-        c.ellipse((foot[0] + side * 0.018, foot[1] + 0.008), (0.05, 0.03), _DARK)
-    arms = [
-        _limb(0.5 + side * 0.085, _NECK + 0.045, side, arm, (0.105, 0.1))
-        for side, arm in ((-1, pose.left_arm), (1, pose.right_arm))
-    ]
-    raised = [points for points in arms if points[-1][1] < _NECK - 0.02]
-    for points in arms:
-        if points not in raised:
-            _arm(c, points, top, skin)
-    _torso(c, who, top)
-    for points in raised:
-        _arm(c, points, top, skin)
-    _head(c, who, skin, hair, head, pose.mouth)
-    if who.scarf != "none":
-        colour = SCARF[who.scarf]
-        c.polygon(
-            [(0.415, _NECK - 0.022), (0.585, _NECK - 0.022), (0.6, _NECK + 0.03), (0.4, _NECK + 0.03)], colour, True
+        self.c.ellipse((foot[0] + side * 0.018, foot[1] + 0.008), (0.05, 0.03), _DARK)
+
+    def _arm(self, points) -> None:
+        self.c.stroke(points, 0.062, self.who.top_colour, True)
+        self.c.ellipse(points[-1], (0.04, 0.04), self.who.skin, True)
+
+    def _torso(self) -> None:
+        c, who, y0, y1 = self.c, self.who, _NECK, _HIP + 0.03
+        w = 0.72 if self.ahead else 1.0  # how wide it looks
+
+        def x(value: float) -> float:
+            return 0.5 + (value - 0.5) * w
+
+        c.polygon([(x(0.405), y0), (x(0.595), y0), (x(0.615), y1), (x(0.385), y1)], who.top_colour, True)
+        ink = _LIGHT if brightness(who.top_colour) < 200 else (60, 60, 70)
+        if who.top_pattern == "stripes":
+            for y in (y0 + 0.06, y0 + 0.13, y0 + 0.2):
+                c.box(x(0.405), y, x(0.595), y + 0.03, ink)
+        elif who.top_pattern == "dots":
+            for px, y in ((0.45, 0.57), (0.55, 0.57), (0.5, 0.625), (0.44, 0.68), (0.56, 0.68)):
+                c.ellipse((x(px), y), (0.022, 0.022), ink)
+        elif who.top_pattern == "sash":
+            turn = -1 if self.back or self.ahead < 0 else 1
+            corners = ((0.41, y0 + 0.01), (0.47, y0 + 0.01), (0.605, y1 - 0.06), (0.605, y1 - 0.005))
+            c.polygon([(0.5 + turn * (x(px) - 0.5), y) for px, y in corners], ink)
+
+    def _scarf(self) -> None:
+        if self.who.scarf == "none":
+            return
+        colour, w = self.who.scarf_colour, 0.8 if self.ahead else 1.0
+        self.c.polygon(
+            [
+                (0.5 - 0.085 * w, _NECK - 0.022),
+                (0.5 + 0.085 * w, _NECK - 0.022),
+                (0.5 + 0.1 * w, _NECK + 0.03),
+                (0.5 - 0.1 * w, _NECK + 0.03),
+            ],
+            colour,
+            True,
         )
-        c.polygon(
-            [(0.52, _NECK + 0.02), (0.58, _NECK + 0.02), (0.59, _NECK + 0.14), (0.535, _NECK + 0.14)], colour, True
-        )
-    _hat(c, who, head)
-    c.scale, c.origin = 1.0, (0.0, 0.0)
+        if not self.back:
+            turn = self.ahead or 1
+            tail = ((0.02, 0.02), (0.08, 0.02), (0.09, 0.14), (0.035, 0.14))
+            self.c.polygon([(0.5 + turn * dx, _NECK + dy) for dx, dy in tail], colour, True)
 
+    def _hair_behind(self) -> None:
+        """What is seen of the hair beside and below the head."""
+        c, (x, y), hair, ahead = self.c, self.head, self.who.hair_colour, self.ahead
+        if self.who.hair_style == "long":
+            left, right = (-0.165, 0.165) if not ahead else sorted((-0.165 * ahead, 0.03 * ahead))
+            c.polygon([(x + left, y - 0.02), (x + right, y - 0.02), (x + right * 1.12, y + 0.24), (x + left * 1.12, y + 0.24)], hair, True)
+        elif self.who.hair_style == "bun":
+            for side in (-ahead,) if ahead else (-1, 1):
+                c.ellipse((x + side * 0.12, y - 0.13), (0.075, 0.075), hair, True)
+        elif self.who.hair_style == "curly":
+            for side in (-ahead,) if ahead else (-1, 1):
+                c.ellipse((x + side * 0.15, y - 0.06), (0.075, 0.075), hair, True)
+                c.ellipse((x + side * 0.165, y + 0.05), (0.075, 0.075), hair, True)
 
-def _arm(c: Canvas, points, top: Colour, skin: Colour) -> None:
-    c.stroke(points, 0.062, top, True)
-    c.ellipse(points[-1], (0.04, 0.04), skin, True)
+    def _head(self) -> None:
+        c, (x, y), who, ahead = self.c, self.head, self.who, self.ahead
+        if ahead:
+            tip = x + ahead * 0.16
+            c.polygon([(x + ahead * 0.11, y + 0.01), (tip, y + 0.055), (x + ahead * 0.11, y + 0.075)], who.skin, True)
+        c.ellipse(self.head, (_HEAD_RX, _HEAD_RY), who.skin, True)
+        if self.back:
+            c.ellipse((x, y - 0.015), (_HEAD_RX + 0.012, _HEAD_RY - 0.005), who.hair_colour, True)
+            self._hair_behind()
+        self._hair_on_top()
+        if self.back:
+            return
+        self._face(x + ahead * 0.07, y + 0.035, (0.0,) if ahead else (-0.056, 0.056))
 
+    def _hair_on_top(self) -> None:
+        c, (x, y), style, hair, ahead = self.c, self.head, self.who.hair_style, self.who.hair_colour, self.ahead
+        if style == "spiky":
+            points = [(x - 0.15, y + 0.0)]
+            for i in range(5):
+                points += [(x - 0.16 + 0.08 * i, y - (0.2 if i in (1, 2, 3) else 0.15)), (x - 0.115 + 0.0725 * i, y - 0.1)]
+            points += [(x + 0.15, y + 0.0), (x + 0.1, y - 0.06), (x - 0.1, y - 0.06)]
+            c.polygon(points, hair, True)
+        elif style == "curly":
+            for dx, dy in ((-0.1, -0.11), (0.0, -0.135), (0.1, -0.11)):
+                c.ellipse((x + dx, y + dy), (0.07, 0.065), hair, True)
+        else:
+            c.ellipse((x, y - 0.02), (_HEAD_RX + 0.018, _HEAD_RY - 0.005), hair, True, 180 + 5, 360 - 5)
+            end = y + (0.03 if style != "short" else -0.01)
+            for side in (-ahead,) if ahead else (-1, 1):
+                inner, outer = sorted((side * 0.085, side * 0.13))
+                c.box(x + inner, y - 0.04, x + outer, end, hair)
+        if ahead and not self.back:  # the back of the head
+            outer, inner = sorted((-ahead * 0.145, -ahead * 0.03))
+            c.box(x + outer, y - 0.06, x + inner, y + (0.1 if style != "short" else 0.06), hair)
 
-def _torso(c: Canvas, who: Character, top: Colour) -> None:
-    y0, y1 = _NECK, _HIP + 0.03
-    c.polygon([(0.405, y0), (0.595, y0), (0.615, y1), (0.385, y1)], top, True)
-    ink = (250, 250, 250) if who.top_colour != "white" else (60, 60, 70)
-    if who.top_pattern == "stripes":
-        for y in (y0 + 0.06, y0 + 0.13, y0 + 0.2):
-            c.box(0.405, y, 0.595, y + 0.03, ink)
-    elif who.top_pattern == "dots":
-        for x, y in ((0.45, 0.57), (0.55, 0.57), (0.5, 0.625), (0.44, 0.68), (0.56, 0.68)):
-            c.ellipse((x, y), (0.022, 0.022), ink)
-    elif who.top_pattern == "sash":
-        c.polygon([(0.41, y0 + 0.01), (0.47, y0 + 0.01), (0.605, y1 - 0.06), (0.605, y1 - 0.005)], ink)
+    def _face(self, x: float, eye: float, eyes: tuple[float, ...]) -> None:
+        """Eyes at ``x`` + each of ``eyes``, glasses, mouth."""
+        c, glasses = self.c, self.who.glasses
+        if glasses == "round":
+            for dx in eyes:
+                c.ellipse((x + dx, eye), (0.047, 0.047), _DARK)
+                c.ellipse((x + dx, eye), (0.034, 0.034), (236, 246, 250))
+        for dx in eyes:
+            c.ellipse((x + dx, eye), (0.018, 0.024), _DARK)
+        if glasses == "shades":
+            half = 0.115 if len(eyes) == 2 else 0.07
+            c.box(x - half, eye - 0.03, x + half, eye - 0.014, (24, 24, 30))
+            for dx in eyes:
+                c.box(x + dx - 0.045, eye - 0.028, x + dx + 0.045, eye + 0.028, (24, 24, 30))
+        mouth, line = eye + 0.05, darker(self.who.skin, 0.45)
+        if self.pose.mouth == "open":
+            c.ellipse((x, mouth), (0.035, 0.03), (150, 40, 50), False, 0, 180)
+        elif self.pose.mouth == "smile":
+            c.stroke([(x - 0.03, mouth + 0.003), (x - 0.012, mouth + 0.015), (x + 0.012, mouth + 0.015), (x + 0.03, mouth + 0.003)], 0.014, line)
+        else:
+            c.stroke([(x - 0.02, mouth + 0.01), (x + 0.02, mouth + 0.01)], 0.014, line)
 
-
-def _hair_behind(c: Canvas, style: str, hair: Colour, head) -> None:
-    x, y = head
-    if style == "long":
-        c.polygon(
-            [(x - 0.165, y - 0.02), (x + 0.165, y - 0.02), (x + 0.185, y + 0.24), (x - 0.185, y + 0.24)], hair, True
-        )
-    elif style == "bun":
-        c.ellipse((x - 0.12, y - 0.13), (0.075, 0.075), hair, True)
-        c.ellipse((x + 0.12, y - 0.13), (0.075, 0.075), hair, True)
-    elif style == "curly":
-        for dx, dy in ((-0.15, -0.06), (0.15, -0.06), (-0.165, 0.05), (0.165, 0.05)):
-            c.ellipse((x + dx, y + dy), (0.075, 0.075), hair, True)
-
-
-def _head(c: Canvas, who: Character, skin: Colour, hair: Colour, head, mouth: str) -> None:
-    x, y = head
-    c.ellipse(head, (_HEAD_RX, _HEAD_RY), skin, True)
-    if who.hair_style == "spiky":
-        points = [(x - 0.15, y + 0.0)]
-        for i in range(5):
-            points += [(x - 0.16 + 0.08 * i, y - (0.2 if i in (1, 2, 3) else 0.15)), (x - 0.115 + 0.0725 * i, y - 0.1)]
-        points += [(x + 0.15, y + 0.0), (x + 0.1, y - 0.06), (x - 0.1, y - 0.06)]
-        c.polygon(points, hair, True)
-    elif who.hair_style == "curly":
-        for dx, dy in ((-0.1, -0.11), (0.0, -0.135), (0.1, -0.11)):
-            c.ellipse((x + dx, y + dy), (0.07, 0.065), hair, True)
-    else:
-        c.ellipse((x, y - 0.02), (_HEAD_RX + 0.018, _HEAD_RY - 0.005), hair, True, 180 + 5, 360 - 5)
-        c.box(x - 0.13, y - 0.04, x - 0.085, y + (0.03 if who.hair_style != "short" else -0.01), hair)
-        c.box(x + 0.085, y - 0.04, x + 0.13, y + (0.03 if who.hair_style != "short" else -0.01), hair)
-    eye = y + 0.035
-    if who.glasses == "round":
-        for side in (-1, 1):
-            c.ellipse((x + side * 0.056, eye), (0.047, 0.047), _DARK)
-            c.ellipse((x + side * 0.056, eye), (0.034, 0.034), (236, 246, 250))
-    for side in (-1, 1):
-        c.ellipse((x + side * 0.056, eye), (0.018, 0.024), _DARK)
-    if who.glasses == "shades":
-        c.box(x - 0.115, eye - 0.03, x + 0.115, eye - 0.014, (24, 24, 30))
-        for side in (-1, 1):
-            c.box(x + side * 0.06 - 0.045, eye - 0.028, x + side * 0.06 + 0.045, eye + 0.028, (24, 24, 30))
-    if mouth == "open":
-        c.ellipse((x, y + 0.085), (0.035, 0.03), (150, 40, 50), False, 0, 180)
-    elif mouth == "smile":
-        c.stroke(
-            [(x - 0.03, y + 0.088), (x - 0.012, y + 0.1), (x + 0.012, y + 0.1), (x + 0.03, y + 0.088)],
-            0.014,
-            darker(skin, 0.45),
-        )
-    else:
-        c.stroke([(x - 0.02, y + 0.095), (x + 0.02, y + 0.095)], 0.014, darker(skin, 0.45))
-
-
-def _hat(c: Canvas, who: Character, head) -> None:
-    if who.hat == "none":
-        return
-    x, y = head
-    colour = HAT[who.hat_colour]
-    if who.hat == "cap":
-        c.ellipse((x, y - 0.055), (0.145, 0.115), colour, True, 180, 360)
-        c.box(x - 0.02, y - 0.075, x + 0.22, y - 0.04, darker(colour, 0.8))
-    elif who.hat == "beanie":
-        c.ellipse((x, y - 0.06), (0.15, 0.125), colour, True, 180, 360)
-        c.box(x - 0.155, y - 0.095, x + 0.155, y - 0.045, (250, 250, 250))
-        c.ellipse((x, y - 0.19), (0.04, 0.04), (250, 250, 250))
-    else:
-        c.polygon([(x - 0.13, y - 0.085), (x, y - 0.27), (x + 0.13, y - 0.085)], colour, True)
-        c.box(x - 0.135, y - 0.1, x + 0.135, y - 0.065, (250, 214, 60))
+    def _hat(self) -> None:
+        c, (x, y), kind, colour = self.c, self.head, self.who.hat, self.who.hat_colour
+        if kind == "cap":
+            c.ellipse((x, y - 0.055), (0.145, 0.115), colour, True, 180, 360)
+            if not self.back:
+                near, far = sorted((-0.02 * (self.ahead or 1), 0.22 * (self.ahead or 1)))
+                c.box(x + near, y - 0.075, x + far, y - 0.04, darker(colour, 0.8))
+        elif kind == "beanie":
+            c.ellipse((x, y - 0.06), (0.15, 0.125), colour, True, 180, 360)
+            c.box(x - 0.155, y - 0.095, x + 0.155, y - 0.045, _LIGHT)
+            c.ellipse((x, y - 0.19), (0.04, 0.04), _LIGHT)
+        elif kind == "cone":
+            c.polygon([(x - 0.13, y - 0.085), (x, y - 0.27), (x + 0.13, y - 0.085)], colour, True)
+            c.box(x - 0.135, y - 0.1, x + 0.135, y - 0.065, (250, 214, 60))

@@ -3,73 +3,24 @@
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 
-SKIN = {
-    "porcelain": (255, 226, 204),
-    "peach": (240, 190, 150),
-    "tan": (205, 148, 102),
-    "brown": (141, 90, 58),
-    "green": (140, 200, 120),
-}
-HAIR = {
-    "black": (40, 38, 46),
-    "brown": (112, 66, 36),
-    "blond": (246, 214, 104),
-    "red": (206, 66, 34),
-    "grey": (168, 172, 182),
-    "blue": (52, 98, 220),
-    "pink": (250, 128, 186),
-    "mint": (90, 214, 176),
-}
-TOP = {
-    "red": (222, 48, 48),
-    "orange": (248, 146, 32),
-    "yellow": (250, 222, 66),
-    "green": (52, 164, 76),
-    "cyan": (60, 196, 222),
-    "blue": (46, 76, 206),
-    "purple": (146, 62, 190),
-    "white": (244, 244, 240),
-}
-TROUSERS = {
-    "navy": (36, 44, 104),
-    "brown": (118, 78, 44),
-    "grey": (132, 136, 144),
-    "olive": (110, 126, 48),
-    "pink": (240, 136, 170),
-    "black": (38, 36, 40),
-}
-HAT = {
-    "red": (206, 40, 60),
-    "yellow": (252, 208, 40),
-    "green": (40, 140, 84),
-    "blue": (40, 96, 200),
-    "purple": (120, 60, 160),
-    "white": (240, 240, 240),
-}
-SCARF = {
-    "red": (214, 38, 38),
-    "yellow": (250, 214, 40),
-    "green": (44, 150, 74),
-    "blue": (40, 80, 210),
-    "white": (246, 246, 246),
-}
+from .colours import PALETTE, Colour, random_colour, random_skin
+from .styles import STYLES
 
-ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "skin": tuple(SKIN),
+KINDS: dict[str, tuple[str, ...]] = {
     "hair_style": ("short", "long", "bun", "spiky", "curly"),
-    "hair_colour": tuple(HAIR),
-    "top_colour": tuple(TOP),
     "top_pattern": ("plain", "stripes", "dots", "sash"),
-    "trousers_colour": tuple(TROUSERS),
     "hat": ("none", "cap", "beanie", "cone"),
-    "hat_colour": tuple(HAT),
     "glasses": ("none", "round", "shades"),
-    "scarf": ("none", *SCARF),
+    "scarf": ("none", "long"),
 }
+COLOURED = ("skin", "hair_colour", "top_colour", "trousers_colour", "hat_colour", "scarf_colour")
+ATTRIBUTES = (*KINDS, *COLOURED)
 
 SCENES = ("beach", "forest", "city", "kitchen", "snow", "desert", "night", "underwater", "space", "classroom")
+STUDIO = "studio"  # the plain backdrop of reference pictures; not one of the scenes an instruction asks for
+VARIATIONS = 6  # layouts of each scene; a picture's seed decides
 ACTIONS = (
     "standing",
     "waving",
@@ -83,69 +34,141 @@ ACTIONS = (
     "shrugging",
 )
 FRAMINGS = ("full body", "half body", "close-up")
-STUDIO = "studio"  # the plain backdrop of reference pictures; not one of the scenes an instruction asks for
+FACINGS = ("front", "left", "right", "back")
+PROPS = ("ball", "balloon", "cat", "plant", "suitcase")
+PLACES = {"left": 0.3, "middle": 0.5, "right": 0.7}  # where along the width an instruction can put a figure
 
 
 @dataclass(frozen=True)
 class Character:
-    """One figure: a value for each of ``ATTRIBUTES``. Without a hat the hat's colour is not drawn.
+    """One figure: a value for each of ``KINDS``, a colour 0..255 for each of ``COLOURED``. Without a hat the hat's colour is not
+    drawn.
 
     Raises:
         ValueError: an attribute has a value that does not exist.
     """
 
-    skin: str = "peach"
     hair_style: str = "short"
-    hair_colour: str = "brown"
-    top_colour: str = "red"
     top_pattern: str = "plain"
-    trousers_colour: str = "navy"
     hat: str = "none"
-    hat_colour: str = "red"
     glasses: str = "none"
     scarf: str = "none"
+    skin: Colour = (240, 190, 150)
+    hair_colour: Colour = (112, 66, 36)
+    top_colour: Colour = PALETTE["red"]
+    trousers_colour: Colour = (36, 44, 104)
+    hat_colour: Colour = PALETTE["blue"]
+    scarf_colour: Colour = PALETTE["yellow"]
 
     def __post_init__(self):
-        for name, value in self.attributes.items():
-            if value not in ATTRIBUTES[name]:
-                raise ValueError(f"{name} {value!r}: one of {', '.join(ATTRIBUTES[name])}")
+        for name, known in KINDS.items():
+            _check(name, getattr(self, name), known)
+        for name in COLOURED:
+            value = getattr(self, name)
+            if len(value) != 3 or not all(0 <= channel <= 255 for channel in value):
+                raise ValueError(f"{name} {value!r}: three numbers from 0 to 255")
 
     @property
-    def attributes(self) -> dict[str, str]:
+    def attributes(self) -> dict[str, str | Colour]:
         """Attribute name to value, in the order of ``ATTRIBUTES``."""
         return asdict(self)
 
-    def with_(self, **changes: str) -> Character:
+    def with_(self, **changes: str | Colour) -> Character:
         """The same figure with some attributes changed."""
         return replace(self, **changes)
 
     @classmethod
     def from_seed(cls, seed: int) -> Character:
-        """Every attribute drawn evenly and independently."""
+        """Every attribute drawn independently."""
         rng = random.Random(seed)
-        return cls(**{field.name: rng.choice(ATTRIBUTES[field.name]) for field in fields(cls)})
+        kinds = {name: rng.choice(values) for name, values in KINDS.items()}
+        colours = {name: random_colour(rng) for name in COLOURED[1:]}
+        return cls(**kinds, skin=random_skin(rng), **colours)
+
+
+@dataclass(frozen=True)
+class Stance:
+    """How and where one figure stands.
+
+    ``x`` 0..1 along the picture's width, ``size`` 1 = usual, ``towards``/``part``: the pose on the way from ``action`` (0) to another
+    action (1).
+
+    Raises:
+        ValueError: a value that does not exist.
+    """
+
+    action: str = "standing"
+    facing: str = "front"
+    x: float = 0.5
+    size: float = 1.0
+    towards: str | None = None
+    part: float = 0.0
+
+    def __post_init__(self):
+        _check("action", self.action, ACTIONS)
+        _check("facing", self.facing, FACINGS)
+        _check("towards", self.towards, (None, *ACTIONS))
+        for name, value, low, high in (("x", self.x, 0, 1), ("size", self.size, 0.3, 2), ("part", self.part, 0, 1)):
+            if not low <= value <= high:
+                raise ValueError(f"{name} {value!r}: {low} to {high}")
+
+
+@dataclass(frozen=True)
+class Prop:
+    """A thing on the ground (a balloon: in the air) at ``x`` 0..1 along the width."""
+
+    kind: str
+    x: float
+    colour: Colour
+
+    def __post_init__(self):
+        _check("prop", self.kind, PROPS)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture's circumstances.
+    """One picture's circumstances: everything but who is in it.
+
+    ``stances``: one for each figure. ``variation`` 0 .. ``VARIATIONS`` - 1. ``mark``: an ellipse drawn over the picture as people
+    mark what to edit: centre x, y and radii, fractions of width and height.
 
     Raises:
         ValueError: a value that does not exist.
     """
 
     scene: str
-    action: str
+    action: str = "standing"  # of a single figure, for short
     framing: str = "full body"
+    stances: tuple[Stance, ...] = ()
+    style: str = "cartoon"
+    variation: int = 0
+    props: tuple[Prop, ...] = ()
+    mark: tuple[float, float, float, float] | None = field(default=None)
 
     def __post_init__(self):
-        for name, value, known in (
-            ("scene", self.scene, (*SCENES, STUDIO)),
-            ("action", self.action, ACTIONS),
-            ("framing", self.framing, FRAMINGS),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} {value!r}: one of {', '.join(known)}")
+        _check("scene", self.scene, (*SCENES, STUDIO))
+        _check("framing", self.framing, FRAMINGS)
+        _check("style", self.style, tuple(STYLES))
+        _check("variation", self.variation, range(VARIATIONS))
+        if not self.stances:
+            object.__setattr__(self, "stances", (Stance(self.action),))
+        object.__setattr__(self, "action", self.stances[0].action)
+
+    def with_(self, **changes) -> Shot:
+        """The same circumstances with some changed."""
+        if "action" in changes:
+            action = changes.pop("action")
+            changes["stances"] = tuple(replace(s, action=action, towards=None, part=0.0) for s in self.stances)
+        return replace(self, **changes)
+
+    def turned(self, facing: str) -> Shot:
+        """All figures facing another way."""
+        return replace(self, stances=tuple(replace(stance, facing=facing) for stance in self.stances))
+
+
+def _check(name: str, value, known) -> None:
+    if value not in known:
+        raise ValueError(f"{name} {value!r}: one of {', '.join(map(str, known))}")
 
 
 REFERENCE_SHOT = Shot(STUDIO, "standing", "full body")

@@ -1,5 +1,4 @@
-"""What the demo model is trained on: single pictures for the codec; reference, instruction, target for the
-transformer."""
+"""What the demo model is trained on: single pictures for the codec; reference, instruction, target for the transformer."""
 
 from __future__ import annotations
 
@@ -7,27 +6,31 @@ import random
 import zlib
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from ..toonworld import (
-    ACTIONS,
-    FRAMINGS,
-    PHRASINGS,
-    REFERENCE_SHOT,
-    SCENES,
-    Character,
-    Shot,
-    backdrop,
-    draw,
-    instruction,
-)
+from ..toonworld import REFERENCE_SHOT, Character, Edit, View, backdrop, draw, random_edit, random_shot
 
 _HELD_OUT = 16  # one character in this many is never trained on
+
+SHARES = {  # part of the training examples, by kind of edit
+    "shot": 0.27,
+    "scene": 0.10,
+    "action": 0.10,
+    "framing": 0.04,
+    "turn": 0.09,
+    "recolour": 0.14,
+    "accessory": 0.08,
+    "remove": 0.06,
+    "style": 0.05,
+    "same": 0.07,
+}
+IN_PLACE = ("recolour", "accessory", "remove", "style", "same", "turn", "action")  # most of the picture is to stay
 
 
 def is_held_out(character: Character) -> bool:
     """Characters kept for evaluation, told by a checksum of their attributes, so no seed can smuggle one in."""
-    return zlib.crc32("/".join(character.attributes.values()).encode()) % _HELD_OUT == 0
+    return zlib.crc32(repr(tuple(character.attributes.values())).encode()) % _HELD_OUT == 0
 
 
 def random_character(rng: random.Random, held_out: bool = False) -> Character:
@@ -38,42 +41,63 @@ def random_character(rng: random.Random, held_out: bool = False) -> Character:
             return character
 
 
-def random_shot(rng: random.Random) -> Shot:
-    """Scene, action and framing drawn evenly."""
-    return Shot(rng.choice(SCENES), rng.choice(ACTIONS), rng.choice(FRAMINGS))
+def draw_reference(views: tuple[View, ...], side: int = 128) -> np.ndarray:
+    """One view as it is; several side by side, brought to the area of one as kontext.references does: scaled, then the edges
+    repeated up to a multiple of 16 pixels. ``uint8 [H, W, 3]``."""
+    pictures = [draw(view.cast, view.shot, side) for view in views]
+    if len(pictures) == 1:
+        return pictures[0]
+    stitched = np.hstack(pictures)
+    scale = (1 / len(pictures)) ** 0.5
+    width, height = int(stitched.shape[1] * scale), int(side * scale)
+    small = cv2.resize(stitched, (width, height), interpolation=cv2.INTER_AREA)
+    return np.pad(small, ((0, -height % 16), (0, -width % 16), (0, 0)), mode="edge")
 
 
 @dataclass(frozen=True)
 class Example:
-    """Reference picture, instruction, target picture; pictures ``uint8 [S, S, 3]``. ``figure`` marks the target's
-    pixels that the figure covers, ``bool [S, S]``."""
+    """Reference picture, instruction, target picture; pictures ``uint8 [H, W, 3]``. ``weight`` says how much each pixel of the
+    target matters, ``float32 [H, W]``."""
 
-    character: Character
-    shot: Shot
+    edit: Edit
     reference: np.ndarray
-    prompt: str
     target: np.ndarray
-    figure: np.ndarray
+    weight: np.ndarray
 
 
-def random_example(rng: random.Random, size: int, held_out: bool = False) -> Example:
-    """A training example: the reference is the studio picture in seven cases of ten, else a full-body picture in some
-    scene."""
-    character, shot = random_character(rng, held_out), random_shot(rng)
-    reference = REFERENCE_SHOT if rng.random() < 0.7 else Shot(rng.choice(SCENES), rng.choice(ACTIONS))
-    target = draw(character, shot, size)
-    figure = np.abs(target.astype(np.int16) - backdrop(shot.scene, size)).max(2) > 8
-    return Example(
-        character, shot, draw(character, reference, size), instruction(shot, rng.randrange(PHRASINGS)), target, figure
-    )
+def random_example(rng: random.Random, kind: str, size: tuple[int, int] = (128, 128), held_out: bool = False) -> Example:
+    """A training example of a kind of edit; ``size`` is the target's, the reference keeps the usual area."""
+    cast = tuple(random_character(rng, held_out) for _ in range(2 if kind == "two" else 1))
+    edit = random_edit(kind, rng, cast)
+    target, reference = draw(edit.after.cast, edit.after.shot, size), draw_reference(edit.before)
+    shot = edit.after.shot
+    empty = backdrop(shot.scene, size, shot.variation, shot.style)
+    weight = 1 + 2 * _differs(target, empty)
+    if kind in IN_PLACE and target.shape == reference.shape:
+        weight += 3 * _differs(target, reference)
+    return Example(edit, reference, target, weight)
 
 
-def random_picture(rng: random.Random, size: int, held_out: bool = False) -> np.ndarray:
-    """Any picture of the world, one in five in the studio."""
-    shot = REFERENCE_SHOT if rng.random() < 0.2 else random_shot(rng)
-    return draw(random_character(rng, held_out), shot, size)
+def _differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (np.abs(a.astype(np.int16) - b).max(2) > 8).astype(np.float32)
+
+
+def random_kind(rng: random.Random) -> str:
+    """A kind of edit of one character, by ``SHARES``."""
+    return rng.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+
+
+def random_picture(rng: random.Random, size, held_out: bool = False) -> np.ndarray:
+    """Any picture of the world; one in seven the plain reference, one in seven with two figures."""
+    share = rng.random()
+    if share < 1 / 7:
+        return draw(random_character(rng, held_out), REFERENCE_SHOT, size)
+    if share < 2 / 7:
+        cast = (random_character(rng, held_out), random_character(rng, held_out))
+        return draw(cast, random_edit("two", rng, cast).after.shot, size)
+    return draw(random_character(rng, held_out), random_shot(rng, props=rng.randrange(3)), size)
 
 
 def to_signal(pictures: np.ndarray) -> np.ndarray:
-    """``uint8 [N, S, S, 3]`` to ``float32 [N, 3, S, S]`` in -1..1, the VAE's range."""
+    """``uint8 [N, H, W, 3]`` to ``float32 [N, 3, H, W]`` in -1..1, the VAE's range."""
     return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)).astype(np.float32) / 127.5 - 1

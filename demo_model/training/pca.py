@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from .examples import random_picture, to_signal
 
 PATCH, CHANNELS = 8, 16
+_FILE = Path(__file__).with_name("pca.safetensors")
 
 
 class PatchPCA:
@@ -40,14 +41,9 @@ class PatchPCA:
         return cls(mean.float(), vectors.float().contiguous(), scale.float())
 
     @classmethod
-    def load_or_fit(cls, folder: Path) -> PatchPCA:
-        """The codec of this run: fitted once, then read."""
-        path = folder / "pca.safetensors"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            fitted = cls.fit()
-            save_file({"mean": fitted.mean, "basis": fitted.basis, "scale": fitted.scale}, path)
-        return cls(**load_file(path))
+    def load(cls) -> PatchPCA:
+        """The codec of the shipped model. It is kept beside this file: with another one, no trained weight would fit any more."""
+        return cls(**load_file(_FILE))
 
     def to(self, device) -> PatchPCA:
         return PatchPCA(self.mean.to(device), self.basis.to(device), self.scale.to(device))

@@ -8,12 +8,13 @@ scripts become ``<unk>``, as in the real T5.
 from __future__ import annotations
 
 import string
+import zlib
 
 import torch
 
 from ..toonworld.instructions import every_instruction_word
 
-JOINT, POOLED, MIN_TOKENS = 128, 64, 32
+JOINT, POOLED, MIN_TOKENS = 128, 64, 44
 
 
 def _pieces() -> list[tuple[str, float]]:
@@ -89,15 +90,34 @@ def text_encoders(seed: int = 0):
             tie_word_embeddings=True,
         )
     )
-    rows = t5.get_input_embeddings().weight.detach()
+    _let_neighbours_speak(t5)
+    rows = torch.stack([_word_vector(piece, seed) for piece, _ in _pieces()])
     rows = torch.cat([rows, rows[[row for _, _, row in _capitals()]]])  # a capital means the same
     t5.set_input_embeddings(torch.nn.Embedding.from_pretrained(rows, freeze=False))
     t5.config.vocab_size = len(rows)
     return clip_tok, clip.eval(), t5_tok, t5.eval()
 
 
+def _word_vector(piece: str, seed: int) -> torch.Tensor:
+    """A word's embedding depends on the word alone, so a larger vocabulary leaves those of the old words as they were."""
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{piece}".encode()))
+    return torch.randn(JOINT, generator=generator)
+
+
+@torch.no_grad()
+def _let_neighbours_speak(t5) -> None:
+    """Untrained, T5's relative positions hardly matter, and "the left one waves, the right one sits" would be a bag of words.
+    So the first head of the first block looks at the two words before, the second head at the two words behind."""
+    bias = t5.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight  # [32 buckets, heads]
+    bias.zero_()
+    bias[1:3, 0] = 4.0
+    bias[17:19, 1] = 4.0
+
+
 class PromptCache:
-    """Prompt to (T5 states ``[tokens, 128]``, CLIP pooled ``[64]``), computed once each."""
+    """Prompts to (T5 states ``[N, tokens, 128]``, CLIP pooled ``[N, 64]``); the last ones are kept."""
+
+    ENTRIES = 4096
 
     def __init__(self, device="cpu"):
         self._clip_tok, self._clip, self._t5_tok, self._t5 = text_encoders()
@@ -106,16 +126,18 @@ class PromptCache:
 
     @torch.no_grad()
     def __call__(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        for prompt in prompts:
-            if prompt not in self._known:
-                ids = self._t5_tok(prompt, padding="max_length", max_length=MIN_TOKENS, return_tensors="pt").input_ids
-                if ids.shape[1] > MIN_TOKENS:
-                    raise ValueError(f"the instruction {prompt!r} has {ids.shape[1]} tokens, over {MIN_TOKENS}")
-                pooled = self._clip(
-                    self._clip_tok(
-                        prompt, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
-                    ).input_ids
-                ).pooler_output
-                self._known[prompt] = (self._t5(ids).last_hidden_state[0].to(self._device), pooled[0].to(self._device))
+        if len(self._known) > self.ENTRIES:
+            self._known.clear()
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
+        if new:
+            for prompt in new:
+                if len(self._t5_tok(prompt).input_ids) > MIN_TOKENS:
+                    raise ValueError(f"the instruction {prompt!r} has over {MIN_TOKENS} tokens")
+            ids = self._t5_tok(new, padding="max_length", max_length=MIN_TOKENS, return_tensors="pt").input_ids
+            states = self._t5(ids).last_hidden_state.to(self._device)
+            pooled = self._clip(
+                self._clip_tok(new, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+            ).pooler_output.to(self._device)
+            self._known |= {prompt: (states[i], pooled[i]) for i, prompt in enumerate(new)}
         states, pooled = zip(*(self._known[prompt] for prompt in prompts), strict=True)
         return torch.stack(states), torch.stack(pooled)

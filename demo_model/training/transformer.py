@@ -9,16 +9,21 @@ predicts e - x_0.
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .examples import random_example, to_signal
+from .examples import random_example, random_kind, to_signal
 from .pca import PatchPCA
 from .state import Average, Run, arguments, learning_rate
 from .text import JOINT, POOLED, PromptCache
 
-FIGURE_WEIGHT = 3.0  # loss weight of tokens that the figure covers
+SAMPLES = 8  # unseen edits shown while training
 
 
 def build_transformer():
@@ -58,11 +63,19 @@ def pack(latents: torch.Tensor) -> torch.Tensor:
     return latents.view(n, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(n, h * w // 4, c * 4)
 
 
-def token_ids(side: int, device) -> torch.Tensor:
-    """Rope ids of ``side x side`` target tokens, then as many reference tokens, ``[2 * side**2, 3]``."""
-    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    grid = torch.stack([torch.zeros_like(y), y, x], -1).reshape(-1, 3)
-    return torch.cat([grid, grid + torch.tensor([1, 0, 0])]).float().to(device)
+def unpack(tokens: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """Tokens of rows x columns back to ``[N, 16, 2 * rows, 2 * columns]``."""
+    n = tokens.shape[0]
+    return tokens.view(n, rows, columns, 16, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(n, 16, rows * 2, columns * 2)
+
+
+def token_ids(target: tuple[int, int], reference: tuple[int, int], device) -> torch.Tensor:
+    """Rope ids of the target's tokens, then the reference's; each given as (rows, columns). ``[tokens, 3]``."""
+    grids = []
+    for index, (rows, columns) in enumerate((target, reference)):
+        y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        grids.append(torch.stack([torch.full_like(y, index), y, x], -1).reshape(-1, 3))
+    return torch.cat(grids).float().to(device)
 
 
 def optimisers(model, peak: float):
@@ -78,47 +91,81 @@ def optimisers(model, peak: float):
     )
 
 
-class Batches:
-    """Endless training batches: latents of targets and references, prompts, figure weights, all on ``device``."""
+# One batch has one shape: (share of the batches, size of the targets, kind of edit or None for all of one character)
+SHAPES = (
+    (0.75, (128, 128), None),
+    (0.13, (128, 128), "two"),
+    (0.04, (160, 96), "shot"),
+    (0.04, (96, 160), "shot"),
+    (0.04, (192, 192), None),
+)
 
-    def __init__(self, encode, prompts: PromptCache, size: int, batch: int, device, held_out: bool = False):
-        self._encode, self._prompts, self._size = encode, prompts, size
+
+class Batches:
+    """Endless training batches: latents of targets and references, prompts, token weights, all on ``device``."""
+
+    def __init__(self, encode, prompts: PromptCache, batch: int, device, held_out: bool = False):
+        self._encode, self._prompts = encode, prompts
         self._batch, self._device, self._held_out = batch, device, held_out
 
     def draw(self, rng: random.Random) -> dict[str, torch.Tensor]:
-        examples = [random_example(rng, self._size, self._held_out) for _ in range(self._batch)]
-        signal = to_signal(np.stack([e.target for e in examples] + [e.reference for e in examples]))
-        target, reference = pack(self._encode(torch.from_numpy(signal).to(self._device))).chunk(2)
-        figure = torch.from_numpy(np.stack([e.figure for e in examples])).to(self._device)
-        figure = torch.nn.functional.max_pool2d(figure[:, None].float(), 16).flatten(1)
-        states, pooled = self._prompts([e.prompt for e in examples])
+        """A batch of a random shape."""
+        _, size, kind = rng.choices(SHAPES, [share for share, _, _ in SHAPES])[0]
+        return self.of(rng, size, kind)
+
+    def of(self, rng: random.Random, size: tuple[int, int] = (128, 128), kind: str | None = None) -> dict:
+        """A batch of one shape; larger pictures make smaller batches."""
+        count = max(1, self._batch * 128 * 128 // max(128 * 128, size[0] * size[1]))
+        examples = [random_example(rng, kind or random_kind(rng), size, self._held_out) for _ in range(count)]
+        target = self._latents([e.target for e in examples])
+        reference = self._latents([e.reference for e in examples])
+        weight = torch.from_numpy(np.stack([e.weight for e in examples])).to(self._device)
+        states, pooled = self._prompts([e.edit.text for e in examples])
+        grids = [(z.shape[2] // 2, z.shape[3] // 2) for z in (target, reference)]
         return {
-            "target": target,
-            "reference": reference,
-            "weight": 1 + (FIGURE_WEIGHT - 1) * figure,
+            "target": pack(target),
+            "reference": pack(reference),
+            "ids": token_ids(*grids, self._device),
+            "weight": torch.nn.functional.max_pool2d(weight[:, None], 16).flatten(1),
             "states": states,
             "pooled": pooled,
         }
 
+    def _latents(self, pictures: list[np.ndarray]) -> torch.Tensor:
+        return self._encode(torch.from_numpy(to_signal(np.stack(pictures))).to(self._device))
 
-def velocity_error(model, batch: dict[str, torch.Tensor], t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """Squared error of the predicted velocity, ``[N, tokens]``."""
-    target, reference = batch["target"], batch["reference"]
-    mixed = torch.lerp(target, noise, t[:, None, None])
-    side = int(target.shape[1] ** 0.5)
+
+def _forward(model, x: torch.Tensor, batch: dict[str, torch.Tensor], t: torch.Tensor) -> torch.Tensor:
+    """The model's velocity for noisy target tokens ``x`` at times ``t``, ``[N, tokens, 64]``."""
     guidance = torch.empty_like(t).uniform_(1, 4)  # carries nothing: the model learns to ignore it
-    with torch.autocast(target.device.type, torch.bfloat16):
+    with torch.autocast(x.device.type, torch.bfloat16):
         made = model(
-            hidden_states=torch.cat([mixed, reference], 1),
+            hidden_states=torch.cat([x, batch["reference"]], 1),
             encoder_hidden_states=batch["states"],
             pooled_projections=batch["pooled"],
             timestep=t,
             guidance=guidance,
-            img_ids=token_ids(side, target.device),
-            txt_ids=torch.zeros(batch["states"].shape[1], 3, device=target.device),
+            img_ids=batch["ids"],
+            txt_ids=torch.zeros(batch["states"].shape[1], 3, device=x.device),
             return_dict=False,
         )[0]
-    return (made[:, : target.shape[1]].float() - (noise - target)).square().mean(-1)
+    return made[:, : x.shape[1]].float()
+
+
+def velocity_error(model, batch: dict[str, torch.Tensor], t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Squared error of the predicted velocity, ``[N, tokens]``."""
+    target = batch["target"]
+    mixed = torch.lerp(target, noise, t[:, None, None])
+    return (_forward(model, mixed, batch, t) - (noise - target)).square().mean(-1)
+
+
+@torch.no_grad()
+def sample(model, batch: dict[str, torch.Tensor], noise: torch.Tensor, steps: int = 8) -> torch.Tensor:
+    """Clean tokens from noise by Euler steps, evenly spread over time."""
+    x, times = noise, torch.linspace(1, 0, steps + 1, device=noise.device)
+    for t, after in zip(times[:-1], times[1:], strict=True):
+        x = x + (after - t) * _forward(model, x, batch, t.expand(len(x)))
+    return x
 
 
 def random_times(n: int, generator: torch.Generator, device) -> torch.Tensor:
@@ -131,7 +178,7 @@ def random_times(n: int, generator: torch.Generator, device) -> torch.Tensor:
 
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0], minutes=120)
-    parser.add_argument("--small", type=float, default=0.2, help="part of the budget at 64 px before 128 px")
+    parser.add_argument("--start", type=Path, help="transformer folder whose weights to begin with, if there is no state")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--peak", type=float, default=1.5e-3, help="learning rate")
     parser.add_argument("--name", default="transformer")
@@ -139,9 +186,12 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     device = options.device
-    pca = PatchPCA.load_or_fit(options.state).to(device)
+    pca = PatchPCA.load().to(device)
     prompts = PromptCache(device)
-    model = build_transformer().to(device)
+    model = build_transformer()
+    if options.start:
+        model.load_state_dict(load_file(options.start / "diffusion_pytorch_model.safetensors"))
+    model.to(device)
     average = Average(model, 0.998)
     muon, adamw = optimisers(model, options.peak)
     run = Run(
@@ -153,15 +203,14 @@ def main() -> None:
     rng = random.Random(f"{options.seed}/{run.step}")
     generator = torch.Generator().manual_seed(options.seed * 1_000_003 + run.step)
 
-    def batches(size: int, held_out: bool = False) -> Batches:
-        return Batches(pca.encode, prompts, size, options.batch, device, held_out)
+    batches = Batches(pca.encode, prompts, options.batch, device)
+    unseen = Batches(pca.encode, prompts, 66, device, held_out=True).of(random.Random("unseen"))
+    unseen_noise = torch.randn(unseen["target"].shape, generator=torch.Generator().manual_seed(1)).to(device)
 
     @torch.no_grad()
-    def judge(size: int) -> dict[str, float]:
+    def judge() -> dict[str, float]:
         """Velocity error on unseen characters, plain, with another character's reference, with another instruction."""
-        batch = batches(size, held_out=True).draw(random.Random("unseen"))
-        noise = torch.randn(batch["target"].shape, generator=torch.Generator().manual_seed(1)).to(device)
-        t = torch.linspace(0.3, 1.0, len(noise), device=device)
+        batch, noise, t = unseen, unseen_noise, torch.linspace(0.3, 1.0, len(unseen_noise), device=device)
         average.swap(model)
         figures = {
             "plain": velocity_error(model, batch, t, noise).mean(),
@@ -175,16 +224,31 @@ def main() -> None:
         average.swap(model)
         return figures
 
+    def show_samples() -> None:
+        """One strip of pictures of the first unseen edits, through the PCA codec, so that one can see the model learn."""
+        few = {key: value if key == "ids" else value[:SAMPLES] for key, value in unseen.items()}
+        average.swap(model)
+        signal = pca.decode(unpack(sample(model, few, unseen_noise[:SAMPLES]), 8, 8))
+        average.swap(model)
+        strip = ((signal.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(2, 0, 3, 1).flatten(1, 2).cpu().numpy()
+        folder = options.state / f"{options.name}-samples"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(strip).save(folder / f"{run.samples:07}.png")
+
+    def error_of(batch, t, noise):
+        # plain attention: on a CPU the backward pass of the fused one is slower at these few tokens
+        with sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext():
+            return velocity_error(model, batch, t, noise)
+
     going = True
     while going:
-        size = 64 if run.progress < options.small else 128
         rate = learning_rate(run.progress, options.peak * min(1.0, (run.step + 1) / 100), flat=0.6)
         for optimiser in (muon, adamw):
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        batch = batches(size).draw(rng)
+        batch = batches.draw(rng)
         noise = torch.randn(batch["target"].shape, generator=generator).to(device)
-        error = velocity_error(model, batch, random_times(len(noise), generator, device), noise)
+        error = error_of(batch, random_times(len(noise), generator, device), noise)
         loss = (error * batch["weight"]).mean() / batch["weight"].mean()
         model.zero_grad(set_to_none=True)
         loss.backward()
@@ -192,9 +256,10 @@ def main() -> None:
         muon.step()
         adamw.step()
         average.update(model)
-        going = run.tick(options.batch)
+        going = run.tick(len(noise))
         if run.step % 100 == 0 or not going:
-            run.log(size=size, loss=loss, **judge(size))
+            run.log(loss=loss, **judge())
+            show_samples()
 
 
 if __name__ == "__main__":

@@ -8,16 +8,19 @@ statistics than whole pictures have.)
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 from .examples import random_picture, to_signal
 from .pca import PatchPCA
 from .state import Average, Run, arguments, learning_rate
 
 SIZE = 128
+SIZES = (*((SIZE, SIZE),) * 9, (160, 96), (96, 160), (192, 192))  # one of these for each batch
 BATCH = {"encoder": 8, "decoder": 4, "joint": 4}
 PEAK = {"encoder": 3e-3, "decoder": 3e-3, "joint": 1e-3}
 
@@ -56,13 +59,16 @@ def picture_loss(made: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0], minutes=60)
     parser.add_argument("stage", choices=("encoder", "decoder", "joint"))
+    parser.add_argument("--start", type=Path, help="vae folder whose weights to begin with, if there is no state")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     stage, device = options.stage, options.device
-    pca = PatchPCA.load_or_fit(options.state).to(device)
+    pca = PatchPCA.load().to(device)
     vae = build_vae().to(device)
-    if stage == "joint":
+    if options.start:
+        vae.load_state_dict(load_file(options.start / "diffusion_pytorch_model.safetensors"))
+    elif stage == "joint":
         load_stage(vae, options.state, "encoder")
         load_stage(vae, options.state, "decoder")
     module = vae if stage == "joint" else getattr(vae, stage)
@@ -97,7 +103,8 @@ def main() -> None:
     while going:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(run.progress, PEAK[stage] * min(1.0, (run.step + 1) / 100))
-        pictures = np.stack([random_picture(rng, SIZE) for _ in range(BATCH[stage])])
+        size = rng.choice(SIZES)
+        pictures = np.stack([random_picture(rng, size) for _ in range(BATCH[stage])])
         signal = torch.from_numpy(to_signal(pictures)).to(device)
         truth = pca.encode(signal)
         with torch.autocast(device, torch.bfloat16):

@@ -58,7 +58,7 @@ def test_the_storyboard_shows_the_character_in_every_scene(server, run, board):
     character = toonworld.Character.from_seed(graph["3"]["inputs"]["seed"])
     right = []
     for panel in story.panels:
-        shot = shots[panel.prompt]
+        shot = toonworld.read_layout(panels[panel.id], shots[panel.prompt], character)
         assert toonworld.read_shot(panels[panel.id], character).scene == shot.scene
         right += toonworld.kept_attributes(panels[panel.id], character, shot).values()
     assert np.mean(right) >= 0.9, f"{sum(right)} of {len(right)} visible attributes are right"

@@ -6,7 +6,18 @@ import random
 import numpy as np
 import pytest
 import torch
-from kontinuity.demo_model.toonworld import ACTIONS, FRAMINGS, PHRASINGS, SCENES, Shot, instruction
+from kontinuity.demo_model.toonworld import (
+    ACTIONS,
+    EDIT_KINDS,
+    FRAMINGS,
+    PHRASINGS,
+    SCENES,
+    Character,
+    Shot,
+    draw,
+    instruction,
+    random_edit,
+)
 from kontinuity.demo_model.training import examples, pca, state, text, transformer
 from kontinuity.kontext import references, sampling
 
@@ -15,8 +26,8 @@ def test_tokens_lie_as_in_the_engine():
     latents = torch.randn(3, 16, 8, 8)
     packed = transformer.pack(latents)
     assert torch.equal(packed, torch.cat([sampling.pack(one[None]) for one in latents]))
-    ids = transformer.token_ids(4, "cpu")
-    assert torch.equal(ids, torch.cat([references.token_ids(4, 4), references.reference_ids([(4, 4)])[0]]))
+    ids = transformer.token_ids((4, 4), (3, 6), "cpu")
+    assert torch.equal(ids, torch.cat([references.token_ids(4, 4), references.reference_ids([(3, 6)])[0]]))
 
 
 def test_a_fresh_transformer_predicts_nothing_and_its_gates_are_open():
@@ -27,6 +38,7 @@ def test_a_fresh_transformer_predicts_nothing_and_its_gates_are_open():
         "reference": torch.randn(2, 16, 64),
         "states": torch.randn(2, 8, text.JOINT),
         "pooled": torch.randn(2, text.POOLED),
+        "ids": transformer.token_ids((4, 4), (4, 4), "cpu"),
     }
     noise = torch.randn(2, 16, 64)
     error = transformer.velocity_error(model, batch, torch.tensor([0.5, 1.0]), noise)
@@ -35,12 +47,31 @@ def test_a_fresh_transformer_predicts_nothing_and_its_gates_are_open():
     assert torch.equal(gates, torch.ones_like(gates))
 
 
-def test_examples_show_the_same_character_and_mark_it():
-    example = examples.random_example(random.Random(3), 64)
-    assert example.reference.shape == example.target.shape == (64, 64, 3)
-    assert 0.05 < example.figure.mean() < 0.9
-    assert not examples.is_held_out(example.character)
-    assert example.prompt in {instruction(example.shot, phrasing) for phrasing in range(PHRASINGS)}
+@pytest.mark.parametrize("kind", EDIT_KINDS)
+def test_examples_show_unheld_characters_and_weigh_what_matters(kind):
+    example = examples.random_example(random.Random(3), kind)
+    assert example.target.shape == (128, 128, 3) and example.weight.shape == (128, 128)
+    assert example.reference.shape == ((96, 192, 3) if kind == "two" else (128, 128, 3))
+    assert example.weight.min() >= 1 and 1.1 < example.weight.mean() < 5
+    assert not any(map(examples.is_held_out, example.edit.before[0].cast))
+
+
+def test_two_references_are_brought_to_size_as_the_engine_does():
+    edit = random_edit("two", random.Random(1), (Character.from_seed(1), Character.from_seed(2)))
+    side_by_side = np.hstack([draw(view.cast, view.shot) for view in edit.before])
+    fitted = references.fit_reference(torch.from_numpy(side_by_side).float() / 255, 128 * 128)
+    mine = examples.draw_reference(edit.before)
+    assert fitted.shape == mine.shape
+    assert (fitted * 255 - torch.from_numpy(mine)).abs().mean() < 4  # bicubic there, area here
+
+
+@pytest.mark.parametrize("share, size, kind", transformer.SHAPES)
+def test_batches_of_every_shape_have_as_many_ids_as_tokens(share, size, kind):
+    codec = pca.PatchPCA.load()
+    batch = transformer.Batches(codec.encode, text.PromptCache(), 3, "cpu").of(random.Random(0), size, kind)
+    tokens = batch["target"].shape[1] + batch["reference"].shape[1]
+    assert batch["ids"].shape == (tokens, 3) and batch["weight"].shape == batch["target"].shape[:2]
+    assert batch["target"].shape[1] == size[0] * size[1] // 256 and share > 0
 
 
 def test_the_linear_codec_is_a_projection():
@@ -63,8 +94,23 @@ def test_every_instruction_fits_and_is_known():
     states, pooled = cache([instruction(Shot("beach", "waving")), instruction(Shot("night", "waving"))])
     assert states.shape == (2, text.MIN_TOKENS, text.JOINT) and pooled.shape == (2, text.POOLED)
     assert not torch.equal(states[0], states[1]) and not torch.equal(pooled[0], pooled[1])
-    with pytest.raises(ValueError, match="over 32"):
-        cache(["walking " * 40])
+    with pytest.raises(ValueError, match=f"over {text.MIN_TOKENS}"):
+        cache(["walking " * 60])
+
+
+def test_a_word_means_the_same_in_a_larger_vocabulary_and_its_neighbours_are_heard():
+    assert torch.equal(text._word_vector("▁beach", 0), text._word_vector("▁beach", 0))
+    _, _, tokenizer, t5 = text.text_encoders()
+
+    def said(words: str) -> torch.Tensor:
+        ids = tokenizer(words, return_tensors="pt").input_ids
+        with torch.no_grad():
+            return t5(ids).last_hidden_state[0]
+
+    left = said("left waving right sitting")
+    right = said("left sitting right waving")
+    other = (left[1] - right[3]).norm() / left[1].norm()  # "waving" after "left" and after "right"
+    assert other > 0.1
 
 
 def test_a_run_goes_on_where_it_was_cut_off(tmp_path):

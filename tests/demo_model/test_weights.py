@@ -6,7 +6,7 @@ import random
 
 import pytest
 import torch
-from kontinuity.benchmarks.demo_model import Tally, edit_character, through_codec
+from kontinuity.benchmarks.cases import Tally, edit_character, through_codec
 from kontinuity.demo_model import weights_folder
 from kontinuity.demo_model.toonworld import (
     ACTIONS,
