@@ -1,4 +1,5 @@
-"""Edits of characters the demo model never saw, and whether an answer is right. The drawn world knows the truth of each."""
+"""Edits of characters the demo model never saw, and whether an answer is right. The drawn world knows the truth of
+each."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Case:
     size: tuple[int, int] = (128, 128)
 
     def truth(self, made: np.ndarray) -> Shot:
-        """The circumstances of the right answer; a new scene has several layouts, the one nearest to ``made`` is taken."""
+        """The circumstances of the right answer; a new scene has several layouts, the one nearest to ``made`` is
+        taken."""
         after = self.edit.after
         return read_layout(made, after.shot, after.cast) if self.edit.new_scene else after.shot
 
@@ -120,9 +122,10 @@ def judge(case: Case, made: np.ndarray) -> tuple[dict[str, float], dict[str, boo
     """What is right about an answer.
 
     Returns:
-        (parts, attributes). Parts, each 0 or 1 but "untouched": "scene", "action", "facing", "framing" as in the right answer;
-        "done": the edit itself (see `_done`); "untouched": of the pixels that were to stay, the part that did, 0..1. Attributes:
-        which ones of the right answer the meter reads back; the one that was to change is not among them.
+        (parts, attributes). Parts, each 0 or 1 but "untouched": "scene", "action", "facing", "framing" as in the right
+        answer; "done": the edit itself (see `_done`); "untouched": of the pixels that were to stay, the part that did,
+        0..1. Attributes: which ones of the right answer the meter reads back; the one that was to change is not among
+        them.
     """
     edit, shot = case.edit, case.truth(made)
     seen = read_shot(made, edit.after.cast, shot)
@@ -148,16 +151,20 @@ def judge(case: Case, made: np.ndarray) -> tuple[dict[str, float], dict[str, boo
 
 
 def _done(case: Case, made: np.ndarray, shot: Shot, seen: Shot, others_kept: bool) -> bool | None:
-    """Recolour, accessory: the named attribute has its new value and all others the old one. Remove, style: the right drawing is
-    nearer than the one with the thing still there, or in another style. Turn, action, framing, scene, shot: as asked. Two: each figure
-    agrees with its own character more than with the other. Same: None (see the PSNR)."""
+    """Recolour, accessory: the named attribute has its new value and all others the old one. Remove, style: the right
+    drawing is nearer than the one with the thing still there, or in another style. Turn, action, framing, scene, shot:
+    as asked. Two: each figure agrees with its own character more than with the other. Same: None (see the PSNR)."""
     edit, kind = case.edit, case.edit.kind
     if kind in ("recolour", "accessory"):
         wanted = getattr(edit.after.cast[0], edit.attribute)
         reading = read_identity(made, shot).get(edit.attribute)
         if reading is None:
             return False
-        right = nearest_name(reading.value) == nearest_name(wanted) if edit.attribute in COLOURED else reading.agrees(wanted)
+        right = (
+            nearest_name(reading.value) == nearest_name(wanted)
+            if edit.attribute in COLOURED
+            else reading.agrees(wanted)
+        )
         return right and others_kept
     if kind == "remove":
         return _nearest(made, case, [shot, edit.before[0].shot, replace(edit.before[0].shot, mark=None)]) == 0
@@ -170,7 +177,9 @@ def _done(case: Case, made: np.ndarray, shot: Shot, seen: Shot, others_kept: boo
     asked = {"scene": ("scene",), "framing": ("framing",), "shot": ("scene", "framing")}.get(kind, ())
     figures = {"turn": ("facing",), "action": ("action",), "shot": ("action", "facing")}.get(kind, ())
     return all(getattr(seen, name) == getattr(shot, name) for name in asked) and all(
-        getattr(a, name) == getattr(b, name) for name in figures for a, b in zip(seen.stances, shot.stances, strict=True)
+        getattr(a, name) == getattr(b, name)
+        for name in figures
+        for a, b in zip(seen.stances, shot.stances, strict=True)
     )
 
 
@@ -183,7 +192,10 @@ def both_apart(made: np.ndarray, cast: tuple[Character, ...], shot: Shot) -> boo
     """Whether each of two figures agrees with its own character in more attributes than with the other character."""
     for number in (0, 1):
         readings = read_identity(made, shot, cast, number)
-        own, other = (sum(r.agrees(getattr(who, name)) for name, r in readings.items()) for who in (cast[number], cast[1 - number]))
+        own, other = (
+            sum(r.agrees(getattr(who, name)) for name, r in readings.items())
+            for who in (cast[number], cast[1 - number])
+        )
         if own <= other:
             return False
     return True

@@ -1,7 +1,8 @@
-"""Does the demo model do what it is told, and keep the character? Edits of unseen characters, read back by the drawn world's own meter.
+"""Does the demo model do what it is told, and keep the character? Edits of unseen characters, read back by the drawn
+world's own meter.
 
-Beside each figure: the codec alone (the truth through the VAE), the same edit from another character's reference (what a
-model that ignores its reference would score), and the reference itself, returned as it is.
+Beside each figure: the codec alone (the truth through the VAE), the same edit from another character's reference (what
+a model that ignores its reference would score), and the reference itself, returned as it is.
 """
 
 from __future__ import annotations
@@ -108,7 +109,9 @@ def measure(model: KontextModel, per_kind: int, steps: int) -> tuple[dict, list[
         by_size[f"{size[0]}x{size[1]}"] = score.figures()
     return {
         "overall": {way: overall[way].figures() for way in WAYS},
-        "kinds": {kind: {way: scores[way][kind].figures() for way in WAYS if scores[way][kind].errors} for kind in EDIT_KINDS},
+        "kinds": {
+            kind: {way: scores[way][kind].figures() for way in WAYS if scores[way][kind].errors} for kind in EDIT_KINDS
+        },
         "attributes": {way: {name: overall[way].attributes.share(name) for name in ATTRIBUTES} for way in WAYS},
         "by_steps": {"cases": len(few), **by_steps},
         "by_size": by_size,
@@ -117,7 +120,9 @@ def measure(model: KontextModel, per_kind: int, steps: int) -> tuple[dict, list[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--per-kind", type=int, default=20, help=f"cases of each of the {len(EDIT_KINDS)} kinds of edit")
+    parser.add_argument(
+        "--per-kind", type=int, default=20, help=f"cases of each of the {len(EDIT_KINDS)} kinds of edit"
+    )
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--weights", type=Path, default=weights_folder())
     parser.add_argument(
@@ -128,7 +133,12 @@ def main() -> None:
     model = load_folder(options.weights)
     figures, cells = measure(model, options.per_kind, options.steps)
     characters = options.per_kind * (len(EDIT_KINDS) + 1)  # "two" has two
-    result = {"benchmark": "demo_model", "characters": characters, "cases_of_each_kind": options.per_kind, "steps": options.steps}
+    result = {
+        "benchmark": "demo_model",
+        "characters": characters,
+        "cases_of_each_kind": options.per_kind,
+        "steps": options.steps,
+    }
     result |= figures | {"seconds_of_20_steps_on_one_core": seconds_of_20_steps(model, unseen_case("shot", 0))}
     if options.sheet:
         save_sheet(options.sheet, cells)
@@ -140,7 +150,9 @@ def _fit(picture: np.ndarray, side: int = 128) -> np.ndarray:
     import cv2
 
     scale = side / max(picture.shape[:2])
-    small = cv2.resize(picture, (round(picture.shape[1] * scale), round(picture.shape[0] * scale)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        picture, (round(picture.shape[1] * scale), round(picture.shape[0] * scale)), interpolation=cv2.INTER_AREA
+    )
     top, left = (side - small.shape[0]) // 2, (side - small.shape[1]) // 2
     square = np.full((side, side, 3), 255, np.uint8)
     square[top : top + small.shape[0], left : left + small.shape[1]] = small

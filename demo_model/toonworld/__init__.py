@@ -1,5 +1,6 @@
-"""The drawn world the demo model knows: characters with independent attributes, scenes, actions, framings, edits with known answers, and
-the truth about each picture. numpy and OpenCV only; the same parameters always give the same pixels."""
+"""The drawn world the demo model knows: characters with independent attributes, scenes, actions, framings, edits with
+known answers, and the truth about each picture. numpy and OpenCV only; the same parameters always give the same
+pixels."""
 
 from .colours import PALETTE, distance, nearest_name
 from .draw import backdrop, draw

@@ -1,5 +1,5 @@
-"""Flat shapes on a supersampled canvas; positions are fractions of the picture's height, so a drawing has no resolution of
-its own."""
+"""Flat shapes on a supersampled canvas; positions are fractions of the picture's height, so a drawing has no resolution
+of its own."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ OUTLINE = 0.011  # outline width as a fraction of the picture's height
 class Canvas:
     """A picture being drawn, RGB.
 
-    ``scale`` and ``origin`` say where shapes go: a point p lands at ``origin + scale * p``, then x is multiplied by ``stretch``
-    (fractions of the picture's height; radii and widths are not stretched, so circles stay round).
+    ``scale`` and ``origin`` say where shapes go: a point p lands at ``origin + scale * p``, then x is multiplied by
+    ``stretch`` (fractions of the picture's height; radii and widths are not stretched, so circles stay round).
 
     Args:
         pixels: supersampled ``uint8 [height, width, 3]`` to draw on; it is copied.
@@ -89,7 +89,9 @@ class Canvas:
         fixed = self._fixed(points)
         if outline:
             wider = self._length(width + 2 * OUTLINE * 0.7 * self.style.outline_width)
-            cv2.polylines(self.pixels, [fixed], False, darker(colour, self.style.outline_tone), wider, cv2.LINE_AA, _SHIFT)
+            cv2.polylines(
+                self.pixels, [fixed], False, darker(colour, self.style.outline_tone), wider, cv2.LINE_AA, _SHIFT
+            )
         cv2.polylines(self.pixels, [fixed], False, colour, self._length(width), cv2.LINE_AA, _SHIFT)
 
     def finish(self) -> np.ndarray:

@@ -41,8 +41,9 @@ class View:
 
 @dataclass(frozen=True)
 class Edit:
-    """``before``: what the reference shows; two of them are laid side by side. ``after``: the answer. With ``new_scene`` the layout
-    (``Shot.variation``) of the answer is one of several that are right. ``attribute``: the one attribute that is to change."""
+    """``before``: what the reference shows; two of them are laid side by side. ``after``: the answer. With
+    ``new_scene`` the layout (``Shot.variation``) of the answer is one of several that are right. ``attribute``: the one
+    attribute that is to change."""
 
     kind: str
     before: tuple[View, ...]
@@ -86,7 +87,8 @@ def random_two(rng: random.Random) -> Shot:
 
 
 def _usual(rng: random.Random) -> Shot:
-    """What a reference usually is: the plain standing picture, else any picture with the whole figure seen from the front."""
+    """What a reference usually is: the plain standing picture, else any picture with the whole figure seen from the
+    front."""
     if rng.random() < 0.6:
         return REFERENCE_SHOT
     shot = random_shot(rng, "full body", props=rng.randrange(2))
@@ -117,7 +119,9 @@ def _shot(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
 
 def _scene(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
     before = replace(random_shot(rng, studio=0.3), style="cartoon")
-    after = replace(before, scene=rng.choice([s for s in SCENES if s != before.scene]), variation=rng.randrange(VARIATIONS))
+    after = replace(
+        before, scene=rng.choice([s for s in SCENES if s != before.scene]), variation=rng.randrange(VARIATIONS)
+    )
     text = phrase("scene", rng, place=rng.choice(words.PLACES[after.scene]))
     return Edit("scene", (View(cast, before),), text, View(cast, after), new_scene=True)
 
@@ -132,7 +136,12 @@ def _action(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
 def _framing(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
     before = random_shot(rng, rng.choice(("full body", "half body")))
     framing = rng.choice(FRAMINGS[FRAMINGS.index(before.framing) + 1 :])  # nearer: what was not seen cannot be known
-    return Edit("framing", (View(cast, before),), phrase("framing", rng, framing=framing), View(cast, replace(before, framing=framing)))
+    return Edit(
+        "framing",
+        (View(cast, before),),
+        phrase("framing", rng, framing=framing),
+        View(cast, replace(before, framing=framing)),
+    )
 
 
 def _turn(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
@@ -152,7 +161,11 @@ def _front(rng: random.Random) -> Shot:
 
 def _recolour(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
     before, who = replace(_front(rng), framing="full body"), cast[0]
-    worn = [a for a in words.GARMENT if not (a == "hat_colour" and who.hat == "none" or a == "scarf_colour" and who.scarf == "none")]
+    worn = [
+        a
+        for a in words.GARMENT
+        if not (a == "hat_colour" and who.hat == "none" or a == "scarf_colour" and who.scarf == "none")
+    ]
     attribute = rng.choice(worn)
     colour = rng.choice([name for name, rgb in PALETTE.items() if distance(rgb, getattr(who, attribute)) > 40])
     text = phrase("recolour", rng, garment=rng.choice(words.GARMENT[attribute]), colour=colour)
@@ -180,7 +193,9 @@ def _accessory(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
         name = words.HATS[kind] if attribute == "hat" else "scarf"
         thing = f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {name}"
         after = who.with_(**{attribute: kind, f"{attribute}_colour": PALETTE[colour]})
-    return Edit("accessory", (View(cast, before),), phrase("add", rng, thing=thing), View((after,), before), attribute=attribute)
+    return Edit(
+        "accessory", (View(cast, before),), phrase("add", rng, thing=thing), View((after,), before), attribute=attribute
+    )
 
 
 def _remove(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
@@ -213,7 +228,11 @@ def _same(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
 def _two(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
     """Two characters from their pictures laid side by side; the left one stays left."""
     after = random_two(rng)
-    said = {"place": rng.choice(words.PLACES[after.scene]), "doing": rng.choice(words.DOING[after.action]), "framing": after.framing}
+    said = {
+        "place": rng.choice(words.PLACES[after.scene]),
+        "doing": rng.choice(words.DOING[after.action]),
+        "framing": after.framing,
+    }
     other = after.stances[1].action
     if rng.random() < 0.5:
         after = after.with_(action=after.action)

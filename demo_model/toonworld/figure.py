@@ -17,8 +17,9 @@ _LIGHT: Colour = (250, 250, 250)
 
 @dataclass(frozen=True)
 class Pose:
-    """Limb angles in degrees, 0 = hanging straight down, positive = outwards (from the side: forwards); ``lift`` moves the whole
-    figure up (fraction of the picture); ``lean`` shifts the head sideways. Left and right are the viewer's."""
+    """Limb angles in degrees, 0 = hanging straight down, positive = outwards (from the side: forwards); ``lift`` moves
+    the whole figure up (fraction of the picture); ``lean`` shifts the head sideways. Left and right are the
+    viewer's."""
 
     left_arm: tuple[float, float] = (14, 8)  # upper arm, forearm
     right_arm: tuple[float, float] = (14, 8)
@@ -73,8 +74,8 @@ def pose_of(stance: Stance) -> Pose:
 
 
 def place(c: Canvas, stance: Stance, pose: Pose, framing: str) -> None:
-    """Point the canvas's transform at where the figure stands: smaller figures stand on the same ground, or in nearer framings
-    keep their head's height."""
+    """Point the canvas's transform at where the figure stands: smaller figures stand on the same ground, or in nearer
+    framings keep their head's height."""
     scale, top = FRAMES[framing]
     fixed = _FEET if framing == "full body" else _HEAD
     c.scale = scale * stance.size
@@ -132,8 +133,14 @@ class _Figure:
         """(side, points) of both legs and points of both arms; from the side the far limb comes first."""
         pose = self.pose
         if not self.ahead:
-            legs = [(s, _limb(0.5 + s * 0.045, _HIP, s, a, (0.115, 0.1))) for s, a in ((-1, pose.left_leg), (1, pose.right_leg))]
-            arms = [_limb(0.5 + s * 0.085, _NECK + 0.045, s, a, (0.105, 0.1)) for s, a in ((-1, pose.left_arm), (1, pose.right_arm))]
+            legs = [
+                (s, _limb(0.5 + s * 0.045, _HIP, s, a, (0.115, 0.1)))
+                for s, a in ((-1, pose.left_leg), (1, pose.right_leg))
+            ]
+            arms = [
+                _limb(0.5 + s * 0.085, _NECK + 0.045, s, a, (0.105, 0.1))
+                for s, a in ((-1, pose.left_arm), (1, pose.right_arm))
+            ]
             return legs, arms
         swing = pose.left_leg[0] < 60  # seated legs both go forwards, others apart
         arms_apart = pose.left_arm[0] < 40 and pose.right_arm[0] < 40
@@ -200,7 +207,16 @@ class _Figure:
         c, (x, y), hair, ahead = self.c, self.head, self.who.hair_colour, self.ahead
         if self.who.hair_style == "long":
             left, right = (-0.165, 0.165) if not ahead else sorted((-0.165 * ahead, 0.03 * ahead))
-            c.polygon([(x + left, y - 0.02), (x + right, y - 0.02), (x + right * 1.12, y + 0.24), (x + left * 1.12, y + 0.24)], hair, True)
+            c.polygon(
+                [
+                    (x + left, y - 0.02),
+                    (x + right, y - 0.02),
+                    (x + right * 1.12, y + 0.24),
+                    (x + left * 1.12, y + 0.24),
+                ],
+                hair,
+                True,
+            )
         elif self.who.hair_style == "bun":
             for side in (-ahead,) if ahead else (-1, 1):
                 c.ellipse((x + side * 0.12, y - 0.13), (0.075, 0.075), hair, True)
@@ -228,7 +244,10 @@ class _Figure:
         if style == "spiky":
             points = [(x - 0.15, y + 0.0)]
             for i in range(5):
-                points += [(x - 0.16 + 0.08 * i, y - (0.2 if i in (1, 2, 3) else 0.15)), (x - 0.115 + 0.0725 * i, y - 0.1)]
+                points += [
+                    (x - 0.16 + 0.08 * i, y - (0.2 if i in (1, 2, 3) else 0.15)),
+                    (x - 0.115 + 0.0725 * i, y - 0.1),
+                ]
             points += [(x + 0.15, y + 0.0), (x + 0.1, y - 0.06), (x - 0.1, y - 0.06)]
             c.polygon(points, hair, True)
         elif style == "curly":
@@ -262,7 +281,16 @@ class _Figure:
         if self.pose.mouth == "open":
             c.ellipse((x, mouth), (0.035, 0.03), (150, 40, 50), False, 0, 180)
         elif self.pose.mouth == "smile":
-            c.stroke([(x - 0.03, mouth + 0.003), (x - 0.012, mouth + 0.015), (x + 0.012, mouth + 0.015), (x + 0.03, mouth + 0.003)], 0.014, line)
+            c.stroke(
+                [
+                    (x - 0.03, mouth + 0.003),
+                    (x - 0.012, mouth + 0.015),
+                    (x + 0.012, mouth + 0.015),
+                    (x + 0.03, mouth + 0.003),
+                ],
+                0.014,
+                line,
+            )
         else:
             c.stroke([(x - 0.02, mouth + 0.01), (x + 0.02, mouth + 0.01)], 0.014, line)
 

@@ -1,5 +1,5 @@
-"""Instructions in the words the demo model was trained on: several phrasings of each, most with a sentence that says what to keep,
-as people write them for Kontext."""
+"""Instructions in the words the demo model was trained on: several phrasings of each, most with a sentence that says
+what to keep, as people write them for Kontext."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ _SLOTS = {
 
 
 def instruction(shot: Shot, phrasing: int = 0) -> str:
-    """One English instruction that asks for ``shot`` whole (scene, action, framing); ``phrasing`` counts from 0 and wraps around
-    ``PHRASINGS``."""
+    """One English instruction that asks for ``shot`` whole (scene, action, framing); ``phrasing`` counts from 0 and
+    wraps around ``PHRASINGS``."""
     words = {"place": PLACES[shot.scene][0], "doing": DOING[shot.action][0], "framing": shot.framing}
     return _sentence(_SHOT[phrasing % PHRASINGS].format(**words))
 
@@ -183,8 +183,18 @@ def _sentence(text: str) -> str:
 def every_instruction_word() -> set[str]:
     """All words, lower case, that instructions can hold; a hyphen is a word of its own."""
     texts = [text for templates in _TEMPLATES.values() for text in templates]
-    texts += [text for table in (PLACES, DOING, FACING, STYLE, GARMENT, GLASSES, _SLOTS) for words in table.values() for text in words]
-    texts += [*WHERE.values(), *HATS.values(), *PALETTE, "full body half body close-up a an ball balloon cat plant suitcase"]
+    texts += [
+        text
+        for table in (PLACES, DOING, FACING, STYLE, GARMENT, GLASSES, _SLOTS)
+        for words in table.values()
+        for text in words
+    ]
+    texts += [
+        *WHERE.values(),
+        *HATS.values(),
+        *PALETTE,
+        "full body half body close-up a an ball balloon cat plant suitcase",
+    ]
     words: set[str] = set()
     for text in texts:
         for name in _slots(text):

@@ -1,7 +1,8 @@
 """Reading a picture of the drawn world: analysis by synthesis. Draw every candidate, take the nearest.
 
-Which hat, which hair, which glasses is found by trying all; a colour is solved for: with everything else held, a drawing's
-pixels are linear in it (``draw`` paints flat colours, their outlines and their blends), so least squares gives it at once.
+Which hat, which hair, which glasses is found by trying all; a colour is solved for: with everything else held, a
+drawing's pixels are linear in it (``draw`` paints flat colours, their outlines and their blends), so least squares
+gives it at once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _VISIBLE_STEP = 24  # ... by more than this much of 255
 
 @dataclass(frozen=True)
 class Reading:
-    """What the meter read. ``confidence`` 0..1. Of a kind: how much nearer the best value is than the runner-up, 0 = a tie. Of a
+    """What the meter read. ``confidence`` 0..1. Of a kind: how much nearer the best value is than the runner-up, 0 = a
+    tie. Of a
     colour: the part of the picture's variance where it is painted that the colour explains."""
 
     value: str | Colour
@@ -76,7 +78,9 @@ class _Reader:
 
     def solve(self, who: Character, name: str) -> tuple[Character, float]:
         """``who`` with the colour that fits the picture best; and the confidence."""
-        low, high = (210, 240) if name == "top_colour" and brightness(who.top_colour) >= 200 else (40, 160)  # the same ink
+        low, high = (
+            (210, 240) if name == "top_colour" and brightness(who.top_colour) >= 200 else (40, 160)
+        )  # the same ink
         dark = self.draw(who.with_(**{name: (low,) * 3})).astype(np.float32)
         cover = (self.draw(who.with_(**{name: (high,) * 3})) - dark) / (high - low)
         weight = float((cover**2).sum(axis=(0, 1)).min())
@@ -92,8 +96,8 @@ class _Reader:
 
 
 def visible_attributes(who: Character | Sequence[Character], shot: Shot, size=128, number: int = 0) -> tuple[str, ...]:
-    """The attributes of figure ``number`` whose other values would change this picture noticeably (a close-up shows no trousers; a
-    bare head no hat colour; a pencil drawing shows no colours)."""
+    """The attributes of figure ``number`` whose other values would change this picture noticeably (a close-up shows no
+    trousers; a bare head no hat colour; a pencil drawing shows no colours)."""
     cast = list(_cast(who))
     mine = cast[number]
     own = draw(cast, shot, size).astype(np.int16)
@@ -116,11 +120,13 @@ def visible_attributes(who: Character | Sequence[Character], shot: Shot, size=12
     return tuple(seen)
 
 
-def read_identity(picture: np.ndarray, shot: Shot, cast: Sequence[Character] = (), number: int = 0) -> dict[str, Reading]:
+def read_identity(
+    picture: np.ndarray, shot: Shot, cast: Sequence[Character] = (), number: int = 0
+) -> dict[str, Reading]:
     """The attributes of one figure as they are in the picture, not knowing who it should be.
 
-    Coordinate descent: each kind is set to the value whose drawing, with its colours solved for, is nearest, the others held,
-    until nothing changes (at most three rounds).
+    Coordinate descent: each kind is set to the value whose drawing, with its colours solved for, is nearest, the others
+    held, until nothing changes (at most three rounds).
 
     Args:
         picture: ``uint8 [H, W, 3]`` RGB, as ``draw`` makes them.
@@ -164,8 +170,11 @@ def _reading(name: str, best: Character, errors: dict[Character, float]) -> Read
     return Reading(value, 1.0 - errors[best] / second if second > 0 else 0.0)
 
 
-def kept_attributes(picture: np.ndarray, who: Character | Sequence[Character], shot: Shot, number: int = 0) -> dict[str, bool]:
-    """For each attribute of figure ``number`` that the true picture shows: does the meter read the character's own value?"""
+def kept_attributes(
+    picture: np.ndarray, who: Character | Sequence[Character], shot: Shot, number: int = 0
+) -> dict[str, bool]:
+    """For each attribute of figure ``number`` that the true picture shows: does the meter read the character's own
+    value?"""
     cast = _cast(who)
     readings = read_identity(picture, shot, cast if len(cast) > 1 else (), number)
     return {
@@ -184,8 +193,9 @@ def read_layout(picture: np.ndarray, shot: Shot, who: Character | Sequence[Chara
 def read_shot(picture: np.ndarray, who: Character | Sequence[Character], like: Shot | None = None) -> Shot:
     """The scene, layout, action, framing and facing whose drawing with ``who`` is nearest.
 
-    Scene and layout first, by the pixels that agree with the backdrop; then framing, facing and action, one figure after the
-    other. Style, props, sizes and places along the width are taken from ``like``, which is a single standing figure if left out.
+    Scene and layout first, by the pixels that agree with the backdrop; then framing, facing and action, one figure
+    after the other. Style, props, sizes and places along the width are taken from ``like``, which is a single standing
+    figure if left out.
     """
     cast, size = _cast(who), _size(picture)
     like = like or Shot(SCENES[0])
@@ -206,6 +216,7 @@ def read_shot(picture: np.ndarray, who: Character | Sequence[Character], like: S
 
 
 def _far_pixels(picture: np.ndarray, scene: np.ndarray) -> float:
-    """Mean difference, of which each pixel counts at most 48 of 255: what a figure covers counts the same for all scenes."""
+    """Mean difference, of which each pixel counts at most 48 of 255: what a figure covers counts the same for all
+    scenes."""
     difference = np.abs(picture.astype(np.int16) - scene).max(2)
     return float(np.minimum(difference, 48).mean())

@@ -25,7 +25,15 @@ def _cat(c: Canvas, x: float, colour: Colour) -> None:
     c.stroke([(x + 0.05, _GROUND - 0.02), (x + 0.1, _GROUND - 0.05), (x + 0.1, _GROUND - 0.13)], 0.025, colour, True)
     c.ellipse((x, _GROUND - 0.055), (0.06, 0.07), colour, True)
     for side in (-1, 1):
-        c.polygon([(x + side * 0.015, _GROUND - 0.19), (x + side * 0.055, _GROUND - 0.23), (x + side * 0.055, _GROUND - 0.15)], colour, True)
+        c.polygon(
+            [
+                (x + side * 0.015, _GROUND - 0.19),
+                (x + side * 0.055, _GROUND - 0.23),
+                (x + side * 0.055, _GROUND - 0.15),
+            ],
+            colour,
+            True,
+        )
     c.ellipse((x, _GROUND - 0.15), (0.06, 0.05), colour, True)
     for side in (-1, 1):
         c.ellipse((x + side * 0.022, _GROUND - 0.15), (0.01, 0.013), (30, 30, 34))
@@ -34,7 +42,9 @@ def _cat(c: Canvas, x: float, colour: Colour) -> None:
 def _plant(c: Canvas, x: float, colour: Colour) -> None:
     for dx, dy in ((-0.06, 0.2), (0.0, 0.25), (0.06, 0.2)):
         c.stroke([(x, _GROUND - 0.08), (x + dx, _GROUND - dy)], 0.045, (40, 130, 60), True)
-    c.polygon([(x - 0.06, _GROUND - 0.1), (x + 0.06, _GROUND - 0.1), (x + 0.045, _GROUND), (x - 0.045, _GROUND)], colour, True)
+    c.polygon(
+        [(x - 0.06, _GROUND - 0.1), (x + 0.06, _GROUND - 0.1), (x + 0.045, _GROUND), (x - 0.045, _GROUND)], colour, True
+    )
 
 
 def _suitcase(c: Canvas, x: float, colour: Colour) -> None:

@@ -1,5 +1,5 @@
-"""The ten scenes and the plain studio: a function each that paints a whole backdrop. Each has ``VARIATIONS`` layouts; layout 0 has
-everything at its usual place. x runs from 0 to 1 over the width, whatever the picture's shape."""
+"""The ten scenes and the plain studio: a function each that paints a whole backdrop. Each has ``VARIATIONS`` layouts;
+layout 0 has everything at its usual place. x runs from 0 to 1 over the width, whatever the picture's shape."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .colours import Colour
 
 
 class Layout:
-    """What differs between the layouts of a scene: ``off(spread)`` moves things, ``tint`` changes colours; both always the same for the
-    same scene and number."""
+    """What differs between the layouts of a scene: ``off(spread)`` moves things, ``tint`` changes colours; both always
+    the same for the same scene and number."""
 
     def __init__(self, scene: str, variation: int):
         self._rng = random.Random(f"{scene}/{variation}")

@@ -13,8 +13,8 @@ _SAME = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 @dataclass(frozen=True)
 class Style:
-    """``outline_tone`` times the fill's colour is the outline's; ``outline_width`` times the usual width. Colours become
-    ``gain * matrix @ colour + bias`` (0..255, clipped)."""
+    """``outline_tone`` times the fill's colour is the outline's; ``outline_width`` times the usual width. Colours
+    become ``gain * matrix @ colour + bias`` (0..255, clipped)."""
 
     outline_tone: float
     outline_width: float

@@ -41,8 +41,8 @@ PLACES = {"left": 0.3, "middle": 0.5, "right": 0.7}  # where along the width an 
 
 @dataclass(frozen=True)
 class Character:
-    """One figure: a value for each of ``KINDS``, a colour 0..255 for each of ``COLOURED``. Without a hat the hat's colour is not
-    drawn.
+    """One figure: a value for each of ``KINDS``, a colour 0..255 for each of ``COLOURED``. Without a hat the hat's
+    colour is not drawn.
 
     Raises:
         ValueError: an attribute has a value that does not exist.
@@ -90,8 +90,8 @@ class Character:
 class Stance:
     """How and where one figure stands.
 
-    ``x`` 0..1 along the picture's width, ``size`` 1 = usual, ``towards``/``part``: the pose on the way from ``action`` (0) to another
-    action (1).
+    ``x`` 0..1 along the picture's width, ``size`` 1 = usual, ``towards``/``part``: the pose on the way from ``action``
+    (0) to another action (1).
 
     Raises:
         ValueError: a value that does not exist.
@@ -129,8 +129,8 @@ class Prop:
 class Shot:
     """One picture's circumstances: everything but who is in it.
 
-    ``stances``: one for each figure. ``variation`` 0 .. ``VARIATIONS`` - 1. ``mark``: an ellipse drawn over the picture as people
-    mark what to edit: centre x, y and radii, fractions of width and height.
+    ``stances``: one for each figure. ``variation`` 0 .. ``VARIATIONS`` - 1. ``mark``: an ellipse drawn over the picture
+    as people mark what to edit: centre x, y and radii, fractions of width and height.
 
     Raises:
         ValueError: a value that does not exist.

@@ -1,4 +1,5 @@
-"""What the demo model is trained on: single pictures for the codec; reference, instruction, target for the transformer."""
+"""What the demo model is trained on: single pictures for the codec; reference, instruction, target for the
+transformer."""
 
 from __future__ import annotations
 
@@ -42,8 +43,8 @@ def random_character(rng: random.Random, held_out: bool = False) -> Character:
 
 
 def draw_reference(views: tuple[View, ...], side: int = 128) -> np.ndarray:
-    """One view as it is; several side by side, brought to the area of one as kontext.references does: scaled, then the edges
-    repeated up to a multiple of 16 pixels. ``uint8 [H, W, 3]``."""
+    """One view as it is; several side by side, brought to the area of one as kontext.references does: scaled, then the
+    edges repeated up to a multiple of 16 pixels. ``uint8 [H, W, 3]``."""
     pictures = [draw(view.cast, view.shot, side) for view in views]
     if len(pictures) == 1:
         return pictures[0]
@@ -56,8 +57,8 @@ def draw_reference(views: tuple[View, ...], side: int = 128) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Example:
-    """Reference picture, instruction, target picture; pictures ``uint8 [H, W, 3]``. ``weight`` says how much each pixel of the
-    target matters, ``float32 [H, W]``."""
+    """Reference picture, instruction, target picture; pictures ``uint8 [H, W, 3]``. ``weight`` says how much each pixel
+    of the target matters, ``float32 [H, W]``."""
 
     edit: Edit
     reference: np.ndarray
@@ -65,7 +66,9 @@ class Example:
     weight: np.ndarray
 
 
-def random_example(rng: random.Random, kind: str, size: tuple[int, int] = (128, 128), held_out: bool = False) -> Example:
+def random_example(
+    rng: random.Random, kind: str, size: tuple[int, int] = (128, 128), held_out: bool = False
+) -> Example:
     """A training example of a kind of edit; ``size`` is the target's, the reference keeps the usual area."""
     cast = tuple(random_character(rng, held_out) for _ in range(2 if kind == "two" else 1))
     edit = random_edit(kind, rng, cast)

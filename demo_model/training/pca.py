@@ -42,7 +42,8 @@ class PatchPCA:
 
     @classmethod
     def load(cls) -> PatchPCA:
-        """The codec of the shipped model. It is kept beside this file: with another one, no trained weight would fit any more."""
+        """The codec of the shipped model. It is kept beside this file: with another one, no trained weight would fit
+        any more."""
         return cls(**load_file(_FILE))
 
     def to(self, device) -> PatchPCA:

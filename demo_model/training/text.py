@@ -99,15 +99,17 @@ def text_encoders(seed: int = 0):
 
 
 def _word_vector(piece: str, seed: int) -> torch.Tensor:
-    """A word's embedding depends on the word alone, so a larger vocabulary leaves those of the old words as they were."""
+    """A word's embedding depends on the word alone, so a larger vocabulary leaves those of the old words as they
+    were."""
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{piece}".encode()))
     return torch.randn(JOINT, generator=generator)
 
 
 @torch.no_grad()
 def _let_neighbours_speak(t5) -> None:
-    """Untrained, T5's relative positions hardly matter, and "the left one waves, the right one sits" would be a bag of words.
-    So the first head of the first block looks at the two words before, the second head at the two words behind."""
+    """Untrained, T5's relative positions hardly matter, and "the left one waves, the right one sits" would be a bag of
+    words. So the first head of the first block looks at the two words before, the second head at the two words
+    behind."""
     bias = t5.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight  # [32 buckets, heads]
     bias.zero_()
     bias[1:3, 0] = 4.0

@@ -178,7 +178,9 @@ def random_times(n: int, generator: torch.Generator, device) -> torch.Tensor:
 
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0], minutes=120)
-    parser.add_argument("--start", type=Path, help="transformer folder whose weights to begin with, if there is no state")
+    parser.add_argument(
+        "--start", type=Path, help="transformer folder whose weights to begin with, if there is no state"
+    )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--peak", type=float, default=1.5e-3, help="learning rate")
     parser.add_argument("--name", default="transformer")
@@ -225,12 +227,15 @@ def main() -> None:
         return figures
 
     def show_samples() -> None:
-        """One strip of pictures of the first unseen edits, through the PCA codec, so that one can see the model learn."""
+        """One strip of pictures of the first unseen edits, through the PCA codec, so that one can see the model
+        learn."""
         few = {key: value if key == "ids" else value[:SAMPLES] for key, value in unseen.items()}
         average.swap(model)
         signal = pca.decode(unpack(sample(model, few, unseen_noise[:SAMPLES]), 8, 8))
         average.swap(model)
-        strip = ((signal.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(2, 0, 3, 1).flatten(1, 2).cpu().numpy()
+        strip = (
+            ((signal.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(2, 0, 3, 1).flatten(1, 2).cpu().numpy()
+        )
         folder = options.state / f"{options.name}-samples"
         folder.mkdir(exist_ok=True)
         Image.fromarray(strip).save(folder / f"{run.samples:07}.png")

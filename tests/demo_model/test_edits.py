@@ -37,11 +37,14 @@ def test_an_edit_changes_the_picture_and_its_words_are_known_and_few(kind):
         texts.add(edit.text)
         tokens = tokenizer.convert_ids_to_tokens(tokenizer(edit.text).input_ids)
         assert len(tokens) <= text.MIN_TOKENS
-        spelled = [t for t in tokens if len(t.strip("▁")) == 1 and t.strip("▁").isalpha() and t.strip("▁").lower() not in "as"]
+        spelled = [
+            t for t in tokens if len(t.strip("▁")) == 1 and t.strip("▁").isalpha() and t.strip("▁").lower() not in "as"
+        ]
         assert not spelled, (edit.text, spelled)
-        same = len(edit.before) == 1 and (
-            draw(edit.before[0].cast, edit.before[0].shot) == draw(edit.after.cast, edit.after.shot)
-        ).all()
+        same = (
+            len(edit.before) == 1
+            and (draw(edit.before[0].cast, edit.before[0].shot) == draw(edit.after.cast, edit.after.shot)).all()
+        )
         assert same == (kind == "same")
     assert len(texts) >= 3
 

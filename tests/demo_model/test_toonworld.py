@@ -1,5 +1,5 @@
-"""The drawn world: deterministic, independent attributes, everything continuous that should be, and a meter that finds planted
-changes."""
+"""The drawn world: deterministic, independent attributes, everything continuous that should be, and a meter that finds
+planted changes."""
 
 import hashlib
 import itertools
@@ -146,7 +146,9 @@ def test_the_meter_reads_clean_pictures(seed):
         assert 0 < readings[name].confidence <= 1
 
 
-@pytest.mark.parametrize("style, facing", list(zip(STYLES, FACINGS, strict=True)) + [("cartoon", "left"), ("pastel", "back")])
+@pytest.mark.parametrize(
+    "style, facing", list(zip(STYLES, FACINGS, strict=True)) + [("cartoon", "left"), ("pastel", "back")]
+)
 def test_the_meter_reads_other_views_and_styles(style, facing):
     who, shot = Character.from_seed(3), Shot("forest", "walking", style=style, variation=2).turned(facing)
     picture = draw(who, shot)
