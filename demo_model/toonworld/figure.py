@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from .canvas import Canvas
 from .colours import Colour, brightness, darker
-from .world import Character, Stance
+from .world import Character, Shot, Stance
 
 _HIP, _NECK, _HEAD, _FEET = 0.70, 0.485, 0.335, 0.93  # heights on the standing figure
 _HEAD_RX, _HEAD_RY = 0.135, 0.14
@@ -73,20 +73,28 @@ def pose_of(stance: Stance) -> Pose:
     return pose.between(POSES[stance.towards], stance.part) if stance.towards else pose
 
 
-def place(c: Canvas, stance: Stance, pose: Pose, framing: str) -> None:
-    """Point the canvas's transform at where the figure stands: smaller figures stand on the same ground, or in nearer
-    framings keep their head's height."""
+def transform(stance: Stance, pose: Pose, framing: str, aspect: float) -> tuple[float, tuple[float, float]]:
+    """Scale and origin of a figure on a canvas: smaller figures stand on the same ground, or in nearer framings keep their head's
+    height."""
     scale, top = FRAMES[framing]
     fixed = _FEET if framing == "full body" else _HEAD
-    c.scale = scale * stance.size
-    y = scale * (fixed - top) - c.scale * fixed
-    c.origin = (stance.x * c.aspect - 0.5 * c.scale, y - pose.lift * c.scale)
+    own = scale * stance.size
+    return own, (stance.x * aspect - 0.5 * own, scale * (fixed - top) - own * (fixed + pose.lift))
+
+
+def figure_box(shot: Shot, number: int = 0, aspect: float = 1.0) -> tuple[float, float, float, float]:
+    """Where head and trunk of a figure are: left, top, right, bottom, fractions of a picture of that aspect (width / height)."""
+    stance = shot.stances[number]
+    pose = pose_of(stance)
+    scale, (x, y) = transform(stance, pose, shot.framing, aspect)
+    left, right = ((x + scale * (0.5 + side * 0.2)) / aspect for side in (-1, 1))
+    return max(0.0, left), max(0.0, y + scale * 0.08), min(1.0, right), min(1.0, y + scale * 0.95)
 
 
 def draw_figure(c: Canvas, who: Character, stance: Stance, framing: str) -> None:
     """Draw ``who`` on the canvas; ``framing`` is a key of ``FRAMES``."""
     pose = pose_of(stance)
-    place(c, stance, pose, framing)
+    c.scale, c.origin = transform(stance, pose, framing, c.aspect)
     _Figure(c, who, pose, stance.facing).draw()
     c.scale, c.origin = 1.0, (0.0, 0.0)
 
