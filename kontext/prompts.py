@@ -64,22 +64,26 @@ def text_token_ids(
     return clip_ids, _padded_ids(t5_tokenizer, prompt, length)
 
 
-def encode_ids(
-    text_encoders: nn.ModuleDict, clip_ids: torch.Tensor, t5_ids: torch.Tensor, device: torch.device
+def encode_prompt(
+    text_encoders: nn.ModuleDict, clip_tokenizer, t5_tokenizer, prompt: str, min_tokens: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the transformer reads of a prompt: T5's states and CLIP's pooled vector.
+    """What the transformer reads of a prompt: T5's states and CLIP's pooled vector, see `text_token_ids`.
 
     Args:
         text_encoders: "clip" (CLIPTextModel) and "t5" (T5EncoderModel), both on `device`.
-        clip_ids, t5_ids: see `text_token_ids`.
+        clip_tokenizer, t5_tokenizer: theirs.
+        prompt: checked text.
+        min_tokens: 1..512, `ModelSettings.min_text_tokens`.
         device: where to run.
 
     Returns:
-        (states [1, n, T5 width], pooled [1, CLIP width]) in the encoders' dtype, on the CPU.
+        (embeddings [1, n, T5 width], pooled [1, CLIP width]) in the encoders' dtype, on the CPU.
     """
-    states = text_encoders["t5"](t5_ids.to(device), output_hidden_states=False)[0]
+    positions = text_encoders["clip"].config.max_position_embeddings
+    clip_ids, t5_ids = text_token_ids(clip_tokenizer, t5_tokenizer, prompt, min_tokens, positions)
+    embeds = text_encoders["t5"](t5_ids.to(device), output_hidden_states=False)[0]
     pooled = text_encoders["clip"](clip_ids.to(device), output_hidden_states=False).pooler_output
-    return states.cpu(), pooled.cpu()
+    return embeds.cpu(), pooled.cpu()
 
 
 def _padded_ids(tokenizer, prompt: str, length: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ Beside host.py the only file of the pack that touches `comfy.*`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import comfy.hooks
@@ -119,8 +120,12 @@ class NativeBackend:
     def encode_prompt(self, prompt: str, min_tokens: int) -> list:
         """A CONDITIONING. The tokens are made here, since ComfyUI's would read (weights:1.2) and embeddings in it."""
         host.stop_if_cancelled()
-        ids = text_token_ids(self.clip.tokenizer.clip_l.tokenizer, self.t5_tokenizer, prompt, min_tokens)
-        return self.clip.encode_from_tokens_scheduled(_weighted(*ids))
+        tokenizer = self.clip.tokenizer
+        if isinstance(tokenizer, KontextTokenizer):
+            tokens = tokenizer.tokenize_with_weights(prompt)
+        else:
+            tokens = _weighted(*text_token_ids(tokenizer.clip_l.tokenizer, self.t5_tokenizer, prompt, min_tokens))
+        return self.clip.encode_from_tokens_scheduled(tokens)
 
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
         host.stop_if_cancelled()
@@ -175,32 +180,24 @@ def to_native(model: KontextModel) -> tuple[Any, Any, Any]:
     backend = model.backend
     if isinstance(backend, NativeBackend):
         return backend.model, backend.clip, backend.vae
-    return _native_model(model), _native_clip(backend, model.settings.min_text_tokens), KontextVae(backend)
+    return _native_model(model), _native_clip(model), KontextVae(backend)
 
 
 def _native_model(model: KontextModel) -> Any:
     config = comfy.supported_models.Flux({"image_model": "flux", "guidance_embed": True, "in_channels": 16,
                                           "out_channels": 16, "disable_unet_model_creation": True})
     config.latent_format = KontextLatents(model.backend.components["vae"].config, model.settings)
-    base = KontextBase(config)
+    base = comfy.model_base.Flux(config)
     base.diffusion_model = KontextTransformer(model.backend)
-    patcher = comfy.model_patcher.ModelPatcher(base, memory.get_torch_device(), memory.unet_offload_device())
+    patcher = _weightless(base)
     patcher.set_attachments(ORIGIN, (model.name, model.schedule, model.settings))
-    patcher.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.PREPARE_SAMPLING, ORIGIN,
-                                 _place_before_sampling(model.backend))
     return patcher
 
 
-def _place_before_sampling(backend: Any) -> Callable:
-    """Our weights come in before ComfyUI loads the MODEL, which has none: so nothing is evicted while it runs."""
-    def prepare(executor, patcher, noise_shape, conds, *args, **kwargs):
-        longest = 0
-        for cond in (cond for kind in conds.values() for cond in kind or ()):
-            pictures = sum(z.shape[-2] * z.shape[-1] // 4 for z in cond.get("reference_latents") or ())
-            longest = max(longest, cond["cross_attn"].shape[1] + pictures)
-        backend.place_transformer(longest + noise_shape[-2] * noise_shape[-1] // 4)
-        return executor(patcher, noise_shape, conds, *args, **kwargs)
-    return prepare
+def _weightless(module: nn.Module) -> Any:
+    """A ModelPatcher of a module that holds no weights. On the CPU, so that it is never evicted from a full card while
+    the Placement brings the true weights in; the latents that pass through it are small."""
+    return comfy.model_patcher.ModelPatcher(module, torch.device("cpu"), torch.device("cpu"))
 
 
 class KontextLatents(comfy.latent_formats.Flux):
@@ -215,14 +212,6 @@ class KontextLatents(comfy.latent_formats.Flux):
             self.taesd_decoder_name = None  # it would draw FLUX's colours
 
 
-class KontextBase(comfy.model_base.Flux):
-    """ComfyUI's FLUX without weights of its own."""
-
-    def memory_required(self, *args, **kwargs) -> float:
-        """None: the Placement has made the room already."""
-        return 0
-
-
 class KontextTransformer(nn.Module):
     """A backend's transformer in the place of ComfyUI's `diffusion_model`. Holds no weights itself."""
 
@@ -235,7 +224,7 @@ class KontextTransformer(nn.Module):
 
     def forward(self, x, timestep, context, y=None, guidance=None, ref_latents=None, control=None,
                 transformer_options=None, **kwargs) -> torch.Tensor:
-        """[b, 16, h, w] latents at a timestep [b] -> their velocity, as ComfyUI's own `Flux.forward`."""
+        """Latents [b, 16, h, w] at timesteps [b] -> their velocity, as ComfyUI's own `Flux.forward`."""
         options = transformer_options or {}
         wrappers = comfy.patcher_extension.get_all_wrappers(
             comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, options)
@@ -254,16 +243,20 @@ class KontextTransformer(nn.Module):
         padded, references = _even(x), [_even(z) for z in ref_latents or ()]
         found = []
         for i in range(len(x)):  # a batch, or positive and negative at once
+            now = timestep[i : i + 1]
             conditions = Conditions(
                 prompt=(_item(context, i), _item(y, i)),
-                references=tuple(_item(z, i).float() for z in references),
+                references=tuple(_item(z, i) for z in references),
                 reference_method=ref_latents_method,
                 guidance=float(_item(guidance, i)) if guidance is not None else 0.0,
-                sigmas=timestep,
+                sigmas=torch.cat([now, torch.zeros_like(now)]),  # of this one step: the sampler is ComfyUI's
             )
-            velocity = self.backend.velocity(conditions, padded.shape[-2:], x.device)
-            found.append(velocity(padded[i : i + 1].float(), timestep[i : i + 1]))
-        return torch.cat(found)[..., :height, :width]
+            found.append(self.backend.sample(conditions, padded[i : i + 1], _one_step(now)))
+        return torch.cat(found)[..., :height, :width].to(x.device)
+
+
+def _one_step(timestep: torch.Tensor) -> Callable[[Velocity, torch.Tensor], torch.Tensor]:
+    return lambda velocity, latents: velocity(latents, timestep.to(latents.device))
 
 
 def _even(latents: torch.Tensor) -> torch.Tensor:
@@ -275,12 +268,11 @@ def _item(batch: torch.Tensor, i: int) -> torch.Tensor:
     return batch[i : i + 1] if len(batch) > 1 else batch
 
 
-def _native_clip(backend: Any, min_tokens: int) -> Any:
+def _native_clip(model: KontextModel) -> Any:
     clip = comfy.sd.CLIP(no_init=True)
-    clip.cond_stage_model = KontextTextEncoders(backend)
-    clip.tokenizer = KontextTokenizer(backend, min_tokens)
-    clip.patcher = comfy.model_patcher.ModelPatcher(
-        clip.cond_stage_model, memory.text_encoder_device(), memory.text_encoder_offload_device())
+    clip.cond_stage_model = KontextTextEncoders(model.backend, model.settings.min_text_tokens)
+    clip.tokenizer = KontextTokenizer(model.backend)
+    clip.patcher = _weightless(clip.cond_stage_model)
     clip.patcher.hook_mode = comfy.hooks.EnumHookMode.MinVram
     clip.patcher.is_clip = True
     clip.layer_idx = clip.apply_hooks_to_conds = None
@@ -290,24 +282,19 @@ def _native_clip(backend: Any, min_tokens: int) -> Any:
 
 
 class KontextTokenizer:
-    """A backend's tokenizers in the place of ComfyUI's FLUX tokenizer. Nothing in a prompt is syntax."""
+    """In the place of ComfyUI's FLUX tokenizer: a whole prompt is one token, since the backend tokenizes it itself.
 
-    class Part:
-        """Where `from_native` looks for a tokenizer."""
+    So nothing in a prompt is syntax: no (weights:1.2), no embeddings.
+    """
 
-        def __init__(self, tokenizer: Any):
-            self.tokenizer = tokenizer
-
-    def __init__(self, backend: Any, min_tokens: int):
-        self._backend, self._min_tokens = backend, min_tokens
-        self.clip_l, self.t5xxl = self.Part(backend.clip_tokenizer), self.Part(backend.t5_tokenizer)
+    def __init__(self, backend: Any):
+        self.t5xxl = SimpleNamespace(tokenizer=backend.t5_tokenizer)
+        self.clip_l = None
 
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **_) -> dict[str, list]:
-        """One chunk of (token, 1.0) for CLIP and one for T5, cut to what the encoders read."""
-        chunks = _weighted(*self._backend.token_ids(text, self._min_tokens))
-        if return_word_ids:
-            return {name: [[(*pair, 0) for pair in chunk] for chunk in part] for name, part in chunks.items()}
-        return chunks
+        """One chunk with one (token, weight) for either encoder."""
+        chunk = [(text, 1.0, 0)] if return_word_ids else [(text, 1.0)]
+        return {"l": [chunk], "t5xxl": [chunk]}
 
     def state_dict(self) -> dict:
         """Nothing to save."""
@@ -317,9 +304,9 @@ class KontextTokenizer:
 class KontextTextEncoders(nn.Module):
     """A backend's text encoders in the place of ComfyUI's. Holds no weights itself."""
 
-    def __init__(self, backend: Any):
+    def __init__(self, backend: Any, min_tokens: int):
         super().__init__()
-        self.backend = backend
+        self.backend, self.min_tokens = backend, min_tokens
 
     def set_clip_options(self, options: dict) -> None:
         """No option of ComfyUI's (another layer, another projection) is known."""
@@ -328,9 +315,11 @@ class KontextTextEncoders(nn.Module):
         """See `set_clip_options`."""
 
     def encode_token_weights(self, tokens: dict[str, list]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(T5 states [1, n, width], pooled CLIP vector [1, width])."""
-        clip_ids, t5_ids = (torch.tensor([[pair[0] for pair in tokens[name][0]]]) for name in ("l", "t5xxl"))
-        states, pooled = self.backend.encode_ids(clip_ids, t5_ids)
+        """(T5 states [1, n, width], pooled CLIP vector [1, width]); CLIPTextEncodeFlux gives either its own text."""
+        for_clip, for_t5 = tokens["l"][0][0][0], tokens["t5xxl"][0][0][0]
+        states, pooled = self.backend.encode_prompt(for_t5, self.min_tokens)
+        if for_clip != for_t5:
+            _, pooled = self.backend.encode_prompt(for_clip, self.min_tokens)
         device = memory.intermediate_device()
         return states.to(device), pooled.to(device)
 

@@ -1,6 +1,6 @@
 """The backend on diffusers' and transformers' own modules: AutoencoderKL, FluxTransformer2DModel, CLIP and T5."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -33,19 +33,11 @@ class DiffusersBackend:
     def dtype(self) -> torch.dtype:
         return self.components["transformer"].dtype
 
-    def token_ids(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(CLIP ids, T5 ids), see `prompts.text_token_ids`."""
-        positions = self.components["text_encoders"]["clip"].config.max_position_embeddings
-        return prompts.text_token_ids(self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, positions)
-
-    def encode_ids(self, clip_ids: torch.Tensor, t5_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `prompts.encode_ids`."""
+    def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `prompts.encode_prompt`."""
         encoders = self.components["text_encoders"]
         device = self.placement.use("text_encoders", prompts.activation_bytes(encoders, prompts.MAX_TOKENS))
-        return prompts.encode_ids(encoders, clip_ids, t5_ids, device)
-
-    def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.encode_ids(*self.token_ids(prompt, min_tokens))
+        return prompts.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
 
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
         vae = self.components["vae"]
@@ -56,18 +48,11 @@ class DiffusersBackend:
 
     def sample(self, conditions: Conditions, noise: torch.Tensor,
                loop: Callable[[Velocity, torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        states, _ = conditions.prompt
-        tokens = states.shape[1] + sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
-        device = self.place_transformer(tokens)
-        return loop(self.velocity(conditions, noise.shape[2:], device), noise.to(device))
-
-    def place_transformer(self, tokens: int) -> torch.device:
-        """Bring the transformer in, for sequences of so many tokens (text, picture and references)."""
-        return self.placement.use("transformer", activation_bytes(self.components["transformer"], tokens))
-
-    def velocity(self, conditions: Conditions, size: Sequence[int], device: torch.device) -> Velocity:
-        """The transformer, already on `device`, bound to its conditions; `size` is (height, width) of the latents."""
-        return make_velocity(self.components["transformer"], conditions, size, device)
+        transformer = self.components["transformer"]
+        embeds, _ = conditions.prompt
+        tokens = embeds.shape[1] + sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
+        device = self.placement.use("transformer", activation_bytes(transformer, tokens))
+        return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         vae = self.components["vae"]
