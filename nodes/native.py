@@ -255,7 +255,8 @@ class KontextTransformer(nn.Module):
         return torch.cat(found)[..., :height, :width].to(x.device)
 
 
-def _one_step(timestep: torch.Tensor) -> Callable[[Velocity, torch.Tensor], torch.Tensor]:
+def _one_step(sigma: torch.Tensor) -> Callable[[Velocity, torch.Tensor], torch.Tensor]:
+    timestep = sigma * 1000 / 1000  # rounds as in `sampling.denoise`
     return lambda velocity, latents: velocity(latents, timestep.to(latents.device))
 
 
