@@ -106,7 +106,7 @@ def test_core_samplers_draw_the_demo_models_own_picture(server, run):
     assert result.status == "success", result.error
     first, second, ours = (pixels(server, image) for key in ("12", "14") for image in result.outputs[key]["images"])
     assert np.abs(first - ours).max() <= 1
-    assert np.abs(second - ours).mean() > 5  # the batch's other noise
+    assert np.abs(second - ours).mean() > 1 > np.abs(first - ours).mean()  # the batch has another noise
     assert ours.std() > 20
 
 
