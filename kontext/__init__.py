@@ -4,6 +4,7 @@ from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
 from .errors import InputError
+from .lora import Lora, read_lora
 from .model import KontextModel
 from .placement import Placement, Resident
 from .request import EditRequest, StepInfo
@@ -15,6 +16,7 @@ __all__ = [
     "Identity",
     "InputError",
     "KontextModel",
+    "Lora",
     "ModelSettings",
     "Placement",
     "Resident",
@@ -23,4 +25,5 @@ __all__ = [
     "check_size",
     "identify",
     "load_folder",
+    "read_lora",
 ]

@@ -1,7 +1,8 @@
 """KontextModel: a request in, a picture out."""
 
+import copy
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from . import prompts, references
 from .backends import transformer as backend
+from .lora import Branches, Lora
 from .placement import Placement, Resident
 from .request import EditRequest, StepInfo, check_numbers
 from .sampling import Schedule, denoise, make_noise, pack
@@ -27,6 +29,7 @@ class KontextModel:
         placement: decides where they are; assign another one at any time.
         settings: native size, reference area, text padding, preview colours.
         schedule: how noise levels are spread.
+        branches: the LoRAs it computes with; see `adapted`.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class KontextModel:
         self.placement = placement or Resident(self.components, "cpu")
         self.settings = settings
         self.schedule = schedule
+        self.branches = Branches()
         self._clip_tokenizer = clip_tokenizer
         self._t5_tokenizer = t5_tokenizer
         self._prompt_cache = _Recent(_CACHE_ENTRIES)
@@ -64,6 +68,21 @@ class KontextModel:
         prompts.check_prompt(self._t5_tokenizer, request.prompt, request.where)
         check_numbers(request)
         references.check_references(request.references, request.where)
+
+    def adapted(self, loras: Sequence[tuple[Lora, float]]) -> "KontextModel":
+        """This model with more LoRAs. A light copy: weights, placement and caches are shared, and this model stays.
+
+        Args:
+            loras: (LoRA, strength) each. 1.0 is the strength it was trained for, 0 nothing, and a negative one the
+                opposite. They add up, also with those this model already has.
+
+        Raises:
+            InputError: a LoRA does not fit this model, or a strength is no finite number.
+        """
+        model = copy.copy(self)
+        model.branches = self.branches.plus(loras, self.components)
+        model.name = " + ".join([self.name, *(f"{lora.name} ({strength:g})" for lora, strength in loras)])
+        return model
 
     @torch.no_grad()
     def edit(self, request: EditRequest, on_step: Callable[[StepInfo], None] | None = None) -> torch.Tensor:
@@ -90,7 +109,9 @@ class KontextModel:
 
         transformer = self.components["transformer"]
         tokens = embeds.shape[1] + rows * columns + sum(r * c for r, c in sizes)
-        device = self.placement.use("transformer", backend.activation_bytes(transformer, tokens))
+        activations = backend.activation_bytes(transformer, tokens)
+        device = self.placement.use(
+            "transformer", activations + self.branches.bytes("transformer", transformer.dtype))
         velocity = backend.make_velocity(
             transformer, embeds, pooled,
             target_ids=references.token_ids(rows, columns),
@@ -100,7 +121,8 @@ class KontextModel:
         )
         channels = transformer.config.in_channels // 4
         noise = make_noise(channels, rows * 2, columns * 2, request.seed).to(device)
-        latents = denoise(velocity, noise, self.schedule, request.steps, on_step)
+        with self.branches.on(self.components, "transformer"):
+            latents = denoise(velocity, noise, self.schedule, request.steps, on_step)
         return self._decode(latents)
 
     def preview(self, info: StepInfo) -> np.ndarray | None:
@@ -123,11 +145,14 @@ class KontextModel:
     def _prompt(self, prompt: str) -> tuple[torch.Tensor, torch.Tensor]:
         def encode():
             encoders = self.components["text_encoders"]
-            device = self.placement.use("text_encoders", prompts.activation_bytes(encoders, prompts.MAX_TOKENS))
-            return prompts.encode_prompt(encoders, self._clip_tokenizer, self._t5_tokenizer, prompt,
-                                         self.settings.min_text_tokens, device)
+            activations = prompts.activation_bytes(encoders, prompts.MAX_TOKENS)
+            device = self.placement.use(
+                "text_encoders", activations + self.branches.bytes("text_encoders", encoders["t5"].dtype))
+            with self.branches.on(self.components, "text_encoders"):
+                return prompts.encode_prompt(encoders, self._clip_tokenizer, self._t5_tokenizer, prompt,
+                                             self.settings.min_text_tokens, device)
 
-        return self._prompt_cache.get((prompt, self.settings.min_text_tokens), encode)
+        return self._prompt_cache.get((prompt, self.settings.min_text_tokens, self.branches.text_key), encode)
 
     def _reference(self, picture: torch.Tensor) -> torch.Tensor:
         """Scaled latents float32 [1, 16, h, w] on the CPU: the mode of the VAE's distribution, (z - shift) * scale."""
