@@ -1,5 +1,6 @@
 """FLUX.1 Kontext: load a model folder, check a request, make the edit. Knows no ComfyUI and no story."""
 
+from .backends import Backend, Conditions
 from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
@@ -7,11 +8,15 @@ from .errors import InputError
 from .lora import Lora, read_lora
 from .model import KontextModel
 from .placement import Placement, Resident
+from .prompts import text_token_ids
 from .request import EditRequest, StepInfo
+from .sampling import Schedule, Velocity
 from .settings import ModelSettings
 from .sizes import check_size
 
 __all__ = [
+    "Backend",
+    "Conditions",
     "EditRequest",
     "Identity",
     "InputError",
@@ -20,10 +25,13 @@ __all__ = [
     "ModelSettings",
     "Placement",
     "Resident",
+    "Schedule",
     "StepInfo",
+    "Velocity",
     "check_folder",
     "check_size",
     "identify",
     "load_folder",
     "read_lora",
+    "text_token_ids",
 ]

@@ -5,8 +5,9 @@ twin, `Branches.merged`, adds the same to the weights themselves, in float32.
 """
 
 import copy
+import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -45,6 +46,7 @@ class Branches:
     def __init__(self):
         self.choices: tuple[Choice, ...] = ()
         self._pieces: dict[_Place, tuple[_Piece, ...]] = {}
+        self._on: set[str] = set()
 
     @property
     def text_key(self) -> tuple:
@@ -82,8 +84,15 @@ class Branches:
 
     @contextmanager
     def on(self, components: Mapping[str, nn.Module], component: str) -> Iterator[None]:
-        """Within the block the component computes with the branches; after it, exactly as before."""
+        """Within the block the component computes with the branches; after it, exactly as before.
+
+        A block inside a block adds nothing.
+        """
+        if component in self._on:
+            yield
+            return
         hooks = []
+        self._on.add(component)
         try:
             for (part, path), pieces in self._pieces.items():
                 if part == component:
@@ -91,6 +100,7 @@ class Branches:
                     hooks.append(layer.register_forward_hook(_Branch(pieces)))
             yield
         finally:
+            self._on.remove(component)
             for hook in hooks:
                 hook.remove()
 
@@ -107,6 +117,17 @@ class Branches:
                         layer.bias = nn.Parameter(torch.zeros(layer.out_features), requires_grad=False)
                     layer.bias.data += piece.strength * piece.bias.float()
         return copies
+
+
+def with_branches(component: str) -> Callable:
+    """For a method of an object with `branches` and `components`: it runs with the component's branches on."""
+    def decorate(method: Callable) -> Callable:
+        @functools.wraps(method)
+        def run(self, *args, **kwargs):
+            with self.branches.on(self.components, component):
+                return method(self, *args, **kwargs)
+        return run
+    return decorate
 
 
 class _Branch:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from kontinuity.kontext import read_lora
+from kontinuity.kontext import KontextModel, Resident, read_lora
 from lora_files import bfl_layers, diffusers_layers, kohya, pair, peft, seeded, write
 from torch import nn
 
@@ -25,10 +25,14 @@ def style(transformer, tmp_path):
 
 def edit_with(model, components, request):
     """The picture of a model with other components and caches of its own."""
-    other = copy.copy(model)
-    other.components, other.placement = components, type(model.placement)(components, "cpu")
-    other._prompt_cache = type(model._prompt_cache)(4)
-    return other.edit(request)
+    backend = copy.copy(model.backend)
+    backend.components, backend.placement = components, Resident(components, "cpu")
+    return KontextModel(name="other", backend=backend, schedule=model.schedule, settings=model.settings).edit(request)
+
+
+def merged(adapted) -> dict[str, nn.Module]:
+    """The components with an adapted model's LoRAs in their weights."""
+    return adapted.backend.branches.merged(adapted.components)
 
 
 def largest(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -43,8 +47,7 @@ def test_branches_equal_merged_weights(model, style, request_for):
     for strength in (1.0, 0.35, -0.8):
         adapted = model.adapted([(style, strength)])
         picture = adapted.edit(request)
-        merged = adapted.branches.merged(model.components)
-        assert largest(picture, edit_with(model, merged, request)) <= TOLERANCE
+        assert largest(picture, edit_with(model, merged(adapted), request)) <= TOLERANCE
         assert largest(picture, model.edit(request)) > 0.01
 
 
@@ -52,10 +55,10 @@ def test_the_merged_twin_is_the_formula(model, transformer, tmp_path):
     name = "transformer_blocks.0.attn.to_q"
     down, up = pair(32, 32, 1)
     lora = read_lora(write(tmp_path / "a.safetensors", kohya({name: (down, up)}, "lora_transformer_", alpha=6)))
-    merged = model.adapted([(lora, 0.5)]).branches.merged(model.components)["transformer"]
+    twin = merged(model.adapted([(lora, 0.5)]))["transformer"]
     expected = transformer.get_submodule(name).weight + 0.5 * (6 / 3) * up @ down
-    assert largest(merged.get_submodule(name).weight, expected) <= 1e-6
-    changed = [n for n, p in merged.named_parameters() if not torch.equal(p, transformer.get_parameter(n))]
+    assert largest(twin.get_submodule(name).weight, expected) <= 1e-6
+    changed = [n for n, p in twin.named_parameters() if not torch.equal(p, transformer.get_parameter(n))]
     assert changed == [f"{name}.weight"]
 
 
@@ -82,7 +85,7 @@ def test_diffusers_reads_the_same_alpha(model, pipeline, tmp_path):
     pipe = copy.deepcopy(pipeline)
     pipe.load_lora_weights(str(path), adapter_name="a")
     pipe.fuse_lora()
-    twin = model.adapted([(read_lora(path), 1.0)]).branches.merged(model.components)["transformer"]
+    twin = merged(model.adapted([(read_lora(path), 1.0)]))["transformer"]
     theirs = pipe.transformer.get_submodule(name)
     assert largest(twin.get_submodule(name).weight, getattr(theirs, "base_layer", theirs).weight) <= 1e-6
 
@@ -92,7 +95,7 @@ def test_several_add_up_in_any_order(model, style, transformer, tmp_path, reques
     request = request_for()
     together = model.adapted([(style, 0.5), (other, -0.7)])
     picture = together.edit(request)
-    assert largest(picture, edit_with(model, together.branches.merged(model.components), request)) <= TOLERANCE
+    assert largest(picture, edit_with(model, merged(together), request)) <= TOLERANCE
     assert largest(picture, model.adapted([(other, -0.7)]).adapted([(style, 0.5)]).edit(request)) <= TOLERANCE
     twice = model.adapted([(style, 0.5)]).adapted([(style, -0.5)])
     assert largest(twice.edit(request), model.edit(request)) <= TOLERANCE
@@ -103,7 +106,7 @@ def test_several_add_up_in_any_order(model, style, transformer, tmp_path, reques
 
 def bfl_file(transformer):
     """(LoRA on BFL's layers, diffusers' weights with it merged where BFL has them in one matrix)."""
-    sizes, merged, layers = diffusers_layers(transformer), {}, {}
+    sizes, weights, layers = diffusers_layers(transformer), {}, {}
     for seed, (name, parts) in enumerate(bfl_layers().items()):
         down, up = layers[name] = pair(sum(sizes[part][0] for part in parts), sizes[parts[0]][1], seed)
         weight = torch.cat([transformer.get_submodule(part).weight for part in parts])
@@ -112,13 +115,13 @@ def bfl_file(transformer):
             weight = torch.cat(weight.chunk(2)[::-1])
         else:
             weight = weight + up @ down
-        merged |= dict(zip(parts, weight.split([sizes[part][0] for part in parts]), strict=True))
-    return layers, merged
+        weights |= dict(zip(parts, weight.split([sizes[part][0] for part in parts]), strict=True))
+    return layers, weights
 
 
 @pytest.mark.parametrize("layout", ["bare", "diffusion_model.", "base_model.model.", "kohya", "comfyui"])
 def test_bfl_names(model, transformer, tmp_path, layout):
-    layers, merged = bfl_file(transformer)
+    layers, weights = bfl_file(transformer)
     tensors = {
         "bare": lambda: peft(layers, ""), "diffusion_model.": lambda: peft(layers, "diffusion_model."),
         "base_model.model.": lambda: peft(layers, "base_model.model.", ".default"),
@@ -127,9 +130,9 @@ def test_bfl_names(model, transformer, tmp_path, layout):
                             for key, tensor in peft(layers, "diffusion_model.").items()},
     }[layout]()
     lora = read_lora(write(tmp_path / "bfl.safetensors", tensors))
-    twin = model.adapted([(lora, 1.0)]).branches.merged(model.components)["transformer"]
-    assert set(merged) == set(diffusers_layers(transformer))  # the list above is whole
-    for name, weight in merged.items():
+    twin = merged(model.adapted([(lora, 1.0)]))["transformer"]
+    assert set(weights) == set(diffusers_layers(transformer))  # the list above is whole
+    for name, weight in weights.items():
         assert largest(twin.get_submodule(name).weight, weight) <= 1e-6, name
 
 
@@ -142,7 +145,7 @@ def test_diffusers_names(model, transformer, style, tmp_path, layout):
     tensors = kohya(layers, layout, alpha=3) if layout.endswith("_") else peft(layers, layout)
     lora = read_lora(write(tmp_path / "same.safetensors", tensors))
     assert {layer.target.modules for layer in lora.layers} == {layer.target.modules for layer in style.layers}
-    ours, expected = (model.adapted([(x, 1.0)]).branches.merged(model.components)["transformer"] for x in (lora, style))
+    ours, expected = (merged(model.adapted([(x, 1.0)]))["transformer"] for x in (lora, style))
     assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), expected.parameters(), strict=True))
 
 
@@ -153,7 +156,7 @@ def test_parts_of_fused_layers(model, transformer, tmp_path):
     for name, halves in (("single_blocks.0.processor.qkv_lora", qkv), ("double_blocks.0.processor.proj_lora2", out)):
         tensors |= {f"{name}.{half}.weight": t for half, t in zip(("down", "up"), halves, strict=True)}
     lora = read_lora(write(tmp_path / "parts.safetensors", tensors))
-    twin = model.adapted([(lora, 1.0)]).branches.merged(model.components)["transformer"]
+    twin = merged(model.adapted([(lora, 1.0)]))["transformer"]
     single = "single_transformer_blocks.0.attn.to_"
     expected = {"transformer_blocks.0.attn.add_q_proj": q[1] @ q[0],
                 "transformer_blocks.0.attn.to_add_out": out[1] @ out[0],
@@ -173,14 +176,14 @@ def test_biases(model, transformer, tmp_path):
     tensors["diffusion_model.double_blocks.0.img_attn.proj.diff_b"] = diff
     lora = read_lora(write(tmp_path / "bias.safetensors", tensors))
     adapted = model.adapted([(lora, 0.5)])
-    twin = adapted.branches.merged(model.components)["transformer"]
+    twin = merged(adapted)["transformer"]
     for name, change in (("to_k", bias[32:64]), ("to_out.0", diff / 2)):
         base = transformer.get_submodule(f"transformer_blocks.0.attn.{name}")
         assert largest(twin.get_submodule(f"transformer_blocks.0.attn.{name}").bias, base.bias + change) <= 1e-6
     x = torch.randn(2, 5, 32)
     for name in ("to_k", "to_v", "to_out.0"):
         path = f"transformer_blocks.0.attn.{name}"
-        with torch.no_grad(), adapted.branches.on(model.components, "transformer"):
+        with torch.no_grad(), adapted.backend.branches.on(model.components, "transformer"):
             assert largest(transformer.get_submodule(path)(x), twin.get_submodule(path)(x)) <= 1e-5
 
 
@@ -210,7 +213,7 @@ def test_the_base_is_restored_bit_by_bit(model, style, request_for):
 def test_an_adapted_model_is_a_light_copy(model, style):
     adapted = model.adapted([(style, 0.8)])
     assert adapted.components is model.components and adapted.placement is model.placement
-    assert model.branches.choices == () and adapted.branches.choices == ((style, 0.8),)
+    assert model.backend.branches.choices == () and adapted.backend.branches.choices == ((style, 0.8),)
     assert adapted.name == "tiny + style (0.8)" and model.name == "tiny"
 
 
@@ -245,7 +248,7 @@ def test_text_encoder_parts_are_applied_and_prompts_not_mixed(model, tmp_path, r
     adapted = model.adapted([(lora, 2.0)])
     picture = adapted.edit(request)
     assert largest(picture, plain) > 1e-4
-    assert largest(picture, edit_with(model, adapted.branches.merged(model.components), request)) <= TOLERANCE
+    assert largest(picture, edit_with(model, merged(adapted), request)) <= TOLERANCE
     assert torch.equal(model.edit(request), plain) and torch.equal(adapted.edit(request), picture)
     weaker = model.adapted([(lora, 1.0)]).edit(request)
     assert not torch.equal(weaker, picture) and not torch.equal(weaker, plain)
@@ -277,7 +280,7 @@ def test_other_bases(model, style, request_for, kind):
     else:
         for name in diffusers_layers(transformer):
             transformer.set_submodule(name, Rounded(transformer.get_submodule(name)))
-    branches = model.adapted([(style, 0.6)]).branches
+    branches = model.adapted([(style, 0.6)]).backend.branches
     dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
     for layer in style.layers:
         base = transformer.get_submodule(layer.target.modules[0])
@@ -290,5 +293,5 @@ def test_other_bases(model, style, request_for, kind):
             assert changed.dtype == dtype and torch.equal(base(x), plain)
         limit = 0.02 * expected.abs().max() if kind == "bfloat16" else 1e-5
         assert largest(changed.float(), expected) <= limit, layer.name
-    other = copy.copy(model.adapted([(style, 0.6)]))
-    assert largest(edit_with(other, components, request_for()), edit_with(model, components, request_for())) > 0.01
+    plain, changed = (edit_with(m, components, request_for()) for m in (model, model.adapted([(style, 0.6)])))
+    assert largest(changed, plain) > 0.01
