@@ -9,6 +9,7 @@ from .edit import Edit
 from .inspect_model import InspectModel
 from .loras import LoadLora
 from .models import LoadModel
+from .native_models import FromNative, ToNative
 from .story import ContactSheet, LoadStoryboard, RenderStoryboard
 
 
@@ -18,4 +19,4 @@ class KontinuityExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The node classes, in the order of a storyboard's data flow."""
         return [LoadModel, LoadLora, DemoCharacter, Character, LoadStoryboard, RenderStoryboard, ContactSheet, Edit,
-                InspectModel]
+                InspectModel, FromNative, ToNative]
