@@ -5,6 +5,7 @@ from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
 from .errors import InputError
+from .lora import Lora, read_lora
 from .model import KontextModel
 from .placement import Placement, Resident
 from .prompts import text_token_ids
@@ -20,6 +21,7 @@ __all__ = [
     "Identity",
     "InputError",
     "KontextModel",
+    "Lora",
     "ModelSettings",
     "Placement",
     "Resident",
@@ -30,5 +32,6 @@ __all__ = [
     "check_size",
     "identify",
     "load_folder",
+    "read_lora",
     "text_token_ids",
 ]

@@ -5,7 +5,7 @@ Beside host.py the only file of the pack that touches `comfy.*`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +22,16 @@ import comfy.supported_models
 import torch
 from torch import nn
 
-from ..kontext import Conditions, InputError, KontextModel, ModelSettings, Schedule, Velocity, text_token_ids
+from ..kontext import (
+    Conditions,
+    InputError,
+    KontextModel,
+    Lora,
+    ModelSettings,
+    Schedule,
+    Velocity,
+    text_token_ids,
+)
 from . import host
 
 FROM_TITLE = "Kontext from MODEL, CLIP, VAE"
@@ -108,6 +117,7 @@ class NativeBackend:
     components: dict[str, nn.Module] = {}
     placement = None
     latent_channels = 16
+    text_key = ()
 
     def __init__(self, model: Any, clip: Any, vae: Any):
         self.model, self.clip, self.vae = model, clip, vae
@@ -116,6 +126,11 @@ class NativeBackend:
     @property
     def dtype(self) -> torch.dtype:
         return self.model.model_dtype()
+
+    def adapted(self, loras: Sequence[tuple[Lora, float]]) -> NativeBackend:
+        """Always an InputError: ComfyUI's own loaders put LoRAs on a MODEL."""
+        raise InputError(FROM_TITLE, "model", loras[0][0].name, "is a LoRA, and goes on the MODEL itself",
+                         "put ComfyUI's own Load LoRA between the MODEL's loader and this node")
 
     def encode_prompt(self, prompt: str, min_tokens: int) -> list:
         """A CONDITIONING. The tokens are made here, since ComfyUI's would read (weights:1.2) and embeddings in it."""
