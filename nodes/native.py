@@ -19,6 +19,7 @@ import comfy.patcher_extension
 import comfy.samplers
 import comfy.sd
 import comfy.supported_models
+import comfy.utils
 import torch
 from torch import nn
 
@@ -117,7 +118,6 @@ class NativeBackend:
     components: dict[str, nn.Module] = {}
     placement = None
     latent_channels = 16
-    text_key = ()
 
     def __init__(self, model: Any, clip: Any, vae: Any):
         self.model, self.clip, self.vae = model, clip, vae
@@ -127,10 +127,23 @@ class NativeBackend:
     def dtype(self) -> torch.dtype:
         return self.model.model_dtype()
 
+    @property
+    def text_key(self) -> Any:
+        return self.clip.patcher.patches_uuid
+
     def adapted(self, loras: Sequence[tuple[Lora, float]]) -> NativeBackend:
-        """Always an InputError: ComfyUI's own loaders put LoRAs on a MODEL."""
-        raise InputError(FROM_TITLE, "model", loras[0][0].name, "is a LoRA, and goes on the MODEL itself",
-                         "put ComfyUI's own Load LoRA between the MODEL's loader and this node")
+        """The same MODEL and CLIP with ComfyUI's own patches of the LoRAs' files on them."""
+        model, clip = self.model, self.clip
+        for lora, strength in loras:
+            tensors = comfy.utils.load_torch_file(lora.where, safe_load=True)
+            patched, clip = comfy.sd.load_lora_for_models(model, clip, tensors, strength, strength)
+            if _patches(patched) == _patches(model) and any(
+                    layer.target.component == "transformer" for layer in lora.layers):
+                raise InputError(lora.where, "lora", lora.name, "finds none of its layers in this MODEL",
+                                 "use the LoRA node that belongs to the MODEL's loader, before "
+                                 f"'{FROM_TITLE}', or Load Kontext LoRA directly after Load Kontext Model")
+            model = patched
+        return NativeBackend(model, clip, self.vae)
 
     def encode_prompt(self, prompt: str, min_tokens: int) -> list:
         """A CONDITIONING. The tokens are made here, since ComfyUI's would read (weights:1.2) and embeddings in it."""
@@ -163,6 +176,10 @@ class NativeBackend:
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         host.stop_if_cancelled()
         return self.vae.decode(self.model.model.process_latent_out(latents))[0].to("cpu", torch.float32)
+
+
+def _patches(model: Any) -> int:
+    return sum(len(patches) for patches in model.patches.values())
 
 
 class _Loop(comfy.samplers.Sampler):

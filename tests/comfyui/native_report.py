@@ -40,7 +40,8 @@ def main(comfyui: str, pack: str, base: str) -> None:
     bench = Bench(nodes, root, Path(base), Path(pack))
     with torch.inference_mode():  # as ComfyUI runs nodes
         report = {"parity": bench.parity(), "matters": bench.matters(), "round_trip": bench.round_trip(),
-                  "patches": bench.patches(), "cancel": bench.cancel(), "refused": bench.refused()}
+                  "patches": bench.patches(), "lora": bench.lora(), "cancel": bench.cancel(),
+                  "refused": bench.refused()}
     report["workflow"] = bench.workflow()
     print(json.dumps(report))
 
@@ -143,6 +144,32 @@ class Bench:
         sigmas = self.theirs.schedule.sigmas(4, 36)[:-1].tolist()
         return {"effect": float((changed - before).abs().max()), "afterwards": float((after - before).abs().max()),
                 "sigmas": max(abs(a - b) for a, b in zip(calls, sigmas, strict=True))}
+
+    def lora(self) -> dict:
+        """Load Kontext LoRA on either: a LoRA of the transformer and of CLIP, by kohya's names."""
+        from safetensors.torch import save_file
+
+        width, text = sum(self.names.AXES) * self.names.HEADS, self.names.CLIP_SIZES
+        layers = {"lora_unet_double_blocks_0_img_mlp_0": (4 * width, width),
+                  "lora_unet_single_blocks_1_linear1": (7 * width, width),
+                  "lora_te1_text_model_encoder_layers_0_mlp_fc1": (text["intermediate_size"], text["hidden_size"])}
+        tensors, generator = {}, torch.Generator().manual_seed(0)
+        for name, (outputs, inputs) in layers.items():
+            tensors[f"{name}.lora_down.weight"] = torch.randn(3, inputs, generator=generator) / 4
+            tensors[f"{name}.lora_up.weight"] = torch.randn(outputs, 3, generator=generator) / 4
+            tensors[f"{name}.alpha"] = torch.tensor(3.0)
+        save_file(tensors, self.base / "some_lora.safetensors")
+        lora = self.kontext.read_lora(self.base / "some_lora.safetensors")
+        request = self.request()
+        plain = self.edit(self.theirs, request)[0]
+        ours, theirs = (self.edit(model.adapted([(lora, 0.8)]), request)[0] for model in (self.ours, self.theirs))
+        try:
+            self.native.from_native(*self.native.to_native(self.ours)).adapted([(lora, 0.8)])
+            said = ""
+        except self.kontext.InputError as error:
+            said = str(error)
+        return {"parity": float((ours - theirs).abs().max()), "effect": float((theirs - plain).abs().max()),
+                "afterwards": float((self.edit(self.theirs, request)[0] - plain).abs().max()), "refused": said}
 
     def cancel(self) -> dict:
         """ComfyUI's Cancel in the second step; then the same edit once more, after all models were unloaded."""

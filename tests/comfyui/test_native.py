@@ -50,6 +50,13 @@ def test_patches_of_the_model_are_used_and_leave_the_others_alone(report):
     assert patches["sigmas"] < 1e-6  # a wrapper was called once a step, with our sigmas
 
 
+def test_a_lora_gives_the_same_on_either_backend(report):
+    """Ours adds branches, ComfyUI changes the weights."""
+    lora = report["lora"]
+    assert lora["parity"] <= TOLERANCE and lora["effect"] > 100 * TOLERANCE and lora["afterwards"] == 0
+    assert "finds none of its layers in this MODEL" in lora["refused"]
+
+
 def test_cancel_stops_and_the_next_edit_works_after_unloading(report):
     assert report["cancel"] == {"error": "InterruptProcessingException", "steps": [1, 2], "afterwards": 0}
 
