@@ -28,7 +28,7 @@ class LoadLora(io.ComfyNode):
                                tooltip="A safetensors file in models/loras. It must be for FLUX.1."),
                 io.Float.Input("strength", default=1.0, min=-4.0, max=4.0, step=0.05,
                                tooltip="1 is what the LoRA was trained for, 0 nothing at all, below 0 the opposite. "
-                                       "Few-step LoRAs say their own: Hyper-FLUX 0.125."),
+                                       "Some LoRAs name another usual strength."),
             ],
             outputs=[KontextModelSocket.Output("adapted", display_name="model",
                                                tooltip="The model with the LoRA; the one that came in is unchanged.")],

@@ -36,7 +36,7 @@ _OTHER_KINDS = (  # a tensor's name holds this -> what the file is instead
 _CONTROL = re.compile(r"(double|single)_blocks\.\d+\..*norm\.(key|query)_norm\.scale$")
 _DTYPES = ("F64", "F32", "F16", "BF16")
 _SHOWN = 3  # keys in an error message
-_METADATA = "lora_adapter_metadata"  # diffusers since 0.33: JSON of PEFT's configuration
+_METADATA = "lora_adapter_metadata"  # of diffusers: JSON of PEFT's configuration
 _COMPONENT_NAMES = {"transformer": "transformer", "clip": "text_encoder", "t5": "text_encoder_2"}
 
 

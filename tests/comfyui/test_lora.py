@@ -84,6 +84,31 @@ def test_both_models_in_one_graph(server, run, edit, loras):
     assert np.array_equal(alone, beside) and not np.array_equal(alone, adapted)
 
 
+def test_a_model_with_a_lora_as_native_model(server, run, edit, loras):
+    """Through ComfyUI's classes it draws the same; a LoRA after that belongs on the MODEL."""
+    graph = edit()
+    graph |= {
+        "10": {"class_type": "Kontinuity_LoadLora",
+               "inputs": {"model": ["2", 0], "lora": "styles/random.safetensors", "strength": 1.0}},
+        "11": {"class_type": "Kontinuity_ToNative", "inputs": {"model": ["10", 0]}},
+        "13": {"class_type": "Kontinuity_FromNative",
+               "inputs": {"model": ["11", 0], "clip": ["11", 1], "vae": ["11", 2]}},
+        "14": {"class_type": "Kontinuity_LoadLora",
+               "inputs": {"model": ["13", 0], "lora": "styles/random.safetensors", "strength": 1.0}},
+    }
+    found = {}
+    for name, node in (("ours", "10"), ("native", "13"), ("refused", "14")):
+        graph["4"]["inputs"]["model"] = [node, 0]
+        graph["5"]["inputs"]["filename_prefix"] = f"lora/{name}"
+        result, _ = run(graph)
+        if name == "refused":
+            assert result.status != "success" and "goes on the MODEL itself" in result.error
+            break
+        assert result.status == "success", result.error
+        found[name] = np.asarray(Image.open(server.base / "output" / "lora" / f"{name}_00001_.png")).astype(int)
+    assert np.abs(found["ours"] - found["native"]).max() <= 1
+
+
 def test_what_was_read_is_shown_and_a_new_save_is_noticed(server, run, edit, loras):
     graph = edit()
     graph["10"] = {"class_type": "Kontinuity_LoadLora",

@@ -235,3 +235,47 @@ def test_the_tensors_are_read_once(tmp_path):
         file.seek(len(raw) - 512)
         file.write(bytes(512))
     assert torch.equal(lora.layers[0].up, before)
+
+
+# Published files -----------------------------------------------------------------------------------------------------
+
+# layers of FLUX.1 in the shapes that published LoRAs have: (outputs, inputs)
+PUBLISHED = {
+    "transformer.context_embedder": (3072, 4096), "transformer.norm_out.linear": (6144, 3072),  # Hyper-FLUX
+    "transformer.proj_out": (64, 3072), "transformer.x_embedder": (3072, 64),
+    "transformer.single_transformer_blocks.37.attn.to_k": (3072, 3072),
+    "transformer.single_transformer_blocks.37.norm.linear": (9216, 3072),
+    "transformer.single_transformer_blocks.37.proj_mlp": (12288, 3072),
+    "transformer.single_transformer_blocks.37.proj_out": (3072, 15360),
+    "transformer.transformer_blocks.18.norm1.linear": (18432, 3072),
+    "transformer.transformer_blocks.18.ff_context.net.2": (3072, 12288),
+    "base_model.model.double_blocks.17.img_mod.lin": (18432, 3072),  # fal's Kontext trainer
+    "base_model.model.double_blocks.17.txt_attn.qkv": (9216, 3072),
+    "diffusion_model.double_blocks.16.img_attn.qkv": (9216, 3072),  # ai-toolkit
+    "diffusion_model.single_blocks.36.linear1": (21504, 3072),
+    "diffusion_model.single_blocks.36.linear2": (3072, 15360),
+    "lora_unet_double_blocks_15_txt_mlp_0": (12288, 3072), "lora_unet_single_blocks_35_modulation_lin": (9216, 3072),
+    "lora_unet_time_in_in_layer": (3072, 256),
+    "lora_unet_vector_in_in_layer": (3072, 768), "lora_unet_guidance_in_out_layer": (3072, 3072),
+    "lora_transformer_transformer_blocks_14_attn_to_add_out": (3072, 3072),  # OneTrainer
+    "double_blocks.13.processor.qkv_lora1": (9216, 3072),  # XLabs
+}
+
+
+def test_layers_of_published_loras_fit_flux_dev(model, tmp_path):
+    from diffusers import FluxTransformer2DModel
+
+    tensors = {}
+    for name, (outputs, inputs) in PUBLISHED.items():
+        halves = ("down", "up") if "processor" in name else ("lora_down", "lora_up")
+        for half, size in zip(halves, ((1, inputs), (outputs, 1)), strict=True):
+            tensors[f"{name}.{half}.weight"] = torch.ones(size, dtype=torch.bfloat16)
+    lora = read_lora(write(tmp_path / "published.safetensors", tensors))
+    with torch.device("meta"):
+        full = FluxTransformer2DModel(guidance_embeds=True)
+    model.backend.components = {**model.components, "transformer": full}
+    adapted = model.adapted([(lora, 1.0)])
+    assert len(adapted.backend.branches._pieces) == len(lora.layers) + 2 + 2 + 2 + 3
+    tensors = peft({f"transformer_blocks.{i}.attn.to_q": pair(3072, 3072, i, rank=1) for i in (18, 19)})
+    more = read_lora(write(tmp_path / "more.safetensors", tensors))
+    refused(lambda: model.adapted([(more, 1.0)]), "transformer_blocks.19.attn.to_q", "one of 1 layers this model does")
