@@ -93,7 +93,7 @@ def test_core_samplers_draw_the_demo_models_own_picture(server, run):
               "Keep the same face, hair and clothes.")
     graph = {
         "1": node("Kontinuity_LoadModel", model="demo model (built in)"),
-        "2": node("Kontinuity_ToNative", kontext_model=["1", 0]),
+        "2": node("Kontinuity_ToNative", model=["1", 0]),
         "3": node("Kontinuity_DemoCharacter", seed=231),
         "4": node("CLIPTextEncode", clip=["2", 1], text=prompt),
         "5": node("VAEEncode", pixels=["3", 0], vae=["2", 2]),
