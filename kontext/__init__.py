@@ -1,26 +1,37 @@
 """FLUX.1 Kontext: load a model folder, check a request, make the edit. Knows no ComfyUI and no story."""
 
+from .backends import Backend, Conditions
 from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
 from .errors import InputError
+from .lora import Lora, read_lora
 from .model import KontextModel
 from .placement import Placement, Resident
+from .prompts import text_token_ids
 from .request import EditRequest, StepInfo
+from .sampling import Schedule, Velocity
 from .settings import ModelSettings
 from .sizes import check_size
 
 __all__ = [
+    "Backend",
+    "Conditions",
     "EditRequest",
     "Identity",
     "InputError",
     "KontextModel",
+    "Lora",
     "ModelSettings",
     "Placement",
     "Resident",
+    "Schedule",
     "StepInfo",
+    "Velocity",
     "check_folder",
     "check_size",
     "identify",
     "load_folder",
+    "read_lora",
+    "text_token_ids",
 ]

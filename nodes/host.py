@@ -1,4 +1,4 @@
-"""ComfyUI's services for the nodes. The only file of the pack that touches `comfy.*` and `folder_paths`."""
+"""ComfyUI's services for the nodes. With native.py the only file of the pack that touches `comfy.*`."""
 
 from __future__ import annotations
 
@@ -145,7 +145,9 @@ def _diffusers_folders() -> dict[str, Path]:
 
 WEIGHT_KINDS = ("diffusion_models", "checkpoints", "text_encoders", "vae", "loras", "style_models")
 WEIGHT_SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
+LORA_SUFFIXES = (".safetensors", ".sft")
 NO_WEIGHTS = "no model files found"
+NO_LORAS = "no LoRA found"
 
 
 def weight_names() -> list[str]:
@@ -154,6 +156,20 @@ def weight_names() -> list[str]:
     ComfyUI searches models/unet as diffusion_models and models/clip as text_encoders, so do we.
     """
     return sorted(_weights()) or [NO_WEIGHTS]
+
+
+def lora_names() -> list[str]:
+    """The safetensors files in ComfyUI's loras folders, with subfolders; never an empty list."""
+    return sorted(name for name in _files("loras") if name.lower().endswith(LORA_SUFFIXES)) or [NO_LORAS]
+
+
+def lora_path(name: str, where: str) -> Path:
+    """The file behind a name of `lora_names`."""
+    found = _files("loras")
+    if name not in found:
+        raise InputError(where, "lora", name, "is not in ComfyUI's loras folders",
+                         f"put LoRAs into {folder_paths.get_folder_paths('loras')[0]}, refresh (R) and choose one")
+    return found[name]
 
 
 def weight_path(name: str, where: str) -> Path:
@@ -177,12 +193,19 @@ def weight_stamp(name: str) -> str:
 def _weights() -> dict[str, Path]:
     found = {f"diffusers/{name}": folder for name, folder in _diffusers_folders().items()}
     for kind in WEIGHT_KINDS:
-        for root in folder_paths.folder_names_and_paths.get(kind, ([],))[0]:
-            for folder, _, files in os.walk(root, followlinks=True):
-                for file in files:
-                    if file.lower().endswith(WEIGHT_SUFFIXES) and not file.startswith("."):
-                        path = Path(folder, file)
-                        found.setdefault(f"{kind}/{path.relative_to(root).as_posix()}", path)
+        found |= {f"{kind}/{name}": path for name, path in _files(kind).items()}
+    return found
+
+
+def _files(kind: str) -> dict[str, Path]:
+    """Every weights file in one kind's folders, by its path there; the first folder wins."""
+    found: dict[str, Path] = {}
+    for root in folder_paths.folder_names_and_paths.get(kind, ([],))[0]:
+        for folder, _, files in os.walk(root, followlinks=True):
+            for file in files:
+                if file.lower().endswith(WEIGHT_SUFFIXES) and not file.startswith("."):
+                    path = Path(folder, file)
+                    found.setdefault(path.relative_to(root).as_posix(), path)
     return found
 
 

@@ -17,7 +17,7 @@ _PLAIN = "ComfyUI's own Load Diffusion Model (UNETLoader) reads it from models/d
 _KINDS = {
     "CLIP-L": "ComfyUI's DualCLIPLoader (type flux) reads it from models/text_encoders, together with T5-XXL",
     "T5-XXL": "ComfyUI's DualCLIPLoader (type flux) reads it from models/text_encoders, together with CLIP-L",
-    "LoRA": "this version of the pack applies no LoRAs; ComfyUI's LoraLoaderModelOnly reads it from models/loras",
+    "LoRA": "if it is for FLUX.1, choose it in Load Kontext LoRA; ComfyUI's own Load LoRA reads it from models/loras",
     "style model": "ComfyUI's Load Style Model reads it from models/style_models",
     "ControlNet": "ComfyUI's Load ControlNet Model reads it from models/controlnet",
 }
