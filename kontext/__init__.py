@@ -1,16 +1,21 @@
 """FLUX.1 Kontext: load a model folder, check a request, make the edit. Knows no ComfyUI and no story."""
 
+from .backends import Backend, Conditions
 from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
 from .errors import InputError
 from .model import KontextModel
 from .placement import Placement, Resident
+from .prompts import text_token_ids
 from .request import EditRequest, StepInfo
+from .sampling import Schedule, Velocity
 from .settings import ModelSettings
 from .sizes import check_size
 
 __all__ = [
+    "Backend",
+    "Conditions",
     "EditRequest",
     "Identity",
     "InputError",
@@ -18,9 +23,12 @@ __all__ = [
     "ModelSettings",
     "Placement",
     "Resident",
+    "Schedule",
     "StepInfo",
+    "Velocity",
     "check_folder",
     "check_size",
     "identify",
     "load_folder",
+    "text_token_ids",
 ]

@@ -41,14 +41,33 @@ def check_prompt(tokenizer, prompt: str, where: str) -> None:
                          "shorten it")
 
 
+def text_token_ids(
+    clip_tokenizer, t5_tokenizer, prompt: str, min_tokens: int, clip_positions: int = 77
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The token ids both encoders get, for every backend the same.
+
+    T5 is padded to max(min_tokens, its own length), at most 512, and gets no attention mask, as FLUX was trained:
+    the padding takes part, so another `min_tokens` gives other embeddings. CLIP is padded or cut to its positions.
+
+    Args:
+        clip_tokenizer, t5_tokenizer: of transformers.
+        prompt: checked text; nothing in it is syntax.
+        min_tokens: 1..512, `ModelSettings.min_text_tokens`.
+        clip_positions: how many the CLIP encoder has.
+
+    Returns:
+        (CLIP ids int64 [1, 77], T5 ids int64 [1, n]) on the CPU.
+    """
+    length = min(MAX_TOKENS, max(min_tokens, t5_token_count(t5_tokenizer, prompt)))
+    # some published CLIP tokenizers carry no length, or a far longer one than the encoder has positions for
+    clip_ids = _padded_ids(clip_tokenizer, prompt, min(clip_tokenizer.model_max_length, clip_positions))
+    return clip_ids, _padded_ids(t5_tokenizer, prompt, length)
+
+
 def encode_prompt(
     text_encoders: nn.ModuleDict, clip_tokenizer, t5_tokenizer, prompt: str, min_tokens: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the transformer reads of a prompt.
-
-    T5 is padded to max(min_tokens, its own length), at most 512, and gets no attention mask, as FLUX was trained:
-    the padding takes part, so another `min_tokens` gives other embeddings. CLIP is padded or cut to its 77 tokens; only
-    its pooled vector is used.
+    """What the transformer reads of a prompt: T5's states and CLIP's pooled vector, see `text_token_ids`.
 
     Args:
         text_encoders: "clip" (CLIPTextModel) and "t5" (T5EncoderModel), both on `device`.
@@ -60,11 +79,8 @@ def encode_prompt(
     Returns:
         (embeddings [1, n, T5 width], pooled [1, CLIP width]) in the encoders' dtype, on the CPU.
     """
-    length = min(MAX_TOKENS, max(min_tokens, t5_token_count(t5_tokenizer, prompt)))
-    t5_ids = _padded_ids(t5_tokenizer, prompt, length)
-    # some published CLIP tokenizers carry no length, or a far longer one than the encoder has positions for
     positions = text_encoders["clip"].config.max_position_embeddings
-    clip_ids = _padded_ids(clip_tokenizer, prompt, min(clip_tokenizer.model_max_length, positions))
+    clip_ids, t5_ids = text_token_ids(clip_tokenizer, t5_tokenizer, prompt, min_tokens, positions)
     embeds = text_encoders["t5"](t5_ids.to(device), output_hidden_states=False)[0]
     pooled = text_encoders["clip"](clip_ids.to(device), output_hidden_states=False).pooler_output
     return embeds.cpu(), pooled.cpu()

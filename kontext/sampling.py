@@ -1,4 +1,4 @@
-"""The one denoise loop: sigmas, noise, packed latents, Euler steps. Every backend goes through it.
+"""The one denoise loop: sigmas, noise, Euler steps; and latents as tokens. Every backend goes through it.
 
 Formulas: flow matching with Euler steps as in diffusers' `FlowMatchEulerDiscreteScheduler` and `FluxKontextPipeline`.
 Latents, sigmas and ids are float32 whatever the model's dtype.
@@ -13,7 +13,7 @@ import torch
 
 from .request import StepInfo
 
-# velocity(latent tokens [1, n, 64], timestep [1] in 0..1) -> [1, n, 64] float32
+# velocity(latents float32 [1, c, h, w], timestep [1] in 0..1) -> float32 [1, c, h, w]
 Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -84,32 +84,30 @@ def unpack(tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
 def denoise(
     velocity: Velocity,
     noise: torch.Tensor,
-    schedule: Schedule,
-    steps: int,
+    sigmas: torch.Tensor,
     on_step: Callable[[StepInfo], None] | None = None,
+    num_train_timesteps: int = 1000,
 ) -> torch.Tensor:
     """Euler steps from noise to clean latents: x += (next sigma - sigma) * velocity(x, sigma).
 
     Args:
         velocity: the model, see `Velocity`; the timestep it gets is sigma.
         noise: float32 [1, c, h, w] on the device to sample on.
-        schedule: spreads the sigmas, by the number of tokens in `noise`.
-        steps: how many.
+        sigmas: float32 [steps + 1] on the CPU, see `Schedule.sigmas`.
         on_step: called after each step; what it raises ends sampling and propagates unchanged.
+        num_train_timesteps: of the schedule.
 
     Returns:
         float32 [1, c, h, w], scaled latents.
     """
-    height, width = noise.shape[2:]
-    x = pack(noise)
-    sigmas = schedule.sigmas(steps, x.shape[1])
+    x, steps = noise, len(sigmas) - 1
     # sigma * 1000 / 1000 is not always sigma in float32; diffusers' pipeline takes this road, and so do we
-    timesteps = (sigmas * schedule.num_train_timesteps / 1000).to(noise.device)
+    timesteps = (sigmas * num_train_timesteps / 1000).to(noise.device)
     for i in range(steps):
         v = velocity(x, timesteps[i : i + 1])
         if on_step is not None:
             clean = x - sigmas[i] * v  # x = (1 - sigma) * clean + sigma * noise and v = noise - clean
         x = x + (sigmas[i + 1] - sigmas[i]) * v
         if on_step is not None:
-            on_step(StepInfo(i + 1, steps, unpack(clean, height, width)))
-    return unpack(x, height, width)
+            on_step(StepInfo(i + 1, steps, clean))
+    return x

@@ -1,1 +1,70 @@
-"""What runs the transformer; the loop around it is `sampling.denoise`."""
+"""What runs the networks. `KontextModel` asks in this order: prompt, pictures, the denoise loop, decode."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from ..placement import Placement
+from ..sampling import Velocity
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What stays the same over the steps of one edit.
+
+    Attributes:
+        prompt: what this backend's `encode_prompt` made.
+        references: scaled latents float32 [1, c, h, w] of each, on the CPU, h and w even.
+        reference_method: where their tokens sit, see `references.reference_ids`.
+        guidance: the value of FLUX's guidance embedding.
+        sigmas: noise levels float32 [steps + 1] on the CPU, from 1 to 0.
+    """
+
+    prompt: Any
+    references: tuple[torch.Tensor, ...]
+    reference_method: str
+    guidance: float
+    sigmas: torch.Tensor
+
+
+class Backend(Protocol):
+    """The networks behind a KontextModel. It brings their weights to where they run before it uses them.
+
+    Attributes:
+        components: "text_encoders", "transformer" and "vae", what `placement` moves; empty if somebody else moves them.
+        placement: decides where they are; assign another one at any time.
+        t5_tokenizer: of transformers; counts a prompt's tokens.
+        latent_channels: 16 for FLUX.
+        dtype: the transformer computes in it.
+    """
+
+    components: Mapping[str, nn.Module]
+    placement: Placement | None
+    t5_tokenizer: Any
+    latent_channels: int
+    dtype: torch.dtype
+
+    def encode_prompt(self, prompt: str, min_tokens: int) -> Any:
+        """What the transformer reads of a checked prompt, on the CPU; kept in a cache, used in `Conditions` only.
+
+        Which tokens that are is `prompts.text_token_ids`, for every backend the same.
+        """
+
+    def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
+        """A fitted picture (float32 [H, W, 3], multiples of 16) to scaled latents float32 [1, c, H/8, W/8] on the CPU:
+        the mode of the VAE's distribution, (z - shift) * scale."""
+
+    def sample(self, conditions: Conditions, noise: torch.Tensor,
+               loop: Callable[[Velocity, torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Bring the transformer in, bind the conditions, and run `loop(velocity, noise on its device)`.
+
+        Returns:
+            what the loop returns: scaled latents float32 [1, c, h, w]. What it raises passes through, and the backend
+            stays usable.
+        """
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Scaled latents [1, c, h, w] to a picture float32 [h * 8, w * 8, 3] on the CPU, not yet cut to 0..1."""

@@ -5,17 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..sampling import Velocity
+from ..references import reference_ids, token_ids
+from ..sampling import Velocity, pack, unpack
+from . import Conditions
 
 
 def make_velocity(
-    transformer: nn.Module,
-    prompt_embeds: torch.Tensor,
-    pooled: torch.Tensor,
-    target_ids: torch.Tensor,
-    references: Sequence[tuple[torch.Tensor, torch.Tensor]],
-    guidance: float,
-    device: torch.device,
+    transformer: nn.Module, conditions: Conditions, size: Sequence[int], device: torch.device
 ) -> Velocity:
     """Bind everything that stays the same over the steps.
 
@@ -24,33 +20,35 @@ def make_velocity(
 
     Args:
         transformer: a FluxTransformer2DModel on `device`.
-        prompt_embeds: [1, n, joint_attention_dim] of T5.
-        pooled: [1, pooled_projection_dim] of CLIP.
-        target_ids: [tokens, 3] of the picture being made.
-        references: (tokens [1, m, 64], ids [m, 3]) of each reference.
-        guidance: goes in as an embedding, only if the transformer has one.
+        conditions: its prompt is (T5 states [1, n, joint_attention_dim], pooled CLIP [1, pooled_projection_dim]);
+            guidance goes in as an embedding, only if the transformer has one.
+        size: (height, width) of the latents being made, even.
         device: where to run.
     """
     dtype = transformer.dtype
-    prompt_embeds, pooled = prompt_embeds.to(device, dtype), pooled.to(device, dtype)
-    reference_tokens = [tokens.to(device, dtype) for tokens, _ in references]
-    img_ids = torch.cat([target_ids, *(ids for _, ids in references)]).to(device, torch.float32)
-    txt_ids = torch.zeros(prompt_embeds.shape[1], 3, device=device)
+    embeds, pooled = (states.to(device, dtype) for states in conditions.prompt)
+    height, width = size
+    reference_tokens = [pack(z).to(device, dtype) for z in conditions.references]
+    sizes = [(z.shape[2] // 2, z.shape[3] // 2) for z in conditions.references]
+    img_ids = torch.cat([token_ids(height // 2, width // 2), *reference_ids(sizes, conditions.reference_method)])
+    img_ids = img_ids.to(device)
+    txt_ids = torch.zeros(embeds.shape[1], 3, device=device)
     guided = transformer.config.guidance_embeds
-    embedded = torch.full([1], float(guidance), device=device, dtype=torch.float32) if guided else None
+    guidance = torch.full([1], float(conditions.guidance), device=device) if guided else None
 
     def velocity(x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        tokens = pack(x)
         out = transformer(
-            hidden_states=torch.cat([x.to(dtype), *reference_tokens], dim=1),
+            hidden_states=torch.cat([tokens.to(dtype), *reference_tokens], dim=1),
             timestep=timestep,
-            guidance=embedded,
+            guidance=guidance,
             pooled_projections=pooled,
-            encoder_hidden_states=prompt_embeds,
+            encoder_hidden_states=embeds,
             txt_ids=txt_ids,
             img_ids=img_ids,
             return_dict=False,
         )[0]
-        return out[:, : x.shape[1]].float()
+        return unpack(out[:, : tokens.shape[1]].float(), height, width)
 
     return velocity
 

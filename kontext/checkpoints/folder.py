@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..backends.diffusers import DiffusersBackend
 from ..errors import InputError
 from ..model import KontextModel
 from ..placement import Resident
@@ -68,12 +69,14 @@ def load_folder(
         component.requires_grad_(False).eval()
     model = KontextModel(
         name=name or own_name or root.resolve().name,
-        components=components,
-        clip_tokenizer=_load_tokenizer(CLIPTokenizer, root / "tokenizer"),
-        t5_tokenizer=_load_tokenizer(T5TokenizerFast, root / "tokenizer_2"),
+        backend=DiffusersBackend(
+            components,
+            _load_tokenizer(CLIPTokenizer, root / "tokenizer"),
+            _load_tokenizer(T5TokenizerFast, root / "tokenizer_2"),
+            Resident(components, device),
+        ),
         schedule=Schedule.from_config(read_json(root / "scheduler" / "scheduler_config.json")),
         settings=settings,
-        placement=Resident(components, device),
     )
     log.info("loaded %s from %s as %s", model.name, root, str(dtype).removeprefix("torch."))
     return model

@@ -92,7 +92,7 @@ def test_the_shipped_text_side_is_the_one_trained_with(model):
 
 
 def test_other_scripts_are_unknown_and_there_is_a_preview(model):
-    tokenizer = model._t5_tokenizer
+    tokenizer = model.backend.t5_tokenizer
     assert tokenizer.unk_token_id in tokenizer("背景を海に").input_ids
     assert tokenizer.unk_token_id not in tokenizer("Zebra, 3 cups!").input_ids
     assert model.settings.latent_rgb is not None

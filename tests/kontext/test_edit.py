@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 import torch
-from kontinuity.kontext import InputError, KontextModel, Resident, StepInfo
+from kontinuity.kontext import Conditions, InputError, KontextModel, Resident, StepInfo
 from kontinuity.kontext.references import reference_ids, token_ids
 
 
@@ -85,10 +85,11 @@ def test_no_guidance_for_a_transformer_without_its_embedding(model):
     bare = FluxTransformer2DModel(
         patch_size=1, in_channels=64, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=1,
         joint_attention_dim=8, pooled_projection_dim=8, guidance_embeds=False, axes_dims_rope=(4, 6, 6)).eval()
-    velocity = make_velocity(bare, torch.zeros(1, 3, 8), torch.zeros(1, 8), target_ids=token_ids(2, 2), references=[],
-                             guidance=2.5, device=torch.device("cpu"))
+    conditions = Conditions((torch.zeros(1, 3, 8), torch.zeros(1, 8)), references=(), reference_method="offset",
+                            guidance=2.5, sigmas=torch.tensor([1.0, 0.0]))
+    velocity = make_velocity(bare, conditions, (4, 4), torch.device("cpu"))
     with torch.no_grad():
-        assert velocity(torch.zeros(1, 4, 64), torch.ones(1)).shape == (1, 4, 64)
+        assert velocity(torch.zeros(1, 16, 4, 4), torch.ones(1)).shape == (1, 16, 4, 4)
 
 
 def test_on_step_is_called_after_each_step(model, request_for):
@@ -191,8 +192,7 @@ def test_token_count_includes_the_end_mark(model):
 
 
 def test_works_inside_and_after_inference_mode(loaded, request_for):
-    model = KontextModel(name="t", components=loaded.components, clip_tokenizer=loaded._clip_tokenizer,
-                         t5_tokenizer=loaded._t5_tokenizer, schedule=loaded.schedule,
+    model = KontextModel(name="t", backend=loaded.backend, schedule=loaded.schedule,
                          settings=replace(loaded.settings, reference_area=96 * 96))
     with torch.inference_mode():  # as ComfyUI runs nodes; the caches keep what was made here
         inside = model.edit(request_for())

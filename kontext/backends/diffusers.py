@@ -1,0 +1,68 @@
+"""The backend on diffusers' and transformers' own modules: AutoencoderKL, FluxTransformer2DModel, CLIP and T5."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+from .. import prompts
+from ..placement import Placement, Resident
+from ..sampling import Velocity
+from . import Conditions
+from .transformer import activation_bytes, make_velocity
+
+
+class DiffusersBackend:
+    """See `Backend`.
+
+    Args:
+        components: "text_encoders" (ModuleDict clip, t5), "transformer", "vae".
+        clip_tokenizer, t5_tokenizer: of transformers.
+        placement: where they run; without one on the CPU.
+    """
+
+    def __init__(self, components: Mapping[str, nn.Module], clip_tokenizer, t5_tokenizer,
+                 placement: Placement | None = None):
+        self.components = components
+        self.clip_tokenizer = clip_tokenizer
+        self.t5_tokenizer = t5_tokenizer
+        self.placement = placement or Resident(components, "cpu")
+        self.latent_channels = components["transformer"].config.in_channels // 4
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.components["transformer"].dtype
+
+    def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `prompts.encode_prompt`."""
+        encoders = self.components["text_encoders"]
+        device = self.placement.use("text_encoders", prompts.activation_bytes(encoders, prompts.MAX_TOKENS))
+        return prompts.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
+
+    def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
+        vae = self.components["vae"]
+        device = self.placement.use("vae", self._vae_bytes(*picture.shape[:2]))
+        pixels = (picture * 2 - 1).permute(2, 0, 1).unsqueeze(0).to(device, vae.dtype)
+        z = vae.encode(pixels).latent_dist.mode().float()
+        return ((z - vae.config.shift_factor) * vae.config.scaling_factor).cpu()
+
+    def sample(self, conditions: Conditions, noise: torch.Tensor,
+               loop: Callable[[Velocity, torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        transformer = self.components["transformer"]
+        embeds, _ = conditions.prompt
+        tokens = embeds.shape[1] + sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
+        device = self.placement.use("transformer", activation_bytes(transformer, tokens))
+        return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        vae = self.components["vae"]
+        device = self.placement.use("vae", self._vae_bytes(latents.shape[2] * 8, latents.shape[3] * 8))
+        z = latents / vae.config.scaling_factor + vae.config.shift_factor
+        pixels = vae.decode(z.to(device, vae.dtype), return_dict=False)[0].float()
+        return (pixels * 0.5 + 0.5).cpu()[0].permute(1, 2, 0).contiguous()
+
+    def _vae_bytes(self, height: int, width: int) -> int:
+        """Bytes a VAE pass needs beside the weights: about 8 tensors of its second width at full resolution."""
+        vae = self.components["vae"]
+        channels = vae.config.block_out_channels[:2][-1]
+        return 8 * height * width * channels * vae.dtype.itemsize
