@@ -5,8 +5,9 @@ from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
 from .errors import InputError
+from .memory import PRESETS, Plan, plan
 from .model import KontextModel
-from .placement import Placement, Resident
+from .placement import Limited, Placement, Resident, resident_parts
 from .prompts import text_token_ids
 from .request import EditRequest, StepInfo
 from .sampling import Schedule, Velocity
@@ -20,8 +21,11 @@ __all__ = [
     "Identity",
     "InputError",
     "KontextModel",
+    "Limited",
     "ModelSettings",
+    "PRESETS",
     "Placement",
+    "Plan",
     "Resident",
     "Schedule",
     "StepInfo",
@@ -30,5 +34,7 @@ __all__ = [
     "check_size",
     "identify",
     "load_folder",
+    "plan",
+    "resident_parts",
     "text_token_ids",
 ]

@@ -18,9 +18,9 @@ _ALIGNMENT = 256  # bytes, as CUDA's own allocations
 class Carousel:
     """Two places on a device for the weights of many modules.
 
-    `bring(i)` puts module i's weights into one place and starts to copy those of module i + 1 into the other; `leave(i)`
-    puts the module back on its weights in main memory. Weights are only ever read, so nothing is copied back. On CUDA
-    the main-memory side is pinned and the copies run beside the computation.
+    `bring(i)` puts module i's weights into one place and starts to copy those of module i + 1 into the other;
+    `leave(i)` puts the module back on its weights in main memory. Weights are only ever read, so nothing is copied
+    back. On CUDA the main-memory side is pinned and the copies run beside the computation.
 
     Use it in a `with` block: at its end, whatever happened inside, every module is back in main memory and the places
     are freed. It may be opened again.

@@ -1,14 +1,18 @@
 """The backend on diffusers' and transformers' own modules: AutoencoderKL, FluxTransformer2DModel, CLIP and T5."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from .. import prompts
+from ..memory import needs_tiles
 from ..placement import Placement, Resident
 from ..sampling import Velocity
+from ..vae import tiling, vae_bytes
 from . import Conditions
+from .lean import LeanTransformer
 from .transformer import activation_bytes, make_velocity
 
 
@@ -28,6 +32,7 @@ class DiffusersBackend:
         self.t5_tokenizer = t5_tokenizer
         self.placement = placement or Resident(components, "cpu")
         self.latent_channels = components["transformer"].config.in_channels // 4
+        self._lean = LeanTransformer(components["transformer"])
 
     @property
     def dtype(self) -> torch.dtype:
@@ -40,29 +45,30 @@ class DiffusersBackend:
         return prompts.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
 
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
-        vae = self.components["vae"]
-        device = self.placement.use("vae", self._vae_bytes(*picture.shape[:2]))
-        pixels = (picture * 2 - 1).permute(2, 0, 1).unsqueeze(0).to(device, vae.dtype)
-        z = vae.encode(pixels).latent_dist.mode().float()
-        return ((z - vae.config.shift_factor) * vae.config.scaling_factor).cpu()
+        with self._placed_vae(picture.shape[1], picture.shape[0]) as (vae, device):
+            pixels = (picture * 2 - 1).permute(2, 0, 1).unsqueeze(0).to(device, vae.dtype)
+            z = vae.encode(pixels).latent_dist.mode().float()
+            return ((z - vae.config.shift_factor) * vae.config.scaling_factor).cpu()
 
     def sample(self, conditions: Conditions, noise: torch.Tensor,
                loop: Callable[[Velocity, torch.Tensor], torch.Tensor]) -> torch.Tensor:
         transformer = self.components["transformer"]
         embeds, _ = conditions.prompt
         tokens = embeds.shape[1] + sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
-        device = self.placement.use("transformer", activation_bytes(transformer, tokens))
-        return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))
+        with self._lean.placed(self.placement, conditions, activation_bytes(transformer, tokens)) as device:
+            return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        vae = self.components["vae"]
-        device = self.placement.use("vae", self._vae_bytes(latents.shape[2] * 8, latents.shape[3] * 8))
-        z = latents / vae.config.scaling_factor + vae.config.shift_factor
-        pixels = vae.decode(z.to(device, vae.dtype), return_dict=False)[0].float()
-        return (pixels * 0.5 + 0.5).cpu()[0].permute(1, 2, 0).contiguous()
+        with self._placed_vae(latents.shape[3] * 8, latents.shape[2] * 8) as (vae, device):
+            z = latents / vae.config.scaling_factor + vae.config.shift_factor
+            pixels = vae.decode(z.to(device, vae.dtype), return_dict=False)[0].float()
+            return (pixels * 0.5 + 0.5).cpu()[0].permute(1, 2, 0).contiguous()
 
-    def _vae_bytes(self, height: int, width: int) -> int:
-        """Bytes a VAE pass needs beside the weights: about 8 tensors of its second width at full resolution."""
+    @contextmanager
+    def _placed_vae(self, width: int, height: int) -> Iterator[tuple[nn.Module, torch.device]]:
+        """The VAE on its device, with room for a picture of this size; in tiles if there is not enough."""
         vae = self.components["vae"]
-        channels = vae.config.block_out_channels[:2][-1]
-        return 8 * height * width * channels * vae.dtype.itemsize
+        tiled = needs_tiles(vae, width, height, self.placement.room())
+        device = self.placement.use("vae", vae_bytes(vae, width, height, tiled=tiled))
+        with tiling(vae, tiled):
+            yield vae, device

@@ -2,12 +2,26 @@
 
 import pytest
 import torch
-from kontinuity.kontext.fast.modulation import compute_table, modulation_layers, table_installed
+from kontinuity.kontext.fast.modulation import ModulationTable, modulation_layers
 from kontinuity.kontext.offload import Carousel, weight_bytes
 from kontinuity.kontext.sampling import Schedule
 
-CPU = torch.device("cpu")
 SCHEDULE = Schedule(use_dynamic_shifting=True)
+
+
+def timesteps_of(steps: int) -> list[float]:
+    return SCHEDULE.sigmas(steps, 12)[:-1].tolist()
+
+
+def make_table(transformer, inputs, timesteps=(), **more) -> ModulationTable:
+    table = ModulationTable(transformer, inputs.guidance, inputs.pooled, dtype=transformer.dtype, device="cpu", **more)
+    if timesteps:
+        table.compute(timesteps)
+    return table
+
+
+def vectors(table) -> list[torch.Tensor]:
+    return [vector for row in table._rows.values() for vector in row.values()]
 
 
 def make_transformer(dtype=torch.float32, guidance_embeds=True):
@@ -30,84 +44,86 @@ class Inputs:
         self.pooled = torch.randn(1, 24, generator=generator).to(dtype)
         self.guidance = guidance
 
-    def run(self, transformer, timestep: torch.Tensor) -> torch.Tensor:
+    def run(self, transformer, timestep: float) -> torch.Tensor:
         guided = transformer.config.guidance_embeds
         return transformer(
             hidden_states=self.hidden, encoder_hidden_states=self.text, pooled_projections=self.pooled,
-            timestep=timestep.reshape(1), guidance=torch.tensor([self.guidance]) if guided else None,
+            timestep=torch.tensor([timestep]), guidance=torch.tensor([self.guidance]) if guided else None,
             img_ids=torch.arange(36.0).reshape(12, 3), txt_ids=torch.zeros(5, 3), return_dict=False)[0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("steps, guidance", [(1, 2.5), (4, 2.5), (4, 3.5), (28, 1.0)])
+@torch.no_grad()
 def test_every_step_equals_the_plain_forward_pass_bit_for_bit(dtype, steps, guidance):
     transformer, inputs = make_transformer(dtype), Inputs(dtype, guidance=guidance)
-    timesteps = SCHEDULE.sigmas(steps, 12)[:-1]
-    with torch.no_grad():
-        plain = [inputs.run(transformer, t) for t in timesteps]
-        table = compute_table(transformer, timesteps, guidance, inputs.pooled, dtype=dtype, device=CPU)
-        with table_installed(transformer, table) as select:
-            for i in reversed(range(steps)):  # in any order
-                select(float(timesteps[i]))
-                assert torch.equal(inputs.run(transformer, timesteps[i]), plain[i])
-        assert torch.equal(inputs.run(transformer, timesteps[0]), plain[0])  # its own layers are back
-    assert {rows.dtype for rows in table.rows.values()} == {dtype}
-    assert {rows.shape[0] for rows in table.rows.values()} == {steps}
+    timesteps = timesteps_of(steps)
+    plain = [inputs.run(transformer, t) for t in timesteps]
+    table = make_table(transformer, inputs, timesteps)
+    inputs.guidance = 99.0  # the table has it already
+    with table.installed():
+        for i in reversed(range(steps)):  # in any order
+            assert torch.equal(inputs.run(transformer, timesteps[i]), plain[i])
+    inputs.guidance = guidance
+    assert torch.equal(inputs.run(transformer, timesteps[0]), plain[0])  # its own layers are back
+    assert {vector.dtype for vector in vectors(table)} == {dtype}
+    assert len(table._rows) == steps
+
+
+@torch.no_grad()
+def test_a_timestep_that_was_not_foreseen_is_computed_then():
+    transformer, inputs = make_transformer(), Inputs(torch.float32)
+    plain = inputs.run(transformer, 0.123), inputs.run(transformer, 0.5)
+    table = make_table(transformer, inputs, [0.5])
+    with table.installed():
+        assert torch.equal(inputs.run(transformer, 0.123), plain[0])
+        assert torch.equal(inputs.run(transformer, 0.5), plain[1])
+    assert torch.equal(inputs.run(transformer, 0.5), plain[1])
 
 
 def test_prompt_guidance_and_timesteps_all_matter():
-    transformer, inputs = make_transformer(), Inputs(torch.float32)
-    timesteps = SCHEDULE.sigmas(2, 12)[:-1]
-
-    def rows(timesteps=timesteps, guidance=2.5, pooled=inputs.pooled):
-        table = compute_table(transformer, timesteps, guidance, pooled, dtype=torch.float32, device=CPU)
-        return table.rows["norm_out.linear"]
-
-    first = rows()
-    for other in (rows(guidance=3.0), rows(pooled=inputs.pooled + 1), rows(timesteps=timesteps * 0.9)):
-        assert not torch.equal(first, other)
+    transformer = make_transformer()
+    first = vectors(make_table(transformer, Inputs(torch.float32), [0.5]))
+    for other in (make_table(transformer, Inputs(torch.float32, guidance=3.0), [0.5]),
+                  make_table(transformer, Inputs(torch.float32, seed=2), [0.5]),
+                  make_table(transformer, Inputs(torch.float32), [0.6])):
+        assert not any(torch.equal(a, b) for a, b in zip(first, vectors(other), strict=True))
 
 
+@torch.no_grad()
 def test_a_transformer_without_guidance():
     transformer, inputs = make_transformer(guidance_embeds=False), Inputs(torch.float32)
-    timesteps = torch.tensor([0.7])
-    with torch.no_grad():
-        table = compute_table(transformer, timesteps, 2.5, inputs.pooled, dtype=torch.float32, device=CPU)
-        plain = inputs.run(transformer, timesteps)
-        with table_installed(transformer, table) as select:
-            select(float(timesteps))
-            assert torch.equal(inputs.run(transformer, timesteps), plain)
+    plain = inputs.run(transformer, 0.7)
+    with make_table(transformer, inputs, [0.7]).installed():
+        assert torch.equal(inputs.run(transformer, 0.7), plain)
 
 
+@torch.no_grad()
 def test_the_loop_runs_without_the_weights():
-    """The layers' weights are gone (on the meta device) while the table stands for them."""
     transformer, inputs = make_transformer(), Inputs(torch.float32)
-    timesteps = SCHEDULE.sigmas(2, 12)[:-1]
-    with torch.no_grad():
-        plain = inputs.run(transformer, timesteps[1])
-        table = compute_table(transformer, timesteps, 2.5, inputs.pooled, dtype=torch.float32, device=CPU)
-        with table_installed(transformer, table) as select:
-            assert len(modulation_layers(transformer)) == 1 + 2 * 2 + 3 + 1
-            assert sum(map(weight_bytes, modulation_layers(transformer).values())) == 0
-            assert not any("linear" in name or "time_text" in name for name in transformer.state_dict())
-            select(float(timesteps[1]))
-            assert torch.equal(inputs.run(transformer, timesteps[1]), plain)
+    plain = inputs.run(transformer, 0.7)
+    table = make_table(transformer, inputs, [0.7])
+    layers = modulation_layers(transformer).values()
+    assert len(layers) == 1 + 2 * 2 + 3 + 1
+    names = [name for name in transformer.state_dict() if ".linear." in name or "time_text" in name]
+    assert len(names) == 2 * 6 + 2 * 8
+    with table.installed():
+        assert not set(names) & set(transformer.state_dict())
+        kept = {id(parameter) for parameter in transformer.parameters()}
+        assert not kept & {id(parameter) for layer in layers for parameter in layer.parameters()}
+        assert torch.equal(inputs.run(transformer, 0.7), plain)
+    assert set(names) <= set(transformer.state_dict())
 
 
 def test_layers_in_main_memory_ride_a_carousel():
     transformer, inputs = make_transformer(torch.bfloat16), Inputs(torch.bfloat16)
-    timesteps = SCHEDULE.sigmas(3, 12)[:-1]
-
-    def compute(**more):
-        return compute_table(transformer, timesteps, 2.5, inputs.pooled, dtype=torch.bfloat16, device=CPU, **more)
-
-    with torch.no_grad():
-        resident = compute()
-        layers = modulation_layers(transformer)
-        carousel = Carousel(layers.values(), "cpu")
-        carried, again = compute(carousel=carousel), compute(carousel=carousel)
-    for path, rows in resident.rows.items():
-        assert torch.equal(carried.rows[path], rows) and torch.equal(again.rows[path], rows)
+    timesteps = timesteps_of(3)
+    resident = vectors(make_table(transformer, inputs, timesteps))
+    carousel = Carousel(modulation_layers(transformer).values(), "cpu")
+    for _ in range(2):
+        carried = vectors(make_table(transformer, inputs, timesteps, carousel=carousel))
+        assert all(torch.equal(a, b) for a, b in zip(resident, carried, strict=True))
+        assert carousel.device_bytes == 0
 
 
 class Wrapped(torch.nn.Module):
@@ -137,52 +153,44 @@ class Quantised(torch.nn.Module):
 
 
 @pytest.mark.parametrize("wrapper", [Wrapped, Quantised])
+@torch.no_grad()
 def test_whatever_stands_for_the_layers_is_called(wrapper):
     transformer, inputs = make_transformer(), Inputs(torch.float32)
-    timesteps = SCHEDULE.sigmas(2, 12)[:-1]
-    with torch.no_grad():
-        bare = inputs.run(transformer, timesteps[0])
-        norms = [transformer.transformer_blocks[1].norm1, transformer.single_transformer_blocks[0].norm]
-        for norm in norms:
-            norm.linear = wrapper(norm.linear)
-        wrappers = [norm.linear for norm in norms]
-        plain = inputs.run(transformer, timesteps[0])
-        assert not torch.equal(plain, bare)
-        carousel = Carousel(modulation_layers(transformer).values(), "cpu")
-        table = compute_table(transformer, timesteps, 2.5, inputs.pooled, dtype=torch.float32, device=CPU,
-                              carousel=carousel)
-        with table_installed(transformer, table) as select:
-            select(float(timesteps[0]))
-            assert torch.equal(inputs.run(transformer, timesteps[0]), plain)
-        assert [norm.linear for norm in norms] == wrappers
-        assert torch.equal(inputs.run(transformer, timesteps[0]), plain)
+    bare = inputs.run(transformer, 0.7)
+    norms = [transformer.transformer_blocks[1].norm1, transformer.single_transformer_blocks[0].norm]
+    for norm in norms:
+        norm.linear = wrapper(norm.linear)
+    wrappers = [norm.linear for norm in norms]
+    plain = inputs.run(transformer, 0.7)
+    assert not torch.equal(plain, bare)
+    carousel = Carousel(modulation_layers(transformer).values(), "cpu")
+    with make_table(transformer, inputs, [0.7], carousel=carousel).installed():
+        assert torch.equal(inputs.run(transformer, 0.7), plain)
+    assert [norm.linear for norm in norms] == wrappers
+    assert torch.equal(inputs.run(transformer, 0.7), plain)
 
 
-def test_an_unknown_or_no_timestep_is_refused_and_the_layers_come_back():
+def test_the_layers_come_back_after_an_exception():
     transformer, inputs = make_transformer(), Inputs(torch.float32)
-    timesteps = SCHEDULE.sigmas(2, 12)[:-1]
     layers = list(modulation_layers(transformer).values())
-    table = compute_table(transformer, timesteps, 2.5, inputs.pooled, dtype=torch.float32, device=CPU)
-    with pytest.raises(RuntimeError, match="no timestep"), table_installed(transformer, table):
-        inputs.run(transformer, timesteps[0])
-    with pytest.raises(KeyError), table_installed(transformer, table) as select:
-        select(0.123)
+    plain = inputs.run(transformer, 0.5)
+    with pytest.raises(KeyboardInterrupt), make_table(transformer, inputs, [0.5]).installed():
+        raise KeyboardInterrupt
     assert list(modulation_layers(transformer).values()) == layers
+    assert torch.equal(inputs.run(transformer, 0.5), plain)
 
 
+@torch.no_grad()
 def test_the_true_model_gets_six_gigabytes_smaller():
     """FLUX's own shapes on the meta device: 3.23 of 11.90 billion parameters, a table of under 60 MB for 28 steps."""
     from diffusers import FluxTransformer2DModel
 
     with torch.device("meta"):
         transformer = FluxTransformer2DModel(guidance_embeds=True).to(torch.bfloat16)
-    layers = modulation_layers(transformer)
+    layers = modulation_layers(transformer).values()
     assert len(layers) == 1 + 2 * 19 + 38 + 1
     assert round(weight_bytes(transformer) / 2 / 1e9, 2) == 11.90
-    saved = sum(map(weight_bytes, layers.values()))
-    assert 6.4e9 < saved < 6.6e9
-    with torch.no_grad():
-        table = compute_table(transformer, torch.linspace(1, 0.1, 28), 2.5, torch.zeros(1, 768, device="meta"),
-                              dtype=torch.bfloat16, device=torch.device("meta"))
+    assert 6.4e9 < sum(map(weight_bytes, layers)) < 6.6e9
+    table = ModulationTable(transformer, 2.5, torch.zeros(1, 768), dtype=torch.bfloat16, device="meta")
+    table.compute(timesteps_of(28))
     assert 55e6 < table.bytes < 60e6
-    assert all(rows.device.type == "meta" for rows in table.rows.values())
