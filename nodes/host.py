@@ -1,4 +1,4 @@
-"""ComfyUI's services for the nodes. The only file of the pack that touches `comfy.*` and `folder_paths`."""
+"""ComfyUI's services for the nodes. With native.py the only file of the pack that touches `comfy.*`."""
 
 from __future__ import annotations
 

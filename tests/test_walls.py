@@ -22,6 +22,7 @@ PACK = (*PARTS, "nodes", "benchmarks")
 FACES = (*PARTS, "demo_model.toonworld")
 ALLOWED_FACES = {"kontext": (), "flow": (), "demo_model": (), "storyboard": ("kontext", "flow"), "nodes": FACES}
 HOST = re.compile(r"(comfy(_\w+)?|folder_paths|nodes|server|execution|latent_preview|node_helpers|app|utils)(\.|$)")
+HOST_FILES = (("nodes", "host.py"), ("nodes", "native.py"))  # ComfyUI's services; ComfyUI's own model types
 MAX_LINES = 450
 
 
@@ -88,11 +89,11 @@ def at(root: Path, path: Path, line: int, problem: str) -> str:
 
 
 def knows_the_host(root: Path) -> list[str]:
-    """kontext/, flow/, storyboard/, demo_model/ import nothing of ComfyUI; among the nodes only host.py does."""
+    """kontext/, flow/, storyboard/, demo_model/ import nothing of ComfyUI; among the nodes only two files do."""
     problems = []
     for path in python_files(root, *PARTS, "nodes"):
         place = path.relative_to(root).parts
-        if place == ("nodes", "host.py"):
+        if place in HOST_FILES:
             continue
         for item in imports(root, path):
             api = item.module == "comfy_api.latest" and set(item.names) <= {"io", "ui", "ComfyExtension"}
@@ -214,6 +215,8 @@ PLANTED: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (knows_the_host, "demo_model/toonworld/a.py", "import importlib\nimportlib.import_module('execution')"),
     (knows_the_host, "nodes/a.py", "import comfy.model_management"),
     (knows_the_host, "nodes/a.py", "from comfy_api.latest import InputImpl"),
+    (knows_the_host, "nodes/native_models.py", "import comfy.samplers"),
+    (knows_the_host, "kontext/native.py", "import comfy.samplers"),
     (goes_past_a_face, "storyboard/a.py", "from ..kontext.errors import InputError"),
     (goes_past_a_face, "storyboard/a.py", "from ..demo_model import weights_folder"),
     (goes_past_a_face, "kontext/backends/a.py", "from ...storyboard import plan"),
@@ -242,6 +245,7 @@ PLANTED: list[tuple[Callable[[Path], list[str]], str, str]] = [
 INNOCENT: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (knows_the_host, "nodes/a.py", "from comfy_api.latest import ComfyExtension, io, ui"),
     (knows_the_host, "nodes/host.py", "import comfy.utils, folder_paths"),
+    (knows_the_host, "nodes/native.py", "import comfy.samplers"),
     (knows_the_host, "kontext/a.py", "from .utils import f\nfrom . import nodes"),
     (goes_past_a_face, "storyboard/a.py", "from ..kontext import InputError"),
     (goes_past_a_face, "nodes/a.py", "from ..demo_model.toonworld import draw\nfrom ..demo_model import toonworld"),

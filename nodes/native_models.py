@@ -1,0 +1,59 @@
+"""The nodes between ComfyUI's own MODEL, CLIP, VAE and a Kontext model."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..kontext import KontextModel
+from . import native
+from .sockets import CATEGORY, KontextModelSocket
+
+
+class FromNative(io.ComfyNode):
+    """Makes a Kontext model of what ComfyUI's own loaders give."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Kontinuity_FromNative",
+            display_name=native.FROM_TITLE,
+            category=CATEGORY,
+            description="Lets the storyboard and edit nodes use FLUX.1 Kontext as ComfyUI's own loaders, GGUF or "
+                        "nunchaku loaders, LoRA loaders and model patches give it.",
+            inputs=[
+                io.Model.Input("model", tooltip="FLUX.1 Kontext dev, from Load Diffusion Model, a GGUF or nunchaku "
+                                                "loader, with any LoRA or patch on it."),
+                io.Clip.Input("clip", tooltip="From DualCLIPLoader with clip_l and t5xxl, type flux."),
+                io.Vae.Input("vae", tooltip="From Load VAE with FLUX.1's ae.safetensors."),
+            ],
+            outputs=[KontextModelSocket.Output(display_name="kontext model",
+                                               tooltip="For Render Storyboard and Kontext Edit.")],
+        )
+
+    @classmethod
+    def execute(cls, model, clip, vae) -> io.NodeOutput:
+        return io.NodeOutput(native.from_native(model, clip, vae))
+
+
+class ToNative(io.ComfyNode):
+    """Makes ComfyUI's own types of a Kontext model."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Kontinuity_ToNative",
+            display_name=native.TO_TITLE,
+            category=CATEGORY,
+            description="Lets ComfyUI's own samplers and nodes use a Kontext model, such as the demo model. It takes "
+                        "no further memory: the weights are shared.",
+            inputs=[KontextModelSocket.Input("kontext_model", tooltip="From Load Kontext Model.")],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="For KSampler and other samplers and guiders."),
+                io.Clip.Output(display_name="clip", tooltip="For CLIP Text Encode."),
+                io.Vae.Output(display_name="vae", tooltip="For VAE Encode and VAE Decode."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, kontext_model: KontextModel) -> io.NodeOutput:
+        return io.NodeOutput(*native.to_native(kontext_model))
