@@ -125,6 +125,12 @@ def _spread(indices: range, count: int) -> list[int]:
     return [indices[(2 * i + 1) * len(indices) // (2 * count)] for i in range(count)] if count > 0 else []
 
 
+def encoder_blocks_away(text_encoders: nn.Module, room: int | None, work: int) -> list[nn.Module]:
+    """T5's blocks, if the text encoders are too large for the card as a whole: they ride a carousel then."""
+    fits = room is None or weight_bytes(text_encoders) + work <= room
+    return [] if fits else list(text_encoders["t5"].encoder.block)
+
+
 @dataclass(frozen=True)
 class Phase:
     """One use of the card: weights that must be there and what computing takes beside them, in bytes."""
@@ -191,7 +197,10 @@ def plan(
     vae_weights = weight_bytes(vae)
     tiles = needs_tiles(vae, *pictures, room)
     work = [vae_bytes(vae, w, h, tiled=tiles) for w, h in references]
-    phases = [Phase("text_encoders", weight_bytes(encoders), prompts.activation_bytes(encoders, text_tokens))]
+    reading = prompts.activation_bytes(encoders, text_tokens)
+    riding = encoder_blocks_away(encoders, room, reading)
+    phases = [Phase("text_encoders", weight_bytes(encoders) - sum(map(weight_bytes, riding)),
+                    reading + carousel_bytes(riding))]
     if references:
         phases.append(Phase("vae", vae_weights, max(work)))
     phases.append(Phase("transformer", sizes.resident(residency), sizes.transient(residency, steps, activations)))

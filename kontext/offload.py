@@ -113,6 +113,28 @@ class Carousel:
         return place
 
 
+class Carousels:
+    """Carousels by name, kept from one use to the next, for they hold weights in pinned memory."""
+
+    def __init__(self):
+        self._kept: dict[str, Carousel] = {}
+
+    def get(self, name: str, modules: Sequence[nn.Module], device: torch.device | str) -> Carousel:
+        """The one of this name; a new one if the modules or the device are others."""
+        kept = self._kept.get(name)
+        if kept is None or kept.device != torch.device(device) or [*map(id, kept.modules)] != [*map(id, modules)]:
+            self._kept[name] = Carousel(modules, device)
+        return self._kept[name]
+
+    @property
+    def device_bytes(self) -> int:
+        """What they hold on the device now."""
+        return sum(carousel.device_bytes for carousel in self._kept.values())
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
 class _Place:
     """Device memory for one module's weights at a time."""
 

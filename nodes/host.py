@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from comfy.cli_args import args
 from PIL import Image
 from torch import nn
 
-from ..kontext import InputError
+from ..kontext import InputError, resident_parts
 
 log = logging.getLogger("kontinuity")
 
@@ -60,39 +60,75 @@ class Progress:
 class KontextComponent(nn.Module):
     """A bare holder: ModelPatcher writes `model.device`, which is read-only on diffusers and transformers models."""
 
-    def __init__(self, component: nn.Module):
+    def __init__(self, parts: Sequence[nn.Module]):
         super().__init__()
-        self.component = component
+        self.parts = nn.ModuleList(parts)
 
 
 class ComfyPlacement:
     """kontext's `Placement` on ComfyUI's memory manager: one ModelPatcher per component.
 
     So "Unload models", `/free`, an out-of-memory and other packs can evict each component, and it comes back on use.
+    A patcher holds what stays on the device and nothing else: what ComfyUI counts is what is there.
+
+    Args:
+        components: of the model.
+        limit: bytes the model may take of the device, also if there is more; None: what is there.
     """
 
-    def __init__(self, components: Mapping[str, nn.Module]):
-        devices = {
+    def __init__(self, components: Mapping[str, nn.Module], limit: int | None = None):
+        self._components = components
+        self._limit = limit
+        self._devices = {
             "text_encoders": (memory.text_encoder_device(), memory.text_encoder_offload_device()),
             "transformer": (memory.get_torch_device(), memory.unet_offload_device()),
             "vae": (memory.vae_device(), memory.vae_offload_device()),
         }
-        self._patchers = {
-            name: comfy.model_patcher.ModelPatcher(KontextComponent(module), *devices[name])
-            for name, module in components.items()
-        }
+        self._patchers: dict[str, comfy.model_patcher.ModelPatcher] = {}
+        self._away: dict[str, frozenset[nn.Module]] = {}
 
-    def use(self, component: str, activation_bytes: int) -> torch.device:
+    def room(self) -> int | None:
+        """What is free on the device, and what ComfyUI can free by unloading models; None: no card, no limit."""
+        device = memory.get_torch_device()
+        if memory.is_device_cpu(device) or memory.vram_state == memory.VRAMState.SHARED:
+            return self._limit
+        held = sum(model.model_loaded_memory() for model in memory.current_loaded_models if model.device == device)
+        room = int(memory.get_free_memory(device) + held - memory.extra_reserved_memory())
+        return room if self._limit is None else min(room, self._limit)
+
+    def use(self, component: str, activation_bytes: int, away: Collection[nn.Module] = ()) -> torch.device:
         """Bring the component's weights to its device, with room for the activations; return that device."""
         stop_if_cancelled()
-        patcher = self._patchers[component]
         # Weights moved in inference mode would become inference tensors for good.
         with torch.inference_mode(False):
+            patcher = self._patcher(component, frozenset(away))
             memory.load_models_gpu([patcher], memory_required=activation_bytes, force_full_load=True)
             if patcher.loaded_size() < patcher.model_size():
                 # --novram loads partially all the same, which plain modules cannot run with.
                 patcher.partially_load(patcher.load_device, 1e32)
         return patcher.load_device
+
+    def _patcher(self, component: str, away: frozenset[nn.Module]) -> comfy.model_patcher.ModelPatcher:
+        """The component's patcher; another one than before, and the old one unloaded, if others are away."""
+        if self._away.get(component) != away:
+            if component in self._patchers:
+                _unload(self._patchers.pop(component))
+            for module in away:
+                module.to("cpu")
+            parts = resident_parts(self._components[component], away)
+            self._patchers[component] = comfy.model_patcher.ModelPatcher(
+                KontextComponent(parts), *self._devices[component])
+            self._away[component] = away
+        return self._patchers[component]
+
+
+def _unload(patcher: comfy.model_patcher.ModelPatcher) -> None:
+    """Take one model off its device and out of ComfyUI's books."""
+    loaded = memory.current_loaded_models
+    for i in reversed(range(len(loaded))):
+        if loaded[i].model is patcher:
+            loaded.pop(i).model_unload()
+    patcher.detach()
 
 
 def weight_dtype() -> torch.dtype:

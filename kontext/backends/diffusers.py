@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from .. import prompts
-from ..memory import needs_tiles
+from ..memory import encoder_blocks_away, needs_tiles
+from ..offload import carousel_bytes
 from ..placement import Placement, Resident
 from ..sampling import Velocity
 from ..vae import tiling, vae_bytes
@@ -41,8 +42,12 @@ class DiffusersBackend:
     def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `prompts.encode_prompt`."""
         encoders = self.components["text_encoders"]
-        device = self.placement.use("text_encoders", prompts.activation_bytes(encoders, prompts.MAX_TOKENS))
-        return prompts.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
+        work = prompts.activation_bytes(encoders, prompts.MAX_TOKENS)
+        blocks = encoder_blocks_away(encoders, self.placement.room(), work)
+        away = {"away": blocks} if blocks else {}
+        device = self.placement.use("text_encoders", work + carousel_bytes(blocks), **away)
+        with self._lean.carousels.get("text", blocks, device) as carousel, carousel.attached():
+            return prompts.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
 
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
         with self._placed_vae(picture.shape[1], picture.shape[0]) as (vae, device):

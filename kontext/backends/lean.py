@@ -1,7 +1,7 @@
 """A transformer with only as many weights on the device as there is room for: bit for bit the same results."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -9,7 +9,7 @@ from torch import nn
 
 from ..fast.modulation import ModulationTable, modulation_layers
 from ..memory import GIB, Residency, TransformerSizes, choose_residency, transformer_blocks
-from ..offload import Carousel
+from ..offload import Carousels
 from ..placement import Placement
 from ..sampling import timesteps_of
 from . import Conditions
@@ -27,7 +27,7 @@ class LeanTransformer:
     def __init__(self, transformer: nn.Module):
         self.transformer = transformer
         self.residency = Residency()
-        self._carousels: dict[str, Carousel] = {}  # kept: they hold weights in pinned memory
+        self.carousels = Carousels()
 
     @contextmanager
     def placed(self, placement: Placement, conditions: Conditions, activation_bytes: int) -> Iterator[torch.device]:
@@ -53,11 +53,11 @@ class LeanTransformer:
             if residency.table:
                 _, pooled = conditions.prompt
                 table = ModulationTable(self.transformer, conditions.guidance, pooled, dtype=self.transformer.dtype,
-                                        device=device, carousel=self._carousel("modulation", list(layers), device))
+                                        device=device, carousel=self.carousels.get("modulation", list(layers), device))
                 table.compute(timesteps_of(conditions.sigmas)[:-1].tolist())
                 stack.enter_context(table.installed())
             if blocks:  # after the table took their modulation layers out of them
-                carousel = stack.enter_context(self._carousel("blocks", blocks, device))
+                carousel = stack.enter_context(self.carousels.get("blocks", blocks, device))
                 stack.enter_context(carousel.attached())
             yield device
 
@@ -67,11 +67,5 @@ class LeanTransformer:
                      sizes.total / GIB, ", modulation from a table" if residency.table else "",
                      f", {len(residency.away)} of {len(sizes.blocks)} blocks are brought in every step"
                      if residency.away else "")
-            self._carousels = {}
+            self.carousels.clear()
         self.residency = residency
-
-    def _carousel(self, name: str, modules: Sequence[nn.Module], device: torch.device) -> Carousel:
-        kept = self._carousels.get(name)
-        if kept is None or kept.device != device or [*map(id, kept.modules)] != [*map(id, modules)]:
-            self._carousels[name] = Carousel(modules, device)
-        return self._carousels[name]

@@ -107,7 +107,7 @@ def test_the_table_needs_its_layers_on_the_card_for_a_moment(sizes):
 # Bytes computed from the shapes, not measured on a card.
 @pytest.mark.parametrize("card, table, away", [
     ("80 GB", False, 0), ("48 GB", False, 0), ("32 GB", False, 0), ("24 GB", True, 0), ("16 GB", True, 12),
-    ("12 GB", True, 31)])
+    ("12 GB", True, 31), ("8 GB", True, 45)])
 def test_which_card_holds_what(flux, card, table, away):
     made = plan(flux, PRESETS[card], 1024, 1024, [(1024, 1024)])
     assert made.fits and not made.tiles and made.peak <= made.room
@@ -134,7 +134,7 @@ def test_more_pictures_more_bytes(flux):
 
 
 def test_too_small_is_said(flux):
-    made = plan(flux, 2 * GIB, 1024, 1024, [(1024, 1024)])
+    made = plan(flux, 3 * GIB // 2, 1024, 1024, [(1024, 1024)])
     assert not made.fits and made.tiles
     assert len(made.residency.away) == 57
     large = plan(flux, PRESETS["16 GB"], 2048, 2048)
