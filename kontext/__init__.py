@@ -3,6 +3,7 @@
 from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
+from .checkpoints.parts import load_parts
 from .errors import InputError
 from .model import KontextModel
 from .placement import Placement, Resident
@@ -23,4 +24,5 @@ __all__ = [
     "check_size",
     "identify",
     "load_folder",
+    "load_parts",
 ]
