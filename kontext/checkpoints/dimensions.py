@@ -66,7 +66,7 @@ def clip(source: Source, pieces: Pieces) -> dict[str, object]:
         "intermediate_size": shape("encoder.layers.0.mlp.fc1.weight", 2)[0],
         "num_hidden_layers": blocks(source, f"{name}encoder.layers"),
         "max_position_embeddings": shape("embeddings.position_embedding.weight", 2)[0],
-        "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
+        "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "bos_token_id": None, "pad_token_id": None,
     }
 
 

@@ -219,7 +219,7 @@ def _check_flavour(path: Path) -> None:
     if found.flavour not in _ALIKE:
         raise InputError(str(path), "model", f"{found.flavour}: {found.kind}", f"is not FLUX.1 Kontext "
                          f"({found.reasons[0]})", found.advice)
-    log.warning("%s: %s (%s). FLUX.1 dev and Krea dev have the same tensors as Kontext, so they load, but they were "
+    log.warning("%s: %s (%s). FLUX.1 dev and Krea dev have the tensors of Kontext, so they load, but they were "
                 "not trained to edit and take little from a reference picture.",
                 path.name, found.flavour, found.reasons[-2])
 
