@@ -14,6 +14,7 @@ from ..placement import Resident
 from ..sampling import Schedule
 from ..settings import ModelSettings
 from . import components, dimensions
+from .advice import unread_by
 from .check import check_transformer
 from .fill import Filling
 from .flavours import DEV, DEV_OR_KREA, DEV_SHAPED, KONTEXT, KREA
@@ -40,7 +41,6 @@ _TELL_TALE = {  # part -> tensors of which one must be there, and what to call t
     VAE: (("decoder.conv_in.weight",), "FLUX.1's VAE (ae.safetensors)"),
 }
 _ALIKE = (DEV, KREA, DEV_SHAPED, DEV_OR_KREA)  # load like Kontext
-_UNREAD = ("bitsandbytes", "nunchaku", "AWQ")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -211,7 +211,7 @@ def _folder(folder: Path, part: str) -> Part:
 
 def _check_flavour(path: Path) -> None:
     found = identify(path)
-    if any(word in found.precision for word in _UNREAD):
+    if unread_by(found.precision):
         raise InputError(str(path), "precision", found.precision, "is a quantisation this pack does not read",
                          found.advice)
     if found.flavour == KONTEXT:
