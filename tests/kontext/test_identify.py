@@ -128,7 +128,7 @@ CASES = [
     ("ltx", {"patchify_proj.weight": (8, 8), "adaln_single.emb.timestep_embedder.linear_1.bias": (8,)}, None,
      "transformer", "LTX-Video", "tensors", "original keys", "bf16"),
     *((name, {tensor: (4, 4)}, None, "transformer", flavour, "tensors", "original keys", "bf16")
-      for name, tensor, flavour in (("pixart", "t_block.1.weight", "PixArt"), ("hunyuan", "mlp_t5.0.weight", "HunyuanDiT"),
+      for name, tensor, flavour in (("pixart", "t_block.1.weight", "PixArt"), ("hy", "mlp_t5.0.weight", "HunyuanDiT"),
                                     ("cascade", "clf.1.weight", "Stable Cascade"),
                                     ("omni", "time_caption_embed.timestep_embedder.linear_1.bias", "OmniGen 2"))),
     ("kontext", {"some.layer.weight": (4, 4)}, None, "unknown", "unknown", "none", "unknown", "bf16"),
