@@ -4,6 +4,7 @@ from .backends import Backend, Conditions
 from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
+from .checkpoints.parts import load_parts
 from .errors import InputError
 from .memory import PRESETS, Plan, plan
 from .model import KontextModel
@@ -34,6 +35,7 @@ __all__ = [
     "check_size",
     "identify",
     "load_folder",
+    "load_parts",
     "plan",
     "resident_parts",
     "text_token_ids",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,13 @@ def weight_dtype() -> torch.dtype:
     return torch.bfloat16 if memory.should_use_bf16(memory.get_torch_device()) else torch.float32
 
 
+def card_memory() -> str:
+    """The device models run on and its memory, in a few words."""
+    device = memory.get_torch_device()
+    total, free = memory.get_total_memory(device), memory.get_free_memory(device)
+    return f"{memory.get_torch_device_name(device)}: {total / 2**30:.1f} GiB, {free / 2**30:.1f} free"
+
+
 def flux_latent_rgb() -> dict[str, list]:
     """FLUX's linear map from latents to colours (`ModelSettings.latent_rgb`), for models that bring none."""
     flux = comfy.latent_formats.Flux()
@@ -180,39 +187,57 @@ def _diffusers_folders() -> dict[str, Path]:
 # Any model file, by its kind's folder: "diffusion_models/flux1-kontext-dev.safetensors"
 
 WEIGHT_KINDS = ("diffusion_models", "checkpoints", "text_encoders", "vae", "loras", "style_models")
-WEIGHT_SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+WEIGHT_SUFFIXES = (".safetensors", ".sft", ".gguf", *PICKLES)
 NO_WEIGHTS = "no model files found"
 
 
 def weight_names() -> list[str]:
-    """Every diffusers folder and every file in ComfyUI's model folders, as `kind/name`; never an empty list.
+    """The demo model, then every diffusers folder and every file in ComfyUI's model folders, as `kind/name`.
 
     ComfyUI searches models/unet as diffusion_models and models/clip as text_encoders, so do we.
     """
-    return sorted(_weights()) or [NO_WEIGHTS]
+    return [DEMO_MODEL, *sorted(_weights())]
 
 
-def weight_path(name: str, where: str) -> Path:
+def weight_files(*kinds: str) -> list[str]:
+    """Those names of `weight_names` that are files of these kinds and no pickles."""
+    return sorted(name for name in _weights(kinds) if not name.lower().endswith(PICKLES)
+                  and not name.startswith("diffusers/"))
+
+
+def weight_path(name: str, where: str, field: str = "file") -> Path:
     """The file or folder behind a name of `weight_names`."""
+    if name == DEMO_MODEL:
+        return model_folder(name, where)
     found = _weights()
     if name not in found:
-        raise InputError(where, "file", name, "is in none of ComfyUI's model folders",
+        raise InputError(where, field, name, "is in none of ComfyUI's model folders",
                          f"put model files into {folder_paths.models_dir}, refresh (R) and choose one")
     return found[name]
 
 
-def weight_stamp(name: str) -> str:
-    """Changes when the file behind the name does."""
-    path = _weights().get(name)
-    try:
-        return name if path is None else f"{name} {path.stat().st_size} {path.stat().st_mtime_ns}"
-    except OSError:
-        return name
+def weight_stamp(*names: str) -> str:
+    """Changes when a file behind one of the names does."""
+    found, stamps = _weights(), []
+    for name in names:
+        try:
+            stat = found[name].stat()
+            stamps.append(f"{name} {stat.st_size} {stat.st_mtime_ns}")
+        except (KeyError, OSError):
+            stamps.append(name)
+    return "\n".join(stamps)
 
 
-def _weights() -> dict[str, Path]:
+def tokenizer_folders() -> tuple[Path, Path]:
+    """ComfyUI's own tokenizers of CLIP-L and T5-XXL."""
+    comfy_folder = Path(comfy.utils.__file__).parent
+    return comfy_folder / "sd1_tokenizer", comfy_folder / "text_encoders" / "t5_tokenizer"
+
+
+def _weights(kinds: Iterable[str] = WEIGHT_KINDS) -> dict[str, Path]:
     found = {f"diffusers/{name}": folder for name, folder in _diffusers_folders().items()}
-    for kind in WEIGHT_KINDS:
+    for kind in kinds:
         for root in folder_paths.folder_names_and_paths.get(kind, ([],))[0]:
             for folder, _, files in os.walk(root, followlinks=True):
                 for file in files:

@@ -58,14 +58,14 @@ def main(comfyui: str, pack: str, folder: str) -> None:
                 "size": weight_bytes(patcher.model), "overlap": len(held & away)}
 
     def left_over() -> bool:
+        transformer = model.components["transformer"]
         return bool(model.backend._lean.carousels.device_bytes or transformer._forward_pre_hooks
                     or "norm_out.linear.weight" not in transformer.state_dict())
 
     with torch.inference_mode():  # as ComfyUI runs nodes
         model = load()
         expected = model.edit(request)
-        transformer = model.components["transformer"]
-        sizes = TransformerSizes.of(transformer)
+        sizes = TransformerSizes.of(model.components["transformer"])
         found["plain"] = books() | {"total": sizes.total}
 
         model.placement = host.ComfyPlacement(model.components, sizes.total + 1000)  # work does not fit beside it
@@ -110,7 +110,6 @@ def main(comfyui: str, pack: str, folder: str) -> None:
 
         parts = [weakref.ref(m) for m in (model, *model.components.values())]
         entries = len(memory.current_loaded_models)
-        del transformer
         model = load()  # another flavour takes the variable
         gc.collect()
         found["first model"] = {"gone": all(part() is None for part in parts), "entries before": entries,

@@ -1,4 +1,4 @@
-"""Our models in ComfyUI's own memory manager: its books are right, and whatever it takes comes back with the same bits."""
+"""Our models in ComfyUI's own memory manager: its books are right, and what it takes comes back with the same bits."""
 
 import json
 import subprocess
