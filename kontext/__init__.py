@@ -4,10 +4,12 @@ from .backends import Backend, Conditions
 from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
+from .checkpoints.parts import load_parts
 from .errors import InputError
 from .lora import Lora, read_lora
+from .memory import PRESETS, Plan, plan
 from .model import KontextModel
-from .placement import Placement, Resident
+from .placement import Limited, Placement, Resident, resident_parts
 from .prompts import text_token_ids
 from .request import EditRequest, StepInfo
 from .sampling import Schedule, Velocity
@@ -22,8 +24,11 @@ __all__ = [
     "InputError",
     "KontextModel",
     "Lora",
+    "Limited",
     "ModelSettings",
+    "PRESETS",
     "Placement",
+    "Plan",
     "Resident",
     "Schedule",
     "StepInfo",
@@ -33,5 +38,8 @@ __all__ = [
     "identify",
     "load_folder",
     "read_lora",
+    "load_parts",
+    "plan",
+    "resident_parts",
     "text_token_ids",
 ]

@@ -1,7 +1,6 @@
 """KontextModel: a request in, a picture out."""
 
 import copy
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from . import prompts, references
 from .backends import Backend, Conditions
+from .cache import Recent
 from .lora import Lora
 from .placement import Placement
 from .request import EditRequest, StepInfo, check_numbers
@@ -18,7 +18,7 @@ from .sampling import Schedule, denoise, make_noise
 from .settings import ModelSettings
 from .sizes import MULTIPLE
 
-_CACHE_ENTRIES = 32  # prompts: 4 MB each for FLUX in bf16; references of 1 MP: 1 MB each
+CACHE_BYTES = 2**30  # for FLUX: a prompt of 512 tokens has 4 MB in bf16, a reference of 1 MP 1 MB
 
 
 class KontextModel:
@@ -36,8 +36,7 @@ class KontextModel:
         self.backend = backend
         self.schedule = schedule
         self.settings = settings
-        self._prompt_cache = _Recent(_CACHE_ENTRIES)
-        self._reference_cache = _Recent(_CACHE_ENTRIES)
+        self._cache = Recent(CACHE_BYTES)
 
     @property
     def components(self) -> Mapping[str, nn.Module]:
@@ -134,29 +133,28 @@ class KontextModel:
         colours = torch.einsum("chw,cr->hwr", latents, factors) + bias
         return ((colours + 1) * 127.5).nan_to_num().clamp(0, 255).round().to(torch.uint8).numpy()
 
+    @torch.no_grad()
+    def prepare(self, requests: Sequence[EditRequest]) -> None:
+        """Encode the prompts and references of several checked requests beforehand, as far as the cache has room.
+
+        So the text encoders come to the card once for a storyboard, and not between its panels. Changes no result.
+        """
+        for prompt in dict.fromkeys(request.prompt for request in requests):
+            if self._cache.bytes > CACHE_BYTES // 2:
+                break
+            self._prompt(prompt)
+        for picture in (picture for request in requests for picture in request.references):
+            if self._cache.bytes > CACHE_BYTES * 3 // 4:
+                break
+            self._reference(picture)
+
     def _prompt(self, prompt: str) -> Any:
         min_tokens = self.settings.min_text_tokens
-        return self._prompt_cache.get(
-            (prompt, min_tokens, self.backend.text_key), lambda: self.backend.encode_prompt(prompt, min_tokens))
+        return self._cache.get(("prompt", prompt, min_tokens, self.backend.text_key),
+                               lambda: self.backend.encode_prompt(prompt, min_tokens))
 
     def _reference(self, picture: torch.Tensor) -> torch.Tensor:
         area = self.settings.reference_area
-        return self._reference_cache.get(
-            (references.picture_key(picture), area),
+        return self._cache.get(
+            ("reference", references.picture_key(picture), area),
             lambda: self.backend.encode_picture(references.fit_reference(picture, area)))
-
-
-class _Recent:
-    """The last few results by key."""
-
-    def __init__(self, entries: int):
-        self._entries = entries
-        self._values: OrderedDict = OrderedDict()
-
-    def get(self, key, make: Callable[[], object]):
-        if key not in self._values:
-            self._values[key] = make()
-            if len(self._values) > self._entries:
-                self._values.popitem(last=False)
-        self._values.move_to_end(key)
-        return self._values[key]

@@ -81,6 +81,14 @@ def unpack(tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return patches.reshape(batch, channels // 4, height, width)
 
 
+def timesteps_of(sigmas: torch.Tensor, num_train_timesteps: int = 1000) -> torch.Tensor:
+    """What a velocity is called with at these noise levels, float32 as they are.
+
+    sigma * 1000 / 1000 is not always sigma in float32; diffusers' pipeline takes this road, and so do we.
+    """
+    return sigmas * num_train_timesteps / 1000
+
+
 def denoise(
     velocity: Velocity,
     noise: torch.Tensor,
@@ -101,8 +109,7 @@ def denoise(
         float32 [1, c, h, w], scaled latents.
     """
     x, steps = noise, len(sigmas) - 1
-    # sigma * 1000 / 1000 is not always sigma in float32; diffusers' pipeline takes this road, and so do we
-    timesteps = (sigmas * num_train_timesteps / 1000).to(noise.device)
+    timesteps = timesteps_of(sigmas, num_train_timesteps).to(noise.device)
     for i in range(steps):
         v = velocity(x, timesteps[i : i + 1])
         if on_step is not None:

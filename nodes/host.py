@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from comfy.cli_args import args
 from PIL import Image
 from torch import nn
 
-from ..kontext import InputError
+from ..kontext import InputError, resident_parts
 
 log = logging.getLogger("kontinuity")
 
@@ -60,44 +60,87 @@ class Progress:
 class KontextComponent(nn.Module):
     """A bare holder: ModelPatcher writes `model.device`, which is read-only on diffusers and transformers models."""
 
-    def __init__(self, component: nn.Module):
+    def __init__(self, parts: Sequence[nn.Module]):
         super().__init__()
-        self.component = component
+        self.parts = nn.ModuleList(parts)
 
 
 class ComfyPlacement:
     """kontext's `Placement` on ComfyUI's memory manager: one ModelPatcher per component.
 
     So "Unload models", `/free`, an out-of-memory and other packs can evict each component, and it comes back on use.
+    A patcher holds what stays on the device and nothing else: what ComfyUI counts is what is there.
+
+    Args:
+        components: of the model.
+        limit: bytes the model may take of the device, also if there is more; None: what is there.
     """
 
-    def __init__(self, components: Mapping[str, nn.Module]):
-        devices = {
+    def __init__(self, components: Mapping[str, nn.Module], limit: int | None = None):
+        self._components = components
+        self._limit = limit
+        self._devices = {
             "text_encoders": (memory.text_encoder_device(), memory.text_encoder_offload_device()),
             "transformer": (memory.get_torch_device(), memory.unet_offload_device()),
             "vae": (memory.vae_device(), memory.vae_offload_device()),
         }
-        self._patchers = {
-            name: comfy.model_patcher.ModelPatcher(KontextComponent(module), *devices[name])
-            for name, module in components.items()
-        }
+        self._patchers: dict[str, comfy.model_patcher.ModelPatcher] = {}
+        self._away: dict[str, frozenset[nn.Module]] = {}
 
-    def use(self, component: str, activation_bytes: int) -> torch.device:
+    def room(self) -> int | None:
+        """What is free on the device, and what ComfyUI can free by unloading models; None: no card, no limit."""
+        device = memory.get_torch_device()
+        if memory.is_device_cpu(device) or memory.vram_state == memory.VRAMState.SHARED:
+            return self._limit
+        held = sum(model.model_loaded_memory() for model in memory.current_loaded_models if model.device == device)
+        room = int(memory.get_free_memory(device) + held - memory.extra_reserved_memory())
+        return room if self._limit is None else min(room, self._limit)
+
+    def use(self, component: str, activation_bytes: int, away: Collection[nn.Module] = ()) -> torch.device:
         """Bring the component's weights to its device, with room for the activations; return that device."""
         stop_if_cancelled()
-        patcher = self._patchers[component]
         # Weights moved in inference mode would become inference tensors for good.
         with torch.inference_mode(False):
+            patcher = self._patcher(component, frozenset(away))
             memory.load_models_gpu([patcher], memory_required=activation_bytes, force_full_load=True)
             if patcher.loaded_size() < patcher.model_size():
                 # --novram loads partially all the same, which plain modules cannot run with.
                 patcher.partially_load(patcher.load_device, 1e32)
         return patcher.load_device
 
+    def _patcher(self, component: str, away: frozenset[nn.Module]) -> comfy.model_patcher.ModelPatcher:
+        """The component's patcher; another one than before, and the old one unloaded, if others are away."""
+        if self._away.get(component) != away:
+            if component in self._patchers:
+                _unload(self._patchers.pop(component))
+            for module in away:
+                module.to("cpu")
+            parts = resident_parts(self._components[component], away)
+            self._patchers[component] = comfy.model_patcher.ModelPatcher(
+                KontextComponent(parts), *self._devices[component])
+            self._away[component] = away
+        return self._patchers[component]
+
+
+def _unload(patcher: comfy.model_patcher.ModelPatcher) -> None:
+    """Take one model off its device and out of ComfyUI's books."""
+    loaded = memory.current_loaded_models
+    for i in reversed(range(len(loaded))):
+        if loaded[i].model is patcher:
+            loaded.pop(i).model_unload()
+    patcher.detach()
+
 
 def weight_dtype() -> torch.dtype:
     """The precision to load weights in: bfloat16 where the device computes in it, else float32."""
     return torch.bfloat16 if memory.should_use_bf16(memory.get_torch_device()) else torch.float32
+
+
+def card_memory() -> str:
+    """The device models run on and its memory, in a few words."""
+    device = memory.get_torch_device()
+    total, free = memory.get_total_memory(device), memory.get_free_memory(device)
+    return f"{memory.get_torch_device_name(device)}: {total / 2**30:.1f} GiB, {free / 2**30:.1f} free"
 
 
 def flux_latent_rgb() -> dict[str, list]:
@@ -144,18 +187,19 @@ def _diffusers_folders() -> dict[str, Path]:
 # Any model file, by its kind's folder: "diffusion_models/flux1-kontext-dev.safetensors"
 
 WEIGHT_KINDS = ("diffusion_models", "checkpoints", "text_encoders", "vae", "loras", "style_models")
-WEIGHT_SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+WEIGHT_SUFFIXES = (".safetensors", ".sft", ".gguf", *PICKLES)
 LORA_SUFFIXES = (".safetensors", ".sft")
 NO_WEIGHTS = "no model files found"
 NO_LORAS = "no LoRA found"
 
 
 def weight_names() -> list[str]:
-    """Every diffusers folder and every file in ComfyUI's model folders, as `kind/name`; never an empty list.
+    """The demo model, then every diffusers folder and every file in ComfyUI's model folders, as `kind/name`.
 
     ComfyUI searches models/unet as diffusion_models and models/clip as text_encoders, so do we.
     """
-    return sorted(_weights()) or [NO_WEIGHTS]
+    return [DEMO_MODEL, *sorted(_weights())]
 
 
 def lora_names() -> list[str]:
@@ -172,27 +216,44 @@ def lora_path(name: str, where: str) -> Path:
     return found[name]
 
 
-def weight_path(name: str, where: str) -> Path:
+def weight_files(*kinds: str) -> list[str]:
+    """Those names of `weight_names` that are files of these kinds and no pickles."""
+    return sorted(name for name in _weights(kinds) if not name.lower().endswith(PICKLES)
+                  and not name.startswith("diffusers/"))
+
+
+def weight_path(name: str, where: str, field: str = "file") -> Path:
     """The file or folder behind a name of `weight_names`."""
+    if name == DEMO_MODEL:
+        return model_folder(name, where)
     found = _weights()
     if name not in found:
-        raise InputError(where, "file", name, "is in none of ComfyUI's model folders",
+        raise InputError(where, field, name, "is in none of ComfyUI's model folders",
                          f"put model files into {folder_paths.models_dir}, refresh (R) and choose one")
     return found[name]
 
 
-def weight_stamp(name: str) -> str:
-    """Changes when the file behind the name does."""
-    path = _weights().get(name)
-    try:
-        return name if path is None else f"{name} {path.stat().st_size} {path.stat().st_mtime_ns}"
-    except OSError:
-        return name
+def weight_stamp(*names: str) -> str:
+    """Changes when a file behind one of the names does."""
+    found, stamps = _weights(), []
+    for name in names:
+        try:
+            stat = found[name].stat()
+            stamps.append(f"{name} {stat.st_size} {stat.st_mtime_ns}")
+        except (KeyError, OSError):
+            stamps.append(name)
+    return "\n".join(stamps)
 
 
-def _weights() -> dict[str, Path]:
+def tokenizer_folders() -> tuple[Path, Path]:
+    """ComfyUI's own tokenizers of CLIP-L and T5-XXL."""
+    comfy_folder = Path(comfy.utils.__file__).parent
+    return comfy_folder / "sd1_tokenizer", comfy_folder / "text_encoders" / "t5_tokenizer"
+
+
+def _weights(kinds: Iterable[str] = WEIGHT_KINDS) -> dict[str, Path]:
     found = {f"diffusers/{name}": folder for name, folder in _diffusers_folders().items()}
-    for kind in WEIGHT_KINDS:
+    for kind in kinds:
         found |= {f"{kind}/{name}": path for name, path in _files(kind).items()}
     return found
 

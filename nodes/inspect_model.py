@@ -12,7 +12,7 @@ TITLE = "Inspect Model"
 
 
 class InspectModel(io.ComfyNode):
-    """Names a file or folder of ComfyUI's model folders: what it is, its precision, and what it is good for."""
+    """Names a file or folder of ComfyUI's model folders: what it is, in which precision, and what it is good for."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -25,8 +25,8 @@ class InspectModel(io.ComfyNode):
                         "precision, and what to do with it. Reads the header only.",
             inputs=[
                 io.Combo.Input("file", options=names, default=names[0],
-                               tooltip="Files and diffusers folders in ComfyUI's model folders. Only the header is "
-                                       "read, so it is quick for files of any size."),
+                               tooltip="The demo model, and files and diffusers folders in ComfyUI's model folders. "
+                                       "Only the header is read, so it is quick for files of any size."),
             ],
             outputs=[io.String.Output("report", display_name="report", tooltip="The findings as text.")],
             is_output_node=True,
@@ -38,5 +38,8 @@ class InspectModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        report = f"{file}\n{identify(host.weight_path(file, TITLE)).report}"
+        found = identify(host.weight_path(file, TITLE))
+        needed = found.loaded_bytes(host.weight_dtype().itemsize) / 2**30
+        report = (f"{file}\n{found.report}\nmemory: its weights take {needed:.2f} GiB as this pack or ComfyUI loads "
+                  f"them here ({host.card_memory()})")
         return io.NodeOutput(report, ui=ui.PreviewText(report))

@@ -1,4 +1,4 @@
-"""The node that loads a Kontext model."""
+"""The nodes that load a Kontext model."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..kontext import load_folder
+from ..kontext import PRESETS, InputError, KontextModel, load_folder, load_parts
 from . import host
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Load Kontext Model"
+FILES_TITLE = "Load Kontext Files"
+IN_THE_CHECKPOINT = "in the checkpoint"
 
 
 class LoadModel(io.ComfyNode):
@@ -28,15 +30,81 @@ class LoadModel(io.ComfyNode):
                 io.Combo.Input("model", options=host.model_names(), default=host.DEMO_MODEL,
                                tooltip="The demo model comes with the pack and draws its own cartoon world only. "
                                        "Others: diffusers folders (with a model_index.json) in models/diffusers."),
+                memory_input(),
             ],
             outputs=[KontextModelSocket.Output(display_name="model",
                                                tooltip="For Render Storyboard and Kontext Edit.")],
         )
 
     @classmethod
-    def execute(cls, model: str) -> io.NodeOutput:
-        loaded = load_folder(host.model_folder(model, TITLE), dtype=host.weight_dtype())
-        loaded.placement = host.ComfyPlacement(loaded.components)
-        if loaded.settings.latent_rgb is None:
-            loaded.settings = replace(loaded.settings, latent_rgb=host.flux_latent_rgb())
-        return io.NodeOutput(loaded)
+    def execute(cls, model: str, memory: str = "auto") -> io.NodeOutput:
+        limit = memory_limit(memory, TITLE)
+        return io.NodeOutput(_hosted(load_folder(host.model_folder(model, TITLE), dtype=host.weight_dtype()), limit))
+
+
+class LoadModelFiles(io.ComfyNode):
+    """Loads Kontext from the files people have for ComfyUI and hands its memory to ComfyUI."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        transformers = host.weight_files("diffusion_models", "checkpoints") or [host.NO_WEIGHTS]
+        encoders = [IN_THE_CHECKPOINT, *host.weight_files("text_encoders")]
+        vaes = [IN_THE_CHECKPOINT, *host.weight_files("vae")]
+        return io.Schema(
+            node_id="Kontinuity_LoadModelFiles",
+            display_name=FILES_TITLE,
+            category=CATEGORY,
+            description="Loads FLUX.1 Kontext from single files: bf16, fp16, fp8, fp8 scaled or GGUF, in parts or "
+                        "as an all-in-one checkpoint. fp8 and GGUF stay packed in memory.",
+            inputs=[
+                io.Combo.Input("transformer", options=transformers, default=transformers[0],
+                               tooltip="FLUX.1 Kontext's transformer (models/diffusion_models or unet), or a "
+                                       "checkpoint with all parts (models/checkpoints)."),
+                io.Combo.Input("clip", options=encoders, default=IN_THE_CHECKPOINT,
+                               tooltip="CLIP-L, such as clip_l.safetensors, in models/text_encoders or clip."),
+                io.Combo.Input("t5", options=encoders, default=IN_THE_CHECKPOINT,
+                               tooltip="T5-XXL, such as t5xxl_fp8_e4m3fn_scaled.safetensors or a T5 GGUF, in "
+                                       "models/text_encoders or clip."),
+                io.Combo.Input("vae", options=vaes, default=IN_THE_CHECKPOINT,
+                               tooltip="FLUX.1's VAE, ae.safetensors, in models/vae."),
+                memory_input(),
+            ],
+            outputs=[KontextModelSocket.Output(display_name="model",
+                                               tooltip="For Render Storyboard and Kontext Edit.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, transformer: str, clip: str, t5: str, vae: str, memory: str = "auto") -> str:
+        return host.weight_stamp(transformer, clip, t5, vae)
+
+    @classmethod
+    def execute(cls, transformer: str, clip: str, t5: str, vae: str, memory: str = "auto") -> io.NodeOutput:
+        limit = memory_limit(memory, FILES_TITLE)
+        parts = {field: None if name == IN_THE_CHECKPOINT else host.weight_path(name, FILES_TITLE, field)
+                 for field, name in (("clip", clip), ("t5", t5), ("vae", vae))}
+        return io.NodeOutput(_hosted(load_parts(
+            host.weight_path(transformer, FILES_TITLE, "transformer"), **parts,
+            tokenizers=host.tokenizer_folders(), dtype=host.weight_dtype()), limit))
+
+
+def memory_input() -> io.Combo.Input:
+    """The widget of all loaders. Optional, so that API workflows made before it was there still run."""
+    return io.Combo.Input("memory", options=list(PRESETS), default="auto", optional=True,
+                          tooltip="How much of the graphics card the model may take. auto uses what is free. On a "
+                                  "smaller card part of the weights comes from main memory while it computes; the "
+                                  "pictures stay the same.")
+
+
+def memory_limit(memory: str, where: str) -> int | None:
+    """Bytes behind a choice of `memory_input`; None: no limit."""
+    if memory not in PRESETS:
+        raise InputError(where, "memory", memory, "is no choice", f"choose one of: {', '.join(PRESETS)}")
+    return PRESETS[memory]
+
+
+def _hosted(model: KontextModel, limit: int | None) -> KontextModel:
+    """ComfyUI decides where its weights are; previews in FLUX's colours if it brings none."""
+    model.placement = host.ComfyPlacement(model.components, limit)
+    if model.settings.latent_rgb is None:
+        model.settings = replace(model.settings, latent_rgb=host.flux_latent_rgb())
+    return model

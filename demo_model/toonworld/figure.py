@@ -74,8 +74,8 @@ def pose_of(stance: Stance) -> Pose:
 
 
 def transform(stance: Stance, pose: Pose, framing: str, aspect: float) -> tuple[float, tuple[float, float]]:
-    """Scale and origin of a figure on a canvas: smaller figures stand on the same ground, or in nearer framings keep their head's
-    height."""
+    """Scale and origin of a figure on a canvas: smaller figures stand on the same ground, or in nearer framings keep
+    their head's height."""
     scale, top = FRAMES[framing]
     fixed = _FEET if framing == "full body" else _HEAD
     own = scale * stance.size
@@ -83,7 +83,8 @@ def transform(stance: Stance, pose: Pose, framing: str, aspect: float) -> tuple[
 
 
 def figure_box(shot: Shot, number: int = 0, aspect: float = 1.0) -> tuple[float, float, float, float]:
-    """Where head and trunk of a figure are: left, top, right, bottom, fractions of a picture of that aspect (width / height)."""
+    """Where head and trunk of a figure are: left, top, right, bottom, fractions of a picture of that aspect (width /
+    height)."""
     stance = shot.stances[number]
     pose = pose_of(stance)
     scale, (x, y) = transform(stance, pose, shot.framing, aspect)

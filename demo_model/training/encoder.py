@@ -1,8 +1,9 @@
-"""Train the drawn world's identity encoder: a small ResNet whose vector says who a figure is, wherever and however it stands.
+"""Train the drawn world's identity encoder: a small ResNet whose vector says who a figure is, wherever and however it
+stands.
 
-Supervised contrastive loss (Khosla et al. 2020, arXiv 2004.11362) over two views of each character; every second character differs from
-another one of the batch in a single attribute. A linear head that reads the attributes off the vector teaches it what matters; it is
-not kept.
+Supervised contrastive loss (Khosla et al. 2020, arXiv 2004.11362) over two views of each character; every second
+character differs from another one of the batch in a single attribute. A linear head that reads the attributes off the
+vector teaches it what matters; it is not kept.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..toonworld import COLOURED, FACINGS, FRAMINGS, KINDS, REFERENCE_SHOT, Character, Shot, draw, random_edit, random_shot
+from ..toonworld import (
+    COLOURED,
+    FACINGS,
+    FRAMINGS,
+    KINDS,
+    REFERENCE_SHOT,
+    Character,
+    draw,
+    random_edit,
+    random_shot,
+)
 from ..toonworld.figure import figure_box
 from .examples import random_character, to_signal
 from .state import Run, arguments, learning_rate
@@ -40,8 +51,8 @@ def build_encoder():
 
 
 def crop(picture: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """The part of a picture inside a box (left, top, right, bottom; fractions), made square by its longer side, edges repeated,
-    ``uint8 [SIDE, SIDE, 3]``."""
+    """The part of a picture inside a box (left, top, right, bottom; fractions), made square by its longer side, edges
+    repeated, ``uint8 [SIDE, SIDE, 3]``."""
     import cv2
 
     height, width = picture.shape[:2]
@@ -53,7 +64,8 @@ def crop(picture: np.ndarray, box: tuple[float, float, float, float]) -> np.ndar
 
 
 def random_view(rng: random.Random, who: Character, other: Character) -> np.ndarray:
-    """The figure of ``who`` cut out of some picture, one in four beside ``other``; sometimes blurred or noisy, as a model's are."""
+    """The figure of ``who`` cut out of some picture, one in four beside ``other``; sometimes blurred or noisy, as a
+    model's are."""
     share, number, cast = rng.random(), 0, (who,)
     if share < 0.3:
         shot = REFERENCE_SHOT

@@ -1,16 +1,21 @@
 """The backend on diffusers' and transformers' own modules: AutoencoderKL, FluxTransformer2DModel, CLIP and T5."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from .. import prompts
 from ..lora import Branches, Lora, with_branches
+from ..memory import encoder_blocks_away, needs_tiles
+from ..offload import carousel_bytes
 from ..placement import Placement, Resident
 from ..sampling import Velocity
+from ..vae import tiling, vae_bytes
 from . import Conditions
+from .lean import LeanTransformer
 from .transformer import activation_bytes, make_velocity
 
 
@@ -34,6 +39,7 @@ class DiffusersBackend:
         self.placement = placement or Resident(components, "cpu")
         self.latent_channels = components["transformer"].config.in_channels // 4
         self.branches = Branches()
+        self._lean = LeanTransformer(components["transformer"])
 
     @property
     def dtype(self) -> torch.dtype:
@@ -52,17 +58,20 @@ class DiffusersBackend:
     def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `prompts.encode_prompt`."""
         encoders = self.components["text_encoders"]
-        need = prompts.activation_bytes(encoders, prompts.MAX_TOKENS)
-        need += self.branches.bytes("text_encoders", torch.float32)
-        device = self.placement.use("text_encoders", need)
-        return prompts.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
+        encoders = self.components["text_encoders"]
+        work = prompts.activation_bytes(encoders, prompts.MAX_TOKENS)
+        work += self.branches.bytes("text_encoders", torch.float32)
+        blocks = encoder_blocks_away(encoders, self.placement.room(), work)
+        away = {"away": blocks} if blocks else {}
+        device = self.placement.use("text_encoders", work + carousel_bytes(blocks), **away)
+        with self._lean.carousels.get("text", blocks, device) as carousel, carousel.attached():
+            return prompts.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
 
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
-        vae = self.components["vae"]
-        device = self.placement.use("vae", self._vae_bytes(*picture.shape[:2]))
-        pixels = (picture * 2 - 1).permute(2, 0, 1).unsqueeze(0).to(device, vae.dtype)
-        z = vae.encode(pixels).latent_dist.mode().float()
-        return ((z - vae.config.shift_factor) * vae.config.scaling_factor).cpu()
+        with self._placed_vae(picture.shape[1], picture.shape[0]) as (vae, device):
+            pixels = (picture * 2 - 1).permute(2, 0, 1).unsqueeze(0).to(device, vae.dtype)
+            z = vae.encode(pixels).latent_dist.mode().float()
+            return ((z - vae.config.shift_factor) * vae.config.scaling_factor).cpu()
 
     @with_branches("transformer")
     def sample(self, conditions: Conditions, noise: torch.Tensor,
@@ -71,18 +80,20 @@ class DiffusersBackend:
         embeds, _ = conditions.prompt
         tokens = embeds.shape[1] + sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
         need = activation_bytes(transformer, tokens) + self.branches.bytes("transformer", self.dtype)
-        device = self.placement.use("transformer", need)
-        return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))
+        with self._lean.placed(self.placement, conditions, need) as device:
+            return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        vae = self.components["vae"]
-        device = self.placement.use("vae", self._vae_bytes(latents.shape[2] * 8, latents.shape[3] * 8))
-        z = latents / vae.config.scaling_factor + vae.config.shift_factor
-        pixels = vae.decode(z.to(device, vae.dtype), return_dict=False)[0].float()
-        return (pixels * 0.5 + 0.5).cpu()[0].permute(1, 2, 0).contiguous()
+        with self._placed_vae(latents.shape[3] * 8, latents.shape[2] * 8) as (vae, device):
+            z = latents / vae.config.scaling_factor + vae.config.shift_factor
+            pixels = vae.decode(z.to(device, vae.dtype), return_dict=False)[0].float()
+            return (pixels * 0.5 + 0.5).cpu()[0].permute(1, 2, 0).contiguous()
 
-    def _vae_bytes(self, height: int, width: int) -> int:
-        """Bytes a VAE pass needs beside the weights: about 8 tensors of its second width at full resolution."""
+    @contextmanager
+    def _placed_vae(self, width: int, height: int) -> Iterator[tuple[nn.Module, torch.device]]:
+        """The VAE on its device, with room for a picture of this size; in tiles if there is not enough."""
         vae = self.components["vae"]
-        channels = vae.config.block_out_channels[:2][-1]
-        return 8 * height * width * channels * vae.dtype.itemsize
+        tiled = needs_tiles(vae, width, height, self.placement.room())
+        device = self.placement.use("vae", vae_bytes(vae, width, height, tiled=tiled))
+        with tiling(vae, tiled):
+            yield vae, device

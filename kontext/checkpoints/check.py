@@ -68,6 +68,11 @@ def check_folder(path: str | Path) -> None:
     read_weights_headers(root / "text_encoder_2", "model")
 
 
+def check_transformer(folder: Path) -> None:
+    """Refuse a diffusers folder's `transformer` that is not Kontext-shaped. Raises: InputError."""
+    _check_transformer_weights(folder, _check_transformer(folder / "config.json"))
+
+
 def read_settings(root: Path) -> tuple[ModelSettings, str | None]:
     """The folder's `kontinuity.json`: (settings, name or None); FLUX.1 Kontext dev's if there is no such file."""
     path = root / FILE_NAME

@@ -62,6 +62,10 @@ MARKS = (
     Mark(_T, "Mochi", GROUPED, ("t5_yproj.weight",)),
     Mark(_T, "Z-Image", GROUPED, ("cap_embedder.1.weight",), shape=(0, 3840)),
     Mark(_T, "Lumina 2", GROUPED, ("cap_embedder.1.weight",), shape=(0, 2304)),
+    Mark(_T, "PixArt", GROUPED, ("t_block.1.weight",)),
+    Mark(_T, "HunyuanDiT", GROUPED, ("mlp_t5.0.weight",)),
+    Mark(_T, "Stable Cascade", GROUPED, ("clf.1.weight",)),
+    Mark(_T, "OmniGen 2", GROUPED, ("time_caption_embed.timestep_embedder.linear_1.bias",)),
     # Stable Diffusion's UNets; the width of the text they listen to tells them apart
     Mark(_T, "SDXL", GROUPED, ("label_emb.0.0.weight", "input_blocks.0.0.weight"), shape=(-1, 2816)),
     Mark(_T, "SDXL refiner", GROUPED, ("label_emb.0.0.weight", "input_blocks.0.0.weight"), shape=(-1, 2560)),

@@ -91,15 +91,16 @@ class _Reader:
             if shape and shape[-1] % block:
                 raise self.refuse(name, shape[-1], f"columns are no whole blocks of {dtype}")
             length = prod(shape) // block * width
-            found[name] = Tensor(dtype, shape, length)
+            found[name] = Tensor(dtype, shape, length, offset)
             end, total = max(end, offset + length), total + length
-        room = self.size - -(-self.at // alignment) * alignment
+        start = -(-self.at // alignment) * alignment  # offsets count from here
+        room = self.size - start
         if max(end, total) > room:
             raise self.refuse("size", f"{self.size} bytes", f"hold {max(room, 0)} bytes of weights where the header "
                               f"names {max(end, total)}: the file was cut off")
         if not found:
             raise self.refuse("tensors", 0, "are named: there are no weights in it")
-        return found
+        return {name: tensor._replace(start=start + tensor.start) for name, tensor in found.items()}
 
     def skip_value(self, kind: int, depth: int = 0) -> None:
         if kind in _SCALARS:

@@ -30,6 +30,7 @@ class Tensor(NamedTuple):
     dtype: str  # "BF16", "F8_E4M3" (safetensors); "Q4_K" (GGUF)
     shape: tuple[int, ...]  # as PyTorch counts: rows first
     bytes: int
+    start: int = 0  # of its bytes in the file
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def read_weights_file(path: Path) -> WeightsFile:
         header = json.loads(raw)
     except (ValueError, RecursionError):
         raise InputError(where, "header", path.name, "is not a safetensors header", AGAIN) from None
-    tensors, metadata = _safetensors(header, size - 8 - length, where)
+    tensors, metadata = _safetensors(header, 8 + length, size - 8 - length, where)
     return WeightsFile("safetensors", tensors, metadata, size)
 
 
@@ -87,8 +88,8 @@ def _memory(raw: bytes) -> int:
     return text + raw.count(b'"') * 100 + raw.count(b",") * 100 + raw.count(b"[") * 160 + raw.count(b"{") * 540
 
 
-def _safetensors(header: object, room: int, where: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The entries of a parsed header, of a file with `room` bytes after it."""
+def _safetensors(header: object, start: int, room: int, where: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The entries of a parsed header, of a file with `room` bytes from `start` on."""
     def refuse(name: str, value: object, problem: str) -> InputError:
         return InputError(where, name, value, problem, AGAIN)
 
@@ -111,7 +112,7 @@ def _safetensors(header: object, room: int, where: str) -> tuple[dict[str, Tenso
         total += end - begin
         if end > room:
             raise refuse(name, f"{end} bytes", f"are named, but only {room} are there: the file was cut off")
-        tensors[name] = Tensor(dtype, tuple(shape), end - begin)
+        tensors[name] = Tensor(dtype, tuple(shape), end - begin, start + begin)
     if total > room:
         raise refuse("header", f"{total} bytes", f"are named, but only {room} are there: tensors overlap")
     if not tensors:

@@ -43,6 +43,7 @@ _TITLES = ("modelspec.title", "modelspec.architecture", "general.name", "general
            "ss_base_model_version", "ss_sd_model_name")  # metadata that names the model, and not only its neighbours
 _PART_OF = re.compile(r"-\d{5}-of-\d{5}\.")
 _PLAIN_NAMES = re.compile(r"(diffusion_pytorch_)?model\b.*|transformer|unet|vae|text_encoder(_2)?")
+_UNPACKED = ("fp64", "fp32", "fp16", "bf16")
 _MAX_FILES = 200
 _FLUX_SIZE = (19, 38, 3072)  # double blocks, single blocks, width
 
@@ -60,6 +61,10 @@ class Identity:
     parameters: int
     bytes: int  # on disk
     advice: str = ""
+
+    def loaded_bytes(self, itemsize: int) -> int:
+        """Bytes its weights take in memory: packed ones as on disk, ordinary numbers in `itemsize` bytes each."""
+        return self.parameters * itemsize if self.precision in _UNPACKED else self.bytes
 
     @property
     def report(self) -> str:

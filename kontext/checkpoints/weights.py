@@ -1,14 +1,13 @@
-"""Weight files of a diffusers folder: safetensors only, whole, unquantised, and read by their headers alone."""
+"""Weight files of a diffusers folder: safetensors only, whole, and read by their headers alone."""
 
 import json
 import re
 from pathlib import Path
 
 from ..errors import InputError
-from .headers import Tensor, read_weights_file
+from .headers import Tensor, WeightsFile, read_weights_file
 
 _MAX_JSON = 16 * 1024 * 1024  # bytes; FLUX's largest index has 0.12 MB
-_DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "BOOL")  # integers: old files keep `position_ids`
 
 Header = dict[str, Tensor]
 
@@ -38,28 +37,25 @@ def read_json(path: Path) -> dict:
     return data
 
 
-def read_weights_headers(folder: Path, stem: str) -> Header:
+def read_weights_files(folder: Path, stem: str) -> dict[Path, WeightsFile]:
     """Headers of a component's weights, one file or several named by an index.
 
     Args:
         folder: e.g. MODEL/transformer.
         stem: "diffusion_pytorch_model" (diffusers) or "model" (transformers).
 
-    Returns:
-        All tensors.
-
     Raises:
-        InputError: no safetensors, an index that names missing or foreign files, a cut file, or quantised tensors.
+        InputError: no safetensors, an index that names missing or foreign files, or a cut file.
     """
     single, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
     if single.is_file():
-        return _read_header(single)
+        return {single: read_weights_file(single)}
     if not index.is_file():
         raise _no_weights(folder, single.name)
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise InputError(str(index), "weight_map", weight_map, "names no files", "download it again")
-    header: Header = {}
+    files: dict[Path, WeightsFile] = {}
     for name in sorted({str(v) for v in weight_map.values()}):
         if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
             raise InputError(str(index), "weight_map", name, "is not a safetensors file beside the index",
@@ -67,11 +63,16 @@ def read_weights_headers(folder: Path, stem: str) -> Header:
         if not (folder / name).is_file():
             raise InputError(str(index), "weight_map", name, "is named here but missing",
                              "download this file into the folder too")
-        header |= _read_header(folder / name)
-    absent = [tensor for tensor in weight_map if tensor not in header]
+        files[folder / name] = read_weights_file(folder / name)
+    absent = [tensor for tensor in weight_map if not any(tensor in file.tensors for file in files.values())]
     if absent:
         raise InputError(str(index), "weight_map", absent[0], "is in none of the files", "download the folder again")
-    return header
+    return files
+
+
+def read_weights_headers(folder: Path, stem: str) -> Header:
+    """All tensors of `read_weights_files`."""
+    return {name: tensor for file in read_weights_files(folder, stem).values() for name, tensor in file.tensors.items()}
 
 
 def _no_weights(folder: Path, wanted: str) -> InputError:
@@ -85,17 +86,6 @@ def _no_weights(folder: Path, wanted: str) -> InputError:
         return InputError(str(folder), "file", pickles[0], "is a pickle, which can run any code when opened",
                           "convert it to safetensors, or download the safetensors version")
     return InputError(str(folder), "file", wanted, "is missing", "copy or download the whole folder again")
-
-
-def _read_header(path: Path) -> Header:
-    """One file's tensors, none of them quantised."""
-    tensors = read_weights_file(path).tensors
-    for name, tensor in tensors.items():
-        if tensor.dtype not in _DTYPES:
-            raise InputError(str(path), name, tensor.dtype,
-                             "is a quantised tensor, whose scales this loader would lose",
-                             "use the bf16, fp16 or fp32 folder")
-    return tensors
 
 
 def count_blocks(header: Header, prefix: str) -> int:

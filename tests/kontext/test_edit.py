@@ -15,6 +15,9 @@ class SpyPlacement:
     def __init__(self):
         self.uses = []
 
+    def room(self):
+        return None
+
     def use(self, component, activation_bytes):
         self.uses.append((component, activation_bytes))
         return torch.device("cpu")
@@ -160,14 +163,31 @@ def test_changed_settings_do_not_meet_old_results(model, request_for):
     assert not torch.equal(model.edit(request_for()), first)
 
 
-def test_caches_are_bounded():
-    from kontinuity.kontext.model import _Recent
+def test_prepare_encodes_everything_before_the_first_panel(model, spy, request_for, picture):
+    requests = [request_for(), request_for(prompt="he runs"), request_for(references=(picture(seed=6),))]
+    expected = [model.edit(request) for request in requests]
+    model._cache = type(model._cache)(model._cache.limit)
+    spy.uses.clear()
+    model.prepare(requests)
+    assert [c for c, _ in spy.uses] == ["text_encoders"] * 2 + ["vae"] * 2
+    spy.uses.clear()
+    assert all(torch.equal(model.edit(r), e) for r, e in zip(requests, expected, strict=True))
+    assert [c for c, _ in spy.uses] == ["transformer", "vae"] * 3
 
-    made = []
-    recent = _Recent(3)
-    for key in (1, 2, 3, 1, 4, 1, 2):  # 4 drops 2, the least recently used
-        assert recent.get(key, lambda key=key: made.append(key) or -key) == -key
-    assert made == [1, 2, 3, 4, 2]
+
+def test_prepare_stops_where_it_would_push_out_what_it_made(model, spy, request_for, monkeypatch):
+    model.edit(request_for())
+    one = model._cache.bytes
+    monkeypatch.setattr("kontinuity.kontext.model.CACHE_BYTES", 2 * one)
+    model._cache = type(model._cache)(2 * one)
+    spy.uses.clear()
+    model.prepare([request_for(prompt=word) for word in ("a", "the", "she", "he", "waves", "runs", "beach")])
+    made = sum(c == "text_encoders" for c, _ in spy.uses)
+    assert 1 < made < 7 and model._cache.bytes <= 2 * one
+    for word in ("a", "the", "she")[:made]:
+        spy.uses.clear()
+        model.edit(request_for(prompt=word))
+        assert "text_encoders" not in [c for c, _ in spy.uses]
 
 
 def test_activation_estimates_grow_with_the_work(model, spy, request_for, picture):

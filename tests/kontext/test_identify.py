@@ -127,6 +127,10 @@ CASES = [
      "tensors", "original keys", "bf16"),
     ("ltx", {"patchify_proj.weight": (8, 8), "adaln_single.emb.timestep_embedder.linear_1.bias": (8,)}, None,
      "transformer", "LTX-Video", "tensors", "original keys", "bf16"),
+    *((name, {tensor: (4, 4)}, None, "transformer", flavour, "tensors", "original keys", "bf16")
+      for name, tensor, flavour in (("pixart", "t_block.1.weight", "PixArt"), ("hy", "mlp_t5.0.weight", "HunyuanDiT"),
+                                    ("cascade", "clf.1.weight", "Stable Cascade"),
+                                    ("omni", "time_caption_embed.timestep_embedder.linear_1.bias", "OmniGen 2"))),
     ("kontext", {"some.layer.weight": (4, 4)}, None, "unknown", "unknown", "none", "unknown", "bf16"),
 ]
 
@@ -140,6 +144,28 @@ def test_safetensors(tmp_path, name, tensors, metadata, kind, flavour, confidenc
     assert (found.layout, found.precision, found.bytes) == (layout, precision, path.stat().st_size)
     assert found.reasons and found.advice.endswith(".") and "\n" not in found.advice
     assert len(found.report.splitlines()) == 5 + len(found.reasons)
+
+
+LOAD = "choose it in Load Kontext Files"
+
+
+@pytest.mark.parametrize(("name", "tensors", "words"), [
+    ("kontext", bfl(), LOAD), ("kontext", fp8(bfl()), LOAD),
+    ("kontext", ALL_IN_ONE, LOAD + ", from models/checkpoints"),
+    ("mine", bfl(), "not trained to edit"), ("flux1-krea-dev", bfl(), "not trained to edit"),
+    ("kontext", nf4(bfl()), "does not read; ComfyUI itself"), ("kontext", svdquant(), "does not read; the node pack"),
+    ("fill", bfl(384), "not Kontext, so not for this pack; ComfyUI's own Load Diffusion Model"),
+    ("ae", FLUX_VAE, LOAD + " as vae"), ("clip_l", CLIP_L, LOAD + " as clip"), ("t5", fp8(T5), LOAD + " as t5"),
+    ("umt5", UMT5, "not one of Kontext's"), ("what", {"some.layer.weight": (4, 4)}, "as far as its header tells")])
+def test_advice(tmp_path, name, tensors, words):
+    assert words in identify(write_safetensors(tmp_path / f"{name}.safetensors", tensors)).advice
+
+
+def test_memory_when_loaded(tmp_path):
+    plain = identify(write_safetensors(tmp_path / "a.safetensors", fp8(bfl(), "F32")))
+    assert plain.loaded_bytes(2) == 2 * plain.parameters < plain.bytes
+    packed = identify(write_safetensors(tmp_path / "b.safetensors", with_scales(fp8(bfl()), "scale_weight")))
+    assert packed.loaded_bytes(2) == packed.bytes < 2 * packed.parameters
 
 
 def test_the_same_weights_are_counted_in_every_packing(tmp_path):
@@ -175,7 +201,7 @@ def test_gguf(tmp_path, name, metadata, flavour, confidence):
     found = identify(write_gguf(tmp_path / name, gguf_flux(), metadata))
     assert (found.kind, found.flavour, found.confidence) == ("transformer", flavour, confidence)
     assert (found.layout, found.precision) == ("GGUF, BFL keys", "GGUF Q4_K")
-    assert found.parameters == sum(prod(shape) for shape in bfl().values()) and "ComfyUI-GGUF" in found.advice
+    assert found.parameters == sum(prod(shape) for shape in bfl().values()) and "Load Kontext Files" in found.advice
 
 
 def test_gguf_text_encoder_and_stranger(tmp_path):

@@ -1,0 +1,130 @@
+"""GGUF's blocks as numbers, in plain PyTorch on any device.
+
+The layouts are ggml's (`ggml-common.h`, `ggml-quants.c`; the same in gguf-py's `quants.py`): a row is a string of
+blocks, each with its own scales in float16. "Q4_1": 4 bits a weight, scale and minimum; "K" blocks of 256 weights
+hold 8 or 16 groups with scales of their own, which are integers times the block's.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+BLOCKS = {  # kind -> (weights in a block, bytes of a block)
+    "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34),
+    "Q2_K": (256, 84), "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210),
+}
+SCALE_BYTES = {  # kind -> where a block's float16 numbers begin
+    "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,),
+    "Q2_K": (80, 82), "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,),
+}
+
+
+def dequantise(packed: torch.Tensor, kind: str) -> torch.Tensor:
+    """Numbers of packed rows.
+
+    Args:
+        packed: uint8 [rows, bytes], each row whole blocks.
+        kind: a key of `BLOCKS`.
+
+    Returns:
+        float32 [rows, weights of a row].
+    """
+    weights, width = BLOCKS[kind]
+    return _KINDS[kind](packed.reshape(-1, width)).reshape(packed.shape[0], -1)
+
+
+def scales_are_finite(packed: torch.Tensor, kind: str) -> bool:
+    """Whether no block's scale is NaN or infinite; integers times finite scales are finite."""
+    blocks = packed.reshape(-1, BLOCKS[kind][1])
+    return all(bool(torch.isfinite(_half(blocks, at)).all()) for at in SCALE_BYTES[kind])
+
+
+# Pieces of blocks; b is uint8 [n, bytes of a block] -----------------------------------------------------------------
+
+
+def _half(b: torch.Tensor, at: int) -> torch.Tensor:
+    """The float16 at a byte, as float32 [n, 1]."""
+    return b[:, at : at + 2].contiguous().view(torch.float16).to(torch.float32)
+
+
+def _bits(b: torch.Tensor, bits: int, run: int) -> torch.Tensor:
+    """Unpack numbers of `bits` bits, uint8 [n, weights]: of each `run` bytes first all lowest bits, then the next."""
+    shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=b.device).reshape(1, 1, -1, 1)
+    return (b.reshape(b.shape[0], -1, 1, run) >> shifts & (1 << bits) - 1).reshape(b.shape[0], -1)
+
+
+def _grouped(q: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Numbers [n, 256] times one scale [n, g] for each group of neighbours, float32 [n, g, 256 / g]."""
+    return q.reshape(q.shape[0], scale.shape[1], -1).to(torch.float32) * scale.unsqueeze(2)
+
+
+def _k_scales(b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """8 scales and 8 minima of 6 bits each out of 12 bytes, float32 [n, 8]."""
+    low, mid, high = b.split(4, dim=1)
+    scales = torch.cat([low & 0x3F, high & 0x0F | low >> 2 & 0x30], dim=1)
+    minima = torch.cat([mid & 0x3F, high >> 4 | mid >> 2 & 0x30], dim=1)
+    return scales.to(torch.float32), minima.to(torch.float32)
+
+
+# Kinds -------------------------------------------------------------------------------------------------------------
+
+
+def _q8_0(b: torch.Tensor) -> torch.Tensor:
+    return _half(b, 0) * b[:, 2:].view(torch.int8).to(torch.float32)
+
+
+def _q4_0(b: torch.Tensor) -> torch.Tensor:
+    return _half(b, 0) * (_bits(b[:, 2:], 4, 16).to(torch.float32) - 8)
+
+
+def _q4_1(b: torch.Tensor) -> torch.Tensor:
+    return _half(b, 0) * _bits(b[:, 4:], 4, 16).to(torch.float32) + _half(b, 2)
+
+
+def _five_bits(high: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
+    """Bit 4 from 4 bytes, the lower bits from 16."""
+    fifth = high.unsqueeze(2) >> torch.arange(8, dtype=torch.uint8, device=high.device) & 1
+    return (fifth.reshape(-1, 32) << 4 | _bits(low, 4, 16)).to(torch.float32)
+
+
+def _q5_0(b: torch.Tensor) -> torch.Tensor:
+    return _half(b, 0) * (_five_bits(b[:, 2:6], b[:, 6:]) - 16)
+
+
+def _q5_1(b: torch.Tensor) -> torch.Tensor:
+    return _half(b, 0) * _five_bits(b[:, 4:8], b[:, 8:]) + _half(b, 2)
+
+
+def _q2_k(b: torch.Tensor) -> torch.Tensor:
+    both = b[:, :16]
+    scales, minima = _half(b, 80) * (both & 0x0F).to(torch.float32), _half(b, 82) * (both >> 4).to(torch.float32)
+    return _grouped(_bits(b[:, 16:80], 2, 32), scales) - minima.unsqueeze(2)
+
+
+def _q3_k(b: torch.Tensor) -> torch.Tensor:
+    scales = _bits(b[:, 96:104], 4, 8) | _bits(b[:, 104:108], 2, 4) << 4
+    scales = _half(b, 108) * (scales.to(torch.float32) - 32)
+    third = _bits(b[:, :32], 1, 32).to(torch.float32) - 1  # a bit that is not set takes 4 away
+    return _grouped(_bits(b[:, 32:96], 2, 32).to(torch.float32) + 4 * third, scales)
+
+
+def _q4_k(b: torch.Tensor) -> torch.Tensor:
+    scales, minima = _k_scales(b[:, 4:16])
+    return _grouped(_bits(b[:, 16:], 4, 32), _half(b, 0) * scales) - (_half(b, 2) * minima).unsqueeze(2)
+
+
+def _q5_k(b: torch.Tensor) -> torch.Tensor:
+    scales, minima = _k_scales(b[:, 4:16])
+    q = _bits(b[:, 16:48], 1, 32) << 4 | _bits(b[:, 48:], 4, 32)
+    return _grouped(q, _half(b, 0) * scales) - (_half(b, 2) * minima).unsqueeze(2)
+
+
+def _q6_k(b: torch.Tensor) -> torch.Tensor:
+    q = (_bits(b[:, :128], 4, 64) | _bits(b[:, 128:192], 2, 32) << 4).to(torch.float32) - 32
+    return _grouped(q, _half(b, 208) * b[:, 192:208].contiguous().view(torch.int8).to(torch.float32))
+
+
+_KINDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "Q4_0": _q4_0, "Q4_1": _q4_1, "Q5_0": _q5_0, "Q5_1": _q5_1, "Q8_0": _q8_0,
+    "Q2_K": _q2_k, "Q3_K": _q3_k, "Q4_K": _q4_k, "Q5_K": _q5_k, "Q6_K": _q6_k,
+}

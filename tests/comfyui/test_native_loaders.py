@@ -1,0 +1,93 @@
+"""The same files through this pack's reader and ComfyUI's own loaders: the same velocity, within a tolerance."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_files as files
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGE = ROOT / "docs" / "checkpoints.md"
+ALL_IN_ONE = ("all-in-one", "bf16"), ("all-in-one", "fp8_e4m3fn scaled, scale_weight + scaled_fp8")
+
+
+def tolerance(precision: str) -> float | None:
+    """Largest difference of a velocity of about 2; None where ComfyUI 0.3.75 cannot read the file."""
+    if "GGUF" in precision or "comfy_quant" in precision or "by row, scale_weight" in precision:
+        return None
+    if "scaled_fp8" in precision:
+        return 0.05  # ComfyUI rounds the biases of this layout to fp8, this pack does not
+    return 5e-5
+
+
+@pytest.fixture(scope="module")
+def velocities(comfyui, tmp_path_factory) -> dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor | None]]:
+    """(layout, precision) -> (ours, ComfyUI's)."""
+    from kontinuity.kontext import Conditions
+    from kontinuity.kontext.backends.transformer import make_velocity
+    from kontinuity.kontext.checkpoints.components import transformer_filling
+    from kontinuity.kontext.checkpoints.source import Source
+
+    folder = tmp_path_factory.mktemp("native")
+    tiny = files.build()
+    state = files.module_state(tiny["transformer"])
+    generator = torch.Generator().manual_seed(5)
+    inputs = {name: torch.randn(shape, generator=generator) for name, shape in (
+        ("x", (1, 16, 8, 12)), ("reference", (1, 16, 4, 6)), ("context", (1, 5, files.TEXT)), ("y", (1, files.POOLED)))}
+    inputs |= {"timestep": torch.tensor([0.7]), "guidance": torch.tensor([2.5])}
+    save_file(inputs, folder / "inputs.safetensors")
+    ours = {}
+    for (layout, precision), writer in files.TRANSFORMERS.items():
+        path = folder / files.file_name(layout, precision)
+        writer(path, state)
+        ours[layout, precision] = path, Source.of_file(path)
+    packs = files.plain(torch.bfloat16), files.scaled("scaled_fp8")
+    for (layout, precision), packing in zip(ALL_IN_ONE, packs, strict=True):
+        path = folder / f"kontext all-in-one {precision}.safetensors"
+        files.save_all_in_one(path, tiny, packing)
+        ours[layout, precision] = path, Source.of_file(path).below(files.MODEL)
+
+    script = Path(__file__).with_name("native_velocities.py")
+    done = subprocess.run([sys.executable, str(script), str(comfyui), str(folder)], capture_output=True, text=True,
+                          timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    native = load_file(folder / "outputs.safetensors")
+    with safe_open(folder / "outputs.safetensors", "pt") as file:
+        failed = file.metadata() or {}
+    found = {}
+    for key, (path, source) in ours.items():
+        source = source.below(files.MODEL) if "prefix" in key[0] else source
+        transformer = transformer_filling(source, torch.float32).read()
+        with torch.no_grad():
+            conditions = Conditions((inputs["context"], inputs["y"]), (inputs["reference"],), "offset", 2.5,
+                                    inputs["timestep"])
+            mine = make_velocity(transformer, conditions, (8, 12), torch.device("cpu"))(
+                inputs["x"], inputs["timestep"])
+        found[key] = mine, native.get(path.name, failed.get(path.name))
+    return found
+
+
+@pytest.mark.parametrize(("layout", "precision"), [*files.TRANSFORMERS, *ALL_IN_ONE])
+def test_comfyui_computes_the_same(velocities, layout, precision):
+    ours, native = velocities[layout, precision]
+    limit = tolerance(precision)
+    if limit is None:  # it refuses the file, or its picture is another one
+        assert not torch.is_tensor(native) or not (native - ours).abs().max() < 0.2  # it may be NaN
+    else:
+        assert torch.is_tensor(native), native
+        assert ours.abs().max() > 0.5
+        assert (native - ours).abs().max() <= limit
+
+
+def test_the_page_lists_what_is_tested():
+    """docs/checkpoints.md has one row for each layout and precision, with the tolerance of this test."""
+    section = PAGE.read_text("utf-8").partition("## The matrix")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", section, re.MULTILINE)[1:]
+    wanted = [(layout, precision, f"{tolerance(precision):g}" if tolerance(precision) else "cannot read it")
+              for layout, precision in (*files.TRANSFORMERS, *ALL_IN_ONE)]
+    assert rows == wanted
