@@ -1,5 +1,6 @@
 """Prompts: how long they are, which are refused, and what the two text encoders make of them."""
 
+import re
 from typing import NamedTuple
 
 import torch
@@ -24,8 +25,8 @@ class Piece(NamedTuple):
 
 
 def t5_pieces(tokenizer, prompt: str) -> list[Piece]:
-    """The T5 tokens of a prompt, without the end mark, before any padding or cutting. Half a surrogate pair is U+FFFD."""
-    text = prompt.encode("utf-8", "replace").decode("utf-8")
+    """The T5 tokens of a prompt, without the end mark, before any padding or cutting."""
+    text = re.sub("[\ud800-\udfff]", "\ufffd", prompt)  # half an emoji is no text
     read = tokenizer(text, truncation=False, verbose=False, add_special_tokens=False, return_offsets_mapping=True)
     return [Piece(start, end, token != tokenizer.unk_token_id)
             for token, (start, end) in zip(read.input_ids, read.offset_mapping, strict=True)]

@@ -23,6 +23,7 @@ from ..storyboard import (
 )
 from . import host
 from .pictures import as_image, as_pictures
+from .prompts import check_before_sampling, traits
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, Storyboard, StorySocket
 
 LOAD_TITLE = "Load Storyboard"
@@ -150,6 +151,8 @@ class RenderStoryboard(io.ComfyNode):
                 filename_prefix: str) -> io.NodeOutput:
         only = panels.replace(",", " ").split()
         jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE)
+        remarks = check_before_sampling(
+            ((job.request.where, job.request.prompt, traits(story.story, job.characters)) for job in jobs), model)
         names = host.output_names(filename_prefix, RENDER_TITLE)
         text_chunks = host.png_text(cls.hidden)
         progress = host.Progress(len(jobs) * steps)
@@ -157,11 +160,13 @@ class RenderStoryboard(io.ComfyNode):
         for job, picture in render(jobs, model, lambda _, info: progress.advance(model.preview(info))):
             file_name = names.file_name(job.panel_id)
             history = record(job, model.name) if host.keeps_metadata() else {}
+            if history and job.panel_id in story.originals:
+                history["prompt_as_written"] = story.originals[job.panel_id]
             save_panel(names.folder / file_name, picture, history, text_chunks)
             saved.append(host.saved_image(names, file_name))
             pictures.append(as_image(picture))
             ids.append(job.panel_id)
-        return io.NodeOutput(pictures, ids, ui={"images": saved})
+        return io.NodeOutput(pictures, ids, ui={"images": saved, "text": [remarks]})
 
 
 class ContactSheet(io.ComfyNode):

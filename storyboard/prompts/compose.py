@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ..change import Change
-from .wording import with_article
+from .who import with_article
 
 KEEP_SOMEBODY = "the same face, hair and clothes"
 KEEP_SOMETHING = "the same composition"
@@ -12,24 +12,24 @@ KEEP_SOMETHING = "the same composition"
 def compose(change: Change, cast: Mapping[str, str] | None = None) -> str:
     """One English instruction on one line, or "" for an empty change.
 
-    The rules are those of `rules.py`: people by visible traits, change/replace/add/remove, said what stays. A thing that
-    is recoloured is not asked to stay the same.
+    The rules are those of `rules.py`: people by visible traits, change/replace/add/remove, said what stays. A thing
+    that is recoloured is not asked to stay the same.
 
     Args:
         change: what shall change.
         cast: the characters in the picture, in order: name -> visible traits ("a woman with short black hair"), "" if
             unknown. Nobody: nobody is spoken of.
     """
-    if change == Change():
-        return ""
     cast = cast or {}
     subject = _subject(list(cast.values()))
     sentences = [_scene(change, subject, len(cast))]
     sentences += [f"change the colour of {thing} to {colour}" for thing, colour in change.recolour.items()]
-    sentences += [f"add {_listed(change.add)}"] if change.add else []
-    sentences += [f"remove {_listed(change.remove)}"] if change.remove else []
+    sentences += [f"add {_listed(change.add)}"] if any(change.add) else []
+    sentences += [f"remove {_listed(change.remove)}"] if any(change.remove) else []
     sentences += [_lettering(old, new) for old, new in change.text.items()]
     sentences += [f"change the style to {change.style}"] if change.style else []
+    if not any(sentences) and not any(change.keep):
+        return ""
     sentences.append(f"keep {_kept(change, bool(cast))}")
     return " ".join(part[0].upper() + part[1:] + "." for part in sentences if part)
 
@@ -60,7 +60,7 @@ def _lettering(old: str, new: str) -> str:
 
 
 def _kept(change: Change, somebody: bool) -> str:
-    if change.keep:
+    if any(change.keep):
         return _listed(change.keep)
     if not somebody:
         return KEEP_SOMETHING

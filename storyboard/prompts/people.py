@@ -26,8 +26,9 @@ NEUTRAL = frozenset("""
     orc angel demon ghost alien aliens clown magician priest bishop judge lawyer politician president boss manager
     secretary employee reporter journalist photographer director writer poet reader author gardener firefighter
     firefighters paramedic lifeguard shepherd peasant noble mage druid monarch villager villagers dwarf wanderer
-    teammate colleague neighbor neighbour parent parents bystander protagonist patient victim speaker conductor librarian
-    shopkeeper blacksmith toreador gladiator explorer adventurer monks nuns queens kings princes princesses brides
+    teammate colleague neighbor neighbour parent parents bystander protagonist patient victim speaker conductor
+    librarian shopkeeper blacksmith toreador gladiator explorer adventurer monks nuns queens kings princes princesses
+    brides
     dancers singers players students workers tourists guests visitors fans spectators passengers
     """.split())
 ANIMALS = frozenset("""
@@ -42,7 +43,8 @@ SINGULAR_PEOPLE = frozenset(  # those that "a" or "one" can count
     if not word.endswith(("s", "men", "people", "children", "elves", "dwarves", "ladies", "family", "couple"))
 ) | {"princess", "actress", "waitress", "hostess", "goddess", "boss"}
 PLURAL_PEOPLE = frozenset(
-    [word for word in FEMALE | MALE | NEUTRAL if word.endswith("s")] + ["women", "men", "gentlemen", "people", "children"]
+    [word for word in FEMALE | MALE | NEUTRAL if word.endswith("s")]
+    + ["women", "men", "gentlemen", "people", "children"]
     + [word + "s" for word in SINGULAR_PEOPLE]) - SINGULAR_PEOPLE - {"mrs", "ms", "samurai"}
 
 # what belongs to somebody's body or dress: "their faces" speaks of people, "their leaves" does not

@@ -94,9 +94,10 @@ def markdown() -> str:
     return f"""\
 # Instructions that FLUX.1 Kontext can follow
 
-Before anything is sampled, **Render Storyboard** and **Kontext Edit** look through every instruction. An *error* stops the
-run, a *warning* or a *note* is logged and shown on the node, and the picture is made all the same: you may know better.
-**Check Prompts** does nothing but this look, before a long run. Text inside quotation marks is lettering and is left alone.
+Before anything is sampled, **Render Storyboard** and **Kontext Edit** look through every instruction. An *error* stops
+the run, a *warning* or a *note* is logged and shown on the node, and the picture is made all the same: you may know
+better. **Check Prompts** does nothing but this look, before a long run. Text inside quotation marks is lettering and is
+left alone.
 
 (This page is made from the code: `python -m kontinuity.storyboard.prompts.rules`.)
 
@@ -114,15 +115,15 @@ run, a *warning* or a *note* is logged and shown on the node, and the picture is
 
 ## What it does not see
 
-It compares words and does not understand sentences. It does not know every word for a person, so a pronoun after an unknown
-one may be found without need; "the woman holding the umbrella" is found although the umbrella may be in the picture
-already. It reads English only.
+It compares words and does not understand sentences. It does not know every word for a person, so a pronoun after an
+unknown one may be found without need; "the woman holding the umbrella" is found although the umbrella may be in the
+picture already. It reads English only.
 
 ## How a panel's `change:` becomes an instruction
 
-The parts are put together in one order: scene and action, shot and angle, colours, things added, removed, lettering, style,
-and at the end what stays. People are named by their visible traits, the verbs are *change, replace, add, remove*, and
-something is always kept. A panel's own `prompt:` is used as it is written.
+The parts are put together in one order: scene and action, shot and angle, colours, things added, removed, lettering,
+style, and at the end what stays. People are named by their visible traits, the verbs are *change, replace, add,
+remove*, and something is always kept. A panel's own `prompt:` is used as it is written.
 """
 
 

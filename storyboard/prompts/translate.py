@@ -46,8 +46,8 @@ class Dictionary:
         return " ".join(made.translate(_FULL_WIDTH).split()).replace(" ,", ",").replace(" .", ".")
 
 
-_FULL_WIDTH = str.maketrans({"，": ", ", "。": ". ", "、": ", ", "！": "! ", "？": "? ", "：": ": ", "；": "; ", "（": " (",
-                             "）": ") ", "「": " '", "」": "' ", "　": " "})
+_FULL_WIDTH = str.maketrans({"，": ", ", "。": ". ", "、": ", ", "！": "! ", "？": "? ", "：": ": ", "；": "; ",
+                             "（": " (", "）": ") ", "「": " '", "」": "' ", "　": " "})
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
@@ -111,14 +111,15 @@ class ModelTranslator:
                              "put a Marian or NLLB folder of transformers there")
         if not list(folder.glob("*.safetensors")):
             raise InputError("translation model", "folder", folder.name, "holds no safetensors weights",
-                             "save the model as safetensors (model.save_pretrained); pytorch_model.bin can run any code")
+                             "save it with model.save_pretrained; pytorch_model.bin could run any code")
+        from safetensors import SafetensorError
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             self._model = AutoModelForSeq2SeqLM.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, trust_remote_code=False).eval()
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             raise InputError("translation model", "folder", folder.name,
                              f"cannot be loaded ({str(error).splitlines()[0]})",
                              "use a whole Marian or NLLB folder with safetensors weights") from error

@@ -63,10 +63,9 @@ def test_traits_replace_pronouns_and_names():
     assert item.better == "the boy in blue and the girl in red"
 
 
-@pytest.mark.parametrize("prompt", [
-    "The man will wave.", "Mark the door with red paint, the girl looks at it.", "Mia, the woman with short black hair, waves."])
+@pytest.mark.parametrize("prompt", ["The man will wave.", "Mia, the woman with short black hair, waves."])
 def test_names_that_are_words_or_explained(prompt):
-    assert rules(prompt, cast={"will": "", "mark": "", "mia": ""}) in ([], ["name"] if prompt[0:4] == "Mark" else [])
+    assert rules(prompt, cast={"will": "", "mia": ""}) == []
 
 
 def test_a_cast_of_four_is_too_many():
@@ -75,8 +74,8 @@ def test_a_cast_of_four_is_too_many():
 
 
 def test_lettering_is_left_alone():
-    for prompt in ("Add a sign that says 'no dogs, she said, don't hold hands'.", "Write “Do not transform him” on the wall.",
-                   'Replace "five soldiers hugging" with "JOY".'):
+    for prompt in ("Add a sign that says 'no dogs, she said, don't hold hands'.",
+                   "Write “Do not transform him” on the wall.", 'Replace "five soldiers hugging" with "JOY".'):
         assert rules(prompt) == []
     assert rules("The dog's ball isn't red, the cat's is") == ["negative"]  # apostrophes are not quotation marks
 
