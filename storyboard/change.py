@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from .fields import SCALAR, Line, Written
+from .fields import OR_NOTHING, SCALAR, Line, Written
 
 MAX_ITEMS = 50
 
-Lines = Annotated[tuple[Line, ...], Field(max_length=MAX_ITEMS), Written(SCALAR, or_else=True)]
-Pairs = Annotated[dict[Line, Line], Field(max_length=MAX_ITEMS)]
+Lines = Annotated[tuple[Line, ...], Field(max_length=MAX_ITEMS), Written(SCALAR, or_else=True), OR_NOTHING]
+Pairs = Annotated[dict[Line, Line], Field(max_length=MAX_ITEMS), OR_NOTHING]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -58,6 +58,9 @@ def nothing_is_empty(value: Any) -> Any:
     return "" if value is None else value
 
 
+OR_NOTHING = Written({"type": "null"}, or_else=True)
+
+
 class Shorthand(Written):
     """An annotation: the entry may be written as text alone, which then is its `field`."""
 
@@ -173,10 +176,12 @@ Text = Annotated[str, Field(max_length=MAX_TEXT), BeforeValidator(nothing_is_emp
                  Written({**_OR_NOTHING, "maxLength": MAX_TEXT})]
 Prompt = Annotated[str, BeforeValidator(_prompt), Written({**SCALAR, "minLength": 1})]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-Size = Annotated[tuple[int, int], BeforeValidator(_size)]
+Size = Annotated[tuple[int, int], BeforeValidator(_size), Written({
+    "type": "array", "minItems": 2, "maxItems": 2,
+    "items": {"type": "integer", "minimum": 64, "maximum": 4096, "multipleOf": 16}})]
 Aspect = Annotated[float, BeforeValidator(_aspect), Written({"type": ["string", "number"]})]
-Crop = Annotated[tuple[int, int, int, int] | str, BeforeValidator(_crop), Written({"anyOf": [
-    {"enum": ["auto", "none"]}, {**_BOX, "items": {"type": "integer", "minimum": 0}}]})]
+Crop = Annotated[tuple[int, int, int, int] | str | None, BeforeValidator(_crop), Written({"anyOf": [
+    {"enum": ["auto", "none", None]}, {**_BOX, "items": {"type": "integer", "minimum": 0}}]})]
 Region = Annotated[tuple[float, float, float, float], BeforeValidator(_region), Written({"anyOf": [
     {"enum": [*_SIDES]}, {**_BOX, "items": {"type": "number", "minimum": 0, "maximum": 1}}]})]
 FileName = Annotated[str, BeforeValidator(_file_name), Written({"type": "string", "minLength": 1, "maxLength": 1000})]

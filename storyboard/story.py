@@ -21,6 +21,7 @@ from pydantic import (
 from .change import Change
 from .fields import (
     NAME,
+    OR_NOTHING,
     Aspect,
     Crop,
     FileName,
@@ -64,7 +65,7 @@ class Reference(_Entry):
 
     picture: FileName
     role: Role = "body"
-    crop: Crop | None = None
+    crop: Crop = None
 
 
 class Character(_Entry):
@@ -147,8 +148,8 @@ class Voice(_Entry):
 
 
 _Names = Annotated[tuple[Name, ...], Tag("[names]")]
-_Appearances = Annotated[dict[Name, Annotated[Appearance, BeforeValidator(lambda v: {} if v is None else v)]],
-                         Tag("[appearances]")]
+_Appearances = Annotated[dict[Name, Annotated[
+    Appearance, BeforeValidator(lambda value: {} if value is None else value), OR_NOTHING]], Tag("[appearances]")]
 _Cast = Annotated[_Names | _Appearances, Discriminator(
     lambda value: "[appearances]" if isinstance(value, dict) else "[names]")]
 _Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -215,12 +216,14 @@ class Story(_Entry):
     size: Size | None = None
     aspect: Aspect | None = None
     fps: Annotated[float, Field(gt=0, le=240, allow_inf_nan=False)] | None = None
-    style: Annotated[Style, Shorthand("text")] = Style()
+    style: Annotated[Style, Shorthand("text"), OR_NOTHING] = Style()
     together: Together = "auto"
-    characters: dict[Name, Character] = Field(default_factory=dict, max_length=MAX_CHARACTERS)
-    locations: dict[Name, Annotated[Location, Shorthand("description")]] = Field(
-        default_factory=dict, max_length=MAX_PLACES)
-    scenes: dict[Name, Annotated[Scene, Shorthand("heading")]] = Field(default_factory=dict, max_length=MAX_PLACES)
+    characters: Annotated[dict[Name, Annotated[Character, OR_NOTHING]],
+                          Field(max_length=MAX_CHARACTERS), OR_NOTHING] = Field(default_factory=dict)
+    locations: Annotated[dict[Name, Annotated[Location, Shorthand("description"), OR_NOTHING]],
+                         Field(max_length=MAX_PLACES), OR_NOTHING] = Field(default_factory=dict)
+    scenes: Annotated[dict[Name, Annotated[Scene, Shorthand("heading"), OR_NOTHING]],
+                      Field(max_length=MAX_PLACES), OR_NOTHING] = Field(default_factory=dict)
     panels: tuple[Panel, ...] = Field(min_length=1, max_length=MAX_PANELS)
     _lines: dict[EntryPath, int] = PrivateAttr(default_factory=dict)
     _by_id: dict[str, Panel] = PrivateAttr(default_factory=dict)
