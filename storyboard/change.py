@@ -2,19 +2,15 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
-MAX_WORDS = 500  # characters of one value
+from .fields import OR_NOTHING, SCALAR, Line, Written
+
 MAX_ITEMS = 50
 
-
-def one_line(value: Any) -> Any:
-    """Text on one line, white space normalised; other values as they are."""
-    return " ".join(value.split()) if isinstance(value, str) else value
-
-
-Words = Annotated[str, Field(max_length=MAX_WORDS), BeforeValidator(one_line)]
+Lines = Annotated[tuple[Line, ...], Field(max_length=MAX_ITEMS), Written(SCALAR, or_else=True), OR_NOTHING]
+Pairs = Annotated[dict[Line, Line], Field(max_length=MAX_ITEMS), OR_NOTHING]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -37,21 +33,16 @@ class Change:
     values raises pydantic's ValidationError (a ValueError).
     """
 
-    scene: Words = ""
-    action: Words = ""
-    shot: Words = ""
-    angle: Words = ""
-    keep: Annotated[tuple[Words, ...], Field(max_length=MAX_ITEMS)] = ()
-    recolour: Annotated[dict[Words, Words], Field(max_length=MAX_ITEMS)] = Field(default_factory=dict)
-    add: Annotated[tuple[Words, ...], Field(max_length=MAX_ITEMS)] = ()
-    remove: Annotated[tuple[Words, ...], Field(max_length=MAX_ITEMS)] = ()
-    style: Words = ""
-    text: Annotated[dict[Words, Words], Field(max_length=MAX_ITEMS)] = Field(default_factory=dict)
-
-    @field_validator("scene", "action", "shot", "angle", "style", mode="before")
-    @classmethod
-    def _may_be_empty(cls, value: Any) -> Any:
-        return "" if value is None else value
+    scene: Line = ""
+    action: Line = ""
+    shot: Line = ""
+    angle: Line = ""
+    keep: Lines = ()
+    recolour: Pairs = Field(default_factory=dict)
+    add: Lines = ()
+    remove: Lines = ()
+    style: Line = ""
+    text: Pairs = Field(default_factory=dict)
 
     @field_validator("keep", "add", "remove", mode="before")
     @classmethod
