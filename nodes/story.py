@@ -152,10 +152,12 @@ class RenderStoryboard(io.ComfyNode):
         only = panels.replace(",", " ").split()
         jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE)
         remarks = check_before_sampling(
-            ((job.request.where, job.request.prompt, traits(story.story, job.characters)) for job in jobs), model)
+            ((one.request.where, one.request.prompt,
+              traits(story.story, [one.character] if one.character else job.characters))
+             for job in jobs for one in job.passes), model)
         names = host.output_names(filename_prefix, RENDER_TITLE)
         text_chunks = host.png_text(cls.hidden)
-        progress = host.Progress(len(jobs) * steps)
+        progress = host.Progress(sum(job.steps for job in jobs))
         pictures, ids, saved = [], [], []
         for job, picture in render(jobs, model, lambda _, info: progress.advance(model.preview(info))):
             file_name = names.file_name(job.panel_id)
