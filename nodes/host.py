@@ -21,12 +21,12 @@ from PIL import Image
 from torch import nn
 
 from ..kontext import InputError
+from ..storyboard import STORY_SUFFIXES
 
 log = logging.getLogger("kontinuity")
 
 DEMO_MODEL = "demo model (built in)"
 MODEL_INDEX = "model_index.json"
-STORY_SUFFIXES = (".yaml", ".yml")
 PREVIEW_PIXELS = 512  # the longer side of a live preview, as ComfyUI's own samplers send it
 
 

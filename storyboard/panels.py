@@ -181,10 +181,10 @@ class _Board:
                         "panel (`from:`) that shows some of them, with `together: passes`.",
                         panel.id, len(names), MOST_FIGURES)
         method = panel.together or self.story.together
-        if method == "passes":
-            return method if names else ""
         if len(names) < 2:
-            return ""
+            # One character joins another panel, or the panel itself asks: only then is one a pass.
+            alone = method == "passes" and names and (panel.from_ != REFERENCE or panel.together)
+            return "passes" if alone else ""
         return "stitch" if method == "auto" else method
 
     def seed(self, panel: Panel) -> int:

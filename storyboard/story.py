@@ -4,7 +4,7 @@ What each field means for people is in docs/story_file.md. Reading a file is sto
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -52,6 +52,7 @@ MAX_TITLE = 200  # characters
 REFERENCE = "reference"  # what `from` says when a panel is made from its characters' references
 
 Role = Literal["body", "face", "outfit", "side", "back"]
+ROLES: tuple[str, ...] = get_args(Role)
 Together = Literal["auto", "stitch", "offset", "passes"]
 
 
