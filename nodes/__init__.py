@@ -8,6 +8,7 @@ from .characters import Character, CharacterSheet, DemoCharacter
 from .edit import Edit
 from .inspect_model import InspectModel
 from .models import LoadModel
+from .prompts import CheckPrompts, TranslatePrompts
 from .story import ContactSheet, LoadStoryboard, RenderStoryboard
 
 
@@ -17,4 +18,4 @@ class KontinuityExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The node classes, in the order of a storyboard's data flow."""
         return [LoadModel, DemoCharacter, Character, CharacterSheet, LoadStoryboard, RenderStoryboard, ContactSheet,
-                Edit, InspectModel]
+                Edit, InspectModel, CheckPrompts, TranslatePrompts]

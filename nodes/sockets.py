@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from comfy_api.latest import io
@@ -19,7 +19,11 @@ CATEGORY = "Kontinuity"
 
 @dataclass(frozen=True)
 class Storyboard:
-    """A checked story and the reference picture of each of its characters."""
+    """A checked story and the reference picture of each of its characters.
+
+    `originals` are the prompts as they were written, by panel id, of panels that Translate Prompts changed.
+    """
 
     story: Story
     pictures: Mapping[str, torch.Tensor]
+    originals: Mapping[str, str] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from ..storyboard import (
 )
 from . import host
 from .pictures import as_image, as_pictures
+from .prompts import check_before_sampling, traits
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, Storyboard, StorySocket
 
 log = logging.getLogger("kontinuity")
@@ -163,6 +164,9 @@ class RenderStoryboard(io.ComfyNode):
                 filename_prefix: str) -> io.NodeOutput:
         only = panels.replace(",", " ").split()
         jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE)
+        remarks = check_before_sampling(
+            ((job.request.where, one.request.prompt, traits(story.story, job.characters))
+             for job in jobs for one in job.passes), model)
         names = host.output_names(filename_prefix, RENDER_TITLE)
         text_chunks = host.png_text(cls.hidden)
         progress = host.Progress(sum(job.steps for job in jobs))
@@ -170,10 +174,12 @@ class RenderStoryboard(io.ComfyNode):
         for job, picture in render(jobs, model, lambda _, info: progress.advance(model.preview(info))):
             file_name = names.file_name(job.panel_id)
             history = record(job, model.name) if host.keeps_metadata() else {}
+            if history and job.panel_id in story.originals:
+                history["prompt_as_written"] = story.originals[job.panel_id]
             save_panel(names.folder / file_name, picture, history, text_chunks)
             made[job.number] = (as_image(picture), job.panel_id, host.saved_image(names, file_name))
         pictures, ids, saved = map(list, zip(*(made[number] for number in sorted(made)), strict=True))
-        return io.NodeOutput(pictures, ids, ui={"images": saved})
+        return io.NodeOutput(pictures, ids, ui={"images": saved, "text": [remarks]})
 
 
 class ContactSheet(io.ComfyNode):

@@ -4,6 +4,7 @@ The queue client is `storyboard.queue`, a module of its own, because it needs ai
 """
 
 from .change import Change
+from .instruction import panel_prompt
 from .panels import PanelJob, plan, render
 from .pictures import Picture, open_picture
 from .records import record, save_panel
@@ -17,6 +18,6 @@ from .views import character_sheet
 
 __all__ = [
     "ROLES", "STORY_SUFFIXES", "Change", "Character", "Panel", "PanelJob", "Picture", "Story", "StoryText",
-    "character_sheet", "contact_sheet", "load_story", "open_picture", "panel_seed", "parse_story", "plan", "read_story",
-    "record", "render", "save_panel", "story_pictures", "unused_fields",
+    "character_sheet", "contact_sheet", "load_story", "open_picture", "panel_prompt", "panel_seed", "parse_story",
+    "plan", "read_story", "record", "render", "save_panel", "story_pictures", "unused_fields",
 ]
