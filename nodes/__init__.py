@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .characters import Character, DemoCharacter
+from .characters import Character, CharacterSheet, DemoCharacter
 from .edit import Edit
 from .inspect_model import InspectModel
 from .models import LoadModel
@@ -17,5 +17,5 @@ class KontinuityExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The node classes, in the order of a storyboard's data flow."""
-        return [LoadModel, DemoCharacter, Character, LoadStoryboard, RenderStoryboard, ContactSheet, Edit,
-                InspectModel, CheckPrompts, TranslatePrompts]
+        return [LoadModel, DemoCharacter, Character, CharacterSheet, LoadStoryboard, RenderStoryboard, ContactSheet,
+                Edit, InspectModel, CheckPrompts, TranslatePrompts]

@@ -21,12 +21,12 @@ from PIL import Image
 from torch import nn
 
 from ..kontext import InputError
+from ..storyboard import STORY_SUFFIXES
 
 log = logging.getLogger("kontinuity")
 
 DEMO_MODEL = "demo model (built in)"
 MODEL_INDEX = "model_index.json"
-STORY_SUFFIXES = (".yaml", ".yml")
 DICTIONARY_SUFFIXES = (".dictionary.yaml", ".dictionary.yml")
 TRANSLATION = "translation"  # the folder in models/ for translation models
 NO_TRANSLATION = "no translation"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from comfy_api.latest import io, ui
 
 from ..kontext import InputError, KontextModel
-from ..storyboard import Story, prompts
+from ..storyboard import Story, panel_prompt, prompts
 from . import host
 from .sockets import CATEGORY, KontextModelSocket, Storyboard, StorySocket
 
@@ -67,7 +67,7 @@ class CheckPrompts(io.ComfyNode):
         said = []
         if story is not None:
             board = story.story
-            said = [(f"panel '{panel.id}'", prompts.instruction(board, panel), traits(board, board.cast(panel)))
+            said = [(f"panel '{panel.id}'", panel_prompt(board, panel), traits(board, board.cast(panel)))
                     for panel in board.panels]
         if text.strip():
             said.append(("text", text, {}))
@@ -124,7 +124,7 @@ class TranslatePrompts(io.ComfyNode):
         if story is not None:
             board, originals = prompts.translate_story(story.story, translate)
             story = replace(story, story=board, originals={**originals, **story.originals})
-            lines = [f"{panel.id}: {prompts.instruction(board, panel)}" for panel in board.panels]
+            lines = [f"{panel.id}: {panel_prompt(board, panel)}" for panel in board.panels]
         return io.NodeOutput(story, english, ui=ui.PreviewText("\n".join([*lines, *([english] if english else [])])))
 
 

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..storyboard import Story
 
 KontextModelSocket = io.Custom("KONTINUITY_MODEL")  # a kontext.KontextModel
-CharactersSocket = io.Custom("KONTINUITY_CHARACTERS")  # a mapping of name to picture
+CharactersSocket = io.Custom("KONTINUITY_CHARACTERS")  # a mapping of name, or name/role, to picture
 StorySocket = io.Custom("KONTINUITY_STORY")  # a Storyboard
 
 CATEGORY = "Kontinuity"

@@ -2,16 +2,15 @@
 
 from .change import Change
 from .fields import Region
+from .prompts import compose
 from .story import Panel, Story
 
 
-def instruction(story: Story, panel: Panel) -> str:
+def panel_prompt(story: Story, panel: Panel) -> str:
     """The prompt of a panel: its `prompt` word for word, or its `change` as a sentence; with the board's style."""
     style = story.style.text
     if panel.change is None:
         return f"{panel.prompt} Change the style to {style}." if style else panel.prompt
-    from .prompts import compose
-
     change = panel.change
     said = Change(
         scene=change.scene or story.location(panel).description,
@@ -25,16 +24,16 @@ def instruction(story: Story, panel: Panel) -> str:
     return compose(said, {name: story.characters[name].traits for name in story.cast(panel)})
 
 
-def background_instruction(story: Story, panel: Panel) -> str:
+def place_prompt(story: Story, panel: Panel) -> str:
     """The prompt of the first of several passes: the place without anybody; the panel's prompt if no place is said."""
     scene = (panel.change.scene if panel.change else "") or story.location(panel).description
     if not scene:
-        return instruction(story, panel)
+        return panel_prompt(story, panel)
     style = (panel.change.style if panel.change else "") or story.style.text
     return f"{scene[0].upper()}{scene[1:].rstrip('.')}, with nobody in the picture{f', {style}' if style else ''}."
 
 
-def figure_instruction(story: Story, panel: Panel, name: str, region: Region) -> str:
+def figure_prompt(story: Story, panel: Panel, name: str, region: Region) -> str:
     """The prompt of the pass that adds one character."""
     character, action = story.characters[name], panel.appearance(name).action
     who = character.traits or "the character"

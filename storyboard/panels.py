@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from ..kontext import EditRequest, InputError, KontextModel, StepInfo
-from .instruction import background_instruction, figure_instruction, instruction
+from .instruction import figure_prompt, panel_prompt, place_prompt
 from .passes import PixelBox, even_regions, paste, pixel_box
 from .pictures import Picture
 from .reading import did_you_mean
@@ -138,7 +138,7 @@ class _Board:
                             "between from reference.", where, len(list(story.sources(panel))))
         references = tuple(self.reference(panel, name) for name in new)
         together = self.together(panel, new)
-        request = EditRequest(prompt=instruction(story, panel), references=references, width=self.size(panel)[0],
+        request = EditRequest(prompt=panel_prompt(story, panel), references=references, width=self.size(panel)[0],
                               height=self.size(panel)[1], seed=self.seed(panel), steps=self.steps,
                               guidance=self.guidance, where=where)
         if together == "passes":
@@ -154,14 +154,14 @@ class _Board:
         """The place first, unless the panel starts from another, then each character in a box of the picture."""
         passes = []
         if source is None:
-            prompt = background_instruction(self.story, panel)
+            prompt = place_prompt(self.story, panel)
             passes.append(Pass(replace(request, prompt=prompt, references=())))
         elif self.size(self.story.panel(source)) != (request.width, request.height):
             raise InputError(request.where, "size", f"{request.width}x{request.height}",
                              f"is not that of panel '{source}', and passes keep its pixels", "give both one size")
         for name, even in zip(names, even_regions(len(names)), strict=True):
             region = panel.appearance(name).region or even
-            figure = replace(request, prompt=figure_instruction(self.story, panel, name, region),
+            figure = replace(request, prompt=figure_prompt(self.story, panel, name, region),
                              references=(request.references[names.index(name)],), seed=panel_seed(request.seed, name))
             passes.append(Pass(figure, True, pixel_box(region, request.width, request.height), name))
         return tuple(passes)
@@ -181,10 +181,10 @@ class _Board:
                         "panel (`from:`) that shows some of them, with `together: passes`.",
                         panel.id, len(names), MOST_FIGURES)
         method = panel.together or self.story.together
-        if method == "passes":
-            return method if names else ""
         if len(names) < 2:
-            return ""
+            # One character joins another panel, or the panel itself asks: only then is one a pass.
+            alone = method == "passes" and names and (panel.from_ != REFERENCE or panel.together)
+            return "passes" if alone else ""
         return "stitch" if method == "auto" else method
 
     def seed(self, panel: Panel) -> int:

@@ -16,15 +16,16 @@ def story_pictures(story: Story, folder: str | Path, where: str,
                    given: Mapping[str, Picture] | None = None) -> dict[str, Picture]:
     """Open and crop the reference pictures of each character that has some, from the story's folder.
 
-    `given` are pictures brought otherwise (Character nodes): they come first, and the files of their characters are not
-    opened. Returns pictures by character name, and further ones by "name/role", such as "mia/face"; of several of one
-    role the first counts. Raises InputError (where = `where:line`) for a missing, unreadable or outside picture.
+    Returns pictures by character name, and further ones by "name/role", such as "mia/face"; of several of one role the
+    first counts. `given` are pictures brought otherwise (Character nodes), by the same names: they come first, and the
+    files of a character whose main picture is given are not opened.
+
+    Raises InputError (where = `where:line`) for a missing, unreadable or outside picture.
     """
     pictures = dict(given or {})
-    brought = {key.split("/")[0] for key in pictures}
     home = Path(folder).resolve()
     for name, character in story.characters.items():
-        for index, reference in enumerate(character.pictures if name not in brought else ()):
+        for index, reference in enumerate(() if name in (given or {}) else character.pictures):
             key = f"{name}/{reference.role}"
             if key in pictures:
                 continue

@@ -4,7 +4,7 @@ What each field means for people is in docs/story_file.md. Reading a file is sto
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -52,6 +52,7 @@ MAX_TITLE = 200  # characters
 REFERENCE = "reference"  # what `from` says when a panel is made from its characters' references
 
 Role = Literal["body", "face", "outfit", "side", "back"]
+ROLES: tuple[str, ...] = get_args(Role)
 Together = Literal["auto", "stitch", "offset", "passes"]
 
 
@@ -226,7 +227,7 @@ class Story(_Entry):
                       Field(max_length=MAX_PLACES), OR_NOTHING] = Field(default_factory=dict)
     panels: tuple[Panel, ...] = Field(min_length=1, max_length=MAX_PANELS)
     _lines: dict[EntryPath, int] = PrivateAttr(default_factory=dict)
-    _by_id: dict[str, Panel] = PrivateAttr(default_factory=dict)
+    _places: dict[str, int] = PrivateAttr(default_factory=dict)  # panel id -> index
 
     @field_validator("version")
     @classmethod
@@ -261,7 +262,7 @@ class Story(_Entry):
             if first != index:
                 raise fault(panel.id, f"is also the id of panel {first + 1} (capitals make no difference: ids become "
                             "file names)", "give each panel an id of its own", "panels", index, "id")
-            self._by_id[panel.id] = panel
+            self._places[panel.id] = index
         for index, panel in enumerate(self.panels):
             self._check_panel(index, panel)
         self._check_circles()
@@ -276,11 +277,11 @@ class Story(_Entry):
         self._check_known(panel.location, self.locations, "location", *path, "location")
         self._check_known(panel.scene, self.scenes, "scene", *path, "scene")
         if panel.from_ != REFERENCE:
-            self._check_known(panel.from_, self._by_id, "panel", *path, "from")
+            self._check_known(panel.from_, self._places, "panel", *path, "from")
         for field in ("start_frame", "end_frame"):
             frame = getattr(panel, field)
             if frame is not None and NAME.fullmatch(frame):  # a file has a dot in its name
-                self._check_known(frame, self._by_id, "panel", *path, field)
+                self._check_known(frame, self._places, "panel", *path, field)
         if panel.characters is None and panel.from_ == REFERENCE and len(self.characters) > 1:
             raise fault("", f"is missing, and the story has {len(self.characters)} characters",
                         f"name those in the panel, such as [{next(iter(self.characters))}], or [] for nobody",
@@ -306,17 +307,17 @@ class Story(_Entry):
                 way[panel.id] = None
                 if panel.from_ == REFERENCE:
                     break
-                panel = self._by_id[panel.from_]
+                panel = self.panel(panel.from_)
             done.update(way)
 
     def panel(self, panel_id: str) -> Panel:
         """The panel of that id. Raises KeyError."""
-        return self._by_id[panel_id]
+        return self.panels[self._places[panel_id]]
 
     def sources(self, panel: Panel) -> Iterator[Panel]:
         """The panels a panel is made from: the nearest first, back to one that is made from references."""
         while panel.from_ != REFERENCE:
-            panel = self._by_id[panel.from_]
+            panel = self.panel(panel.from_)
             yield panel
 
     def cast(self, panel: Panel) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Story files: YAML and JSON read and written, and the formats of others imported."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,6 @@ from .faults import first_error, shown
 from .importers import Imported, import_csv, import_fountain, import_vistory, is_vistory
 from .reading import MAX_BYTES, check_size_of_text, json_as_yaml, read_yaml
 from .story import Story
-from .unused import unused_fields
-
-log = logging.getLogger("kontinuity")
 
 STORY_SUFFIXES = (".yaml", ".yml", ".json", ".fountain", ".csv")
 
@@ -34,10 +30,7 @@ class StoryText:
 
 
 def parse_story(text: str, source: str = "story text") -> Story:
-    """Read a story from YAML or JSON text. Raises InputError (where = `source:line`) for the first thing wrong in it.
-
-    What it says and nothing uses yet is logged (see unused_fields).
-    """
+    """Read a story from YAML or JSON text. Raises InputError (where = `source:line`) for the first thing wrong."""
     if text.removeprefix("\ufeff").lstrip().startswith("{"):
         text = json_as_yaml(text)
     data, lines = read_yaml(text, source)
@@ -53,8 +46,6 @@ def parse_story(text: str, source: str = "story text") -> Story:
     except ValidationError as error:
         raise first_error(error, data, lines, source) from None
     story._lines = lines
-    if unused := unused_fields(story):
-        log.info("%s: kept, but nothing uses it yet: %s", source, ", ".join(unused))
     return story
 
 
@@ -88,8 +79,6 @@ def load_story(path: str | Path) -> StoryText:
 
 
 def _imported(found: Imported) -> StoryText:
-    for line in found.left_out:
-        log.warning("%s: not imported: %s", found.source, line)
     text = "".join(f"# not imported: {line}\n" for line in found.left_out) + _yaml(found.data)
     # The story is read from the very text that is handed out for editing.
     return StoryText(parse_story(text, f"{found.source} as YAML"), text, found.left_out)

@@ -16,8 +16,9 @@ _TITLE_KEY = re.compile(r"([A-Za-z][A-Za-z ]{0,30}):\s*(.*)")
 _EXTENSION = re.compile(r"\s*\(([^()]*)\)\s*$")
 _TITLE_KEYS = {"title", "credit", "author", "authors", "source", "notes", "draft date", "date", "contact", "copyright",
                "revision"}
-# Lengths are bounded, and a note ends before the next begins, so that no text makes matching slow.
-_EMPHASIS = re.compile(r"(?<!\\)(\*{1,3}|_)(?=\S)(.{1,500}?)(?<=[^\s\\])\1")
+_FADE = re.compile(r"FADE (IN|OUT|TO [A-Z]+)[:.]?")
+# A mark's text ends where the next mark begins, so that no text makes matching slow.
+_EMPHASIS = re.compile(r"(?<!\\)(?:\*([^*\s](?:[^*]*[^*\s\\])?)\*|_([^_\s](?:[^_]*[^_\s\\])?)_)")
 _NOTE = re.compile(r"\[\[((?:(?!\[\[).)*?)\]\]")
 _MAX_CUE = 100
 _HIDDEN = re.compile(r"^(v\.?\s?o|o\.?\s?s|o\.?\s?c)\b", re.I)  # heard, not seen
@@ -96,7 +97,7 @@ class _Telling:
             self.panel = self._new_panel("The place, with nobody in it." if self.unseen else f"{self.speaker} speaks.")
         if not self.unseen:
             self._show(self.names.get(line(self.speaker).casefold()))
-        elif extension:
+        if extension and not extension.upper().startswith("CONT"):
             self.draft.add_note(self.panel, f"{self.speaker} ({extension})")
 
     def _dialogue(self, element: _Element) -> None:
@@ -106,7 +107,7 @@ class _Telling:
         self.draft.add_note(self.panel, f"{self.speaker} {element.text}")
 
     def _transition(self, element: _Element) -> None:
-        transition = element.text.rstrip(": ").lower()
+        transition = element.text.rstrip(":. ").lower()
         if self.draft.panels:
             self.draft.set_line(self.draft.panels[-1], "transition", transition)
         else:
@@ -132,7 +133,7 @@ class _Telling:
         prompt = line(prompt)
         if self.setting:
             prompt += f"{'' if prompt[-1:] in '.!?' else '.'} Setting: {self.setting}."
-        panel = self.draft.panel(f"{self.scene or 's0'}-{self.count}", prompt, scene=self.scene, characters=[])
+        panel = self.draft.panel(f"{self.scene or 's0'}-{self.count}", prompt, scene=self.scene)
         for note in self.pending:
             self.draft.add_note(panel, note)
         self.pending = []
@@ -216,7 +217,7 @@ def _add_element(found: list[_Element], rows: list[str], index: int, row: str, n
         add("heading", row[1:])
     elif _HEADING.match(row) and blank_before:
         add("heading", row)
-    elif blank_before and blank_after and row.isupper() and row.endswith("TO:"):
+    elif blank_before and blank_after and row.isupper() and (row.endswith("TO:") or _FADE.fullmatch(row)):
         add("transition", row)
     elif not blank_after and blank_before and not row.startswith("!") and _is_cue(row):
         add("character", row.removeprefix("@"))
@@ -283,6 +284,6 @@ def _take_notes(row: str) -> tuple[str, list[str]]:
 
 def _plain(text: str) -> str:
     """Without the marks of emphasis and their escapes."""
-    for _ in range(3):  # bold within italics within underlined
-        text = _EMPHASIS.sub(r"\2", text)
+    for _ in range(4):  # **bold** is marked twice, and may be _underlined_ too
+        text = _EMPHASIS.sub(r"\1\2", text)
     return line(re.sub(r"\\([*_\\])", r"\1", text))

@@ -58,7 +58,7 @@ class Draft:
         if len(self.panels) == MAX_PANELS:
             raise InputError(self.source, "panels", f"more than {MAX_PANELS}", "are too many panels for one story",
                              "split the file, for instance into acts, and import the parts")
-        panel = {"id": self.name("panel", name, object()), "prompt": line(prompt), **fields}
+        panel = {"id": self.name("panel", name, object()), "prompt": line(prompt), "characters": [], **fields}
         self.panels.append(panel)
         return panel
 

@@ -37,13 +37,16 @@ def import_vistory(data: dict[str, Any], lines: dict[EntryPath, int], source: st
     shots, cast = data["Shots"], data.get("Characters") or {}
     _check(isinstance(shots, list), shots, "Shots", "is not a list", source, lines)
     _check(isinstance(cast, dict), cast, "Characters", "is not a mapping", source, lines)
-    english = any(_words(shot, "Static Shot Description", "en") for shot in shots if isinstance(shot, dict))
+    english = any("en" in value for shot in shots if isinstance(shot, dict) for value in shot.values()
+                  if isinstance(value, dict))
     draft = Draft(source, language="en" if english else "zh")
     language = "en" if english else "ch"
     names: dict[str, str | None] = {}
     for name, about in cast.items():
         _check(isinstance(about, dict), about, "Characters", "is not a mapping", source, lines, name)
-        names[name] = _character(draft, name, about, language, folder)
+        entry = _character(draft, name, about, language, folder)
+        for alias in (name, _text(about.get("name_en")), _text(about.get("name_ch"))):
+            names.setdefault(alias, entry)
     for index, shot in enumerate(shots):
         _check(isinstance(shot, dict), shot, "Shots", "is not a mapping", source, lines, index)
         _shot(draft, index, shot, language, names)
@@ -92,7 +95,7 @@ def _shot(draft: Draft, index: int, shot: dict[str, Any], language: str, names: 
     if not parts:
         draft.leave_out(f"shot {number}, which describes nothing")
         return
-    panel = draft.panel(f"shot-{number.zfill(2)}", " ".join(parts), characters=[])
+    panel = draft.panel(f"shot-{number.zfill(2)}", " ".join(parts))
     draft.set_line(panel, "shot", camera)
     if plot and static:
         draft.add_note(panel, plot)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ...kontext import InputError
 from ..change import Change
-from ..instruction import instruction
 from ..reading import MAX_BYTES, read_yaml
 from ..story import Panel, Story
 
@@ -167,6 +166,8 @@ def translate_story(story: Story, translate: Translate) -> tuple[Story, dict[str
 
     Returns it, and the instructions as they were written, by panel id, of the panels whose instruction changed.
     """
+    from ..instruction import panel_prompt  # it needs this package's compose
+
     def words(text: str) -> str:
         return translate(text) if text else text
 
@@ -189,6 +190,6 @@ def translate_story(story: Story, translate: Translate) -> tuple[Story, dict[str
     }
     english = Story(**made)
     english._lines = story._lines
-    written = {panel.id: instruction(story, panel) for panel in story.panels}
+    written = {panel.id: panel_prompt(story, panel) for panel in story.panels}
     return english, {panel.id: written[panel.id] for panel in english.panels
-                     if instruction(english, panel) != written[panel.id]}
+                     if panel_prompt(english, panel) != written[panel.id]}

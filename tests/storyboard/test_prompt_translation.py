@@ -5,12 +5,11 @@ import socket
 import pytest
 import torch
 from kontinuity.kontext import InputError
-from kontinuity.storyboard import parse_story
+from kontinuity.storyboard import panel_prompt, parse_story
 from kontinuity.storyboard.change import Change
 from kontinuity.storyboard.prompts import (
     Dictionary,
     ModelTranslator,
-    instruction,
     read_dictionary,
     translate_change,
     translate_story,
@@ -78,7 +77,7 @@ panels:
   - {id: c, prompt: a red hat, characters: []}
 """)
     english, written = translate_story(story, CHINESE)
-    said = {panel.id: instruction(english, panel) for panel in english.panels}
+    said = {panel.id: panel_prompt(english, panel) for panel in english.panels}
     assert said["a"] == ("Change the background to a beach, the woman is waving. Change the style to the sea. "
                          "Keep the same face, hair and clothes.")
     assert said["b"] == "a beach Change the style to the sea."
