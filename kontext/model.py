@@ -56,6 +56,14 @@ class KontextModel:
         """T5 tokens of a prompt, the end mark included; at most 512 can be used."""
         return prompts.t5_token_count(self.backend.t5_tokenizer, prompt)
 
+    def t5_pieces(self, prompt: str) -> list[prompts.Piece]:
+        """The T5 tokens of a prompt, without the end mark: Piece(start, end, known); unknown ones cannot be read."""
+        return prompts.t5_pieces(self.backend.t5_tokenizer, prompt)
+
+    def clip_token_count(self, prompt: str) -> int:
+        """CLIP tokens of a prompt, both marks included; the first 77 are read."""
+        return prompts.t5_token_count(self.backend.clip_tokenizer, prompt)
+
     def check(self, request: EditRequest) -> None:
         """Raise every InputError that can be known before sampling. Looks at no weights and moves nothing.
 

@@ -1,5 +1,8 @@
 """Prompts: how long they are, which are refused, and what the two text encoders make of them."""
 
+import re
+from typing import NamedTuple
+
 import torch
 from torch import nn
 
@@ -11,6 +14,22 @@ MAX_TOKENS = 512  # T5 tokens FLUX was trained with, the end mark included
 def t5_token_count(tokenizer, prompt: str) -> int:
     """T5 tokens of a prompt, the end mark included, before any padding or cutting."""
     return len(tokenizer(prompt, truncation=False, verbose=False).input_ids)
+
+
+class Piece(NamedTuple):
+    """One T5 token: prompt[start:end], and whether the vocabulary has it (else the model reads `<unk>`)."""
+
+    start: int
+    end: int
+    known: bool
+
+
+def t5_pieces(tokenizer, prompt: str) -> list[Piece]:
+    """The T5 tokens of a prompt, without the end mark, before any padding or cutting."""
+    text = re.sub("[\ud800-\udfff]", "\ufffd", prompt)  # half an emoji is no text
+    read = tokenizer(text, truncation=False, verbose=False, add_special_tokens=False, return_offsets_mapping=True)
+    return [Piece(start, end, token != tokenizer.unk_token_id)
+            for token, (start, end) in zip(read.input_ids, read.offset_mapping, strict=True)]
 
 
 def check_prompt(tokenizer, prompt: str, where: str) -> None:

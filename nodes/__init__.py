@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .characters import Character, DemoCharacter
+from .characters import Character, CharacterSheet, DemoCharacter
 from .edit import Edit
 from .inspect_model import InspectModel
 from .loras import LoadLora
 from .models import LoadModel, LoadModelFiles
 from .native_models import FromNative, ToNative
+from .prompts import CheckPrompts, TranslatePrompts
 from .story import ContactSheet, LoadStoryboard, RenderStoryboard
 
 
@@ -18,5 +19,5 @@ class KontinuityExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The node classes, in the order of a storyboard's data flow."""
-        return [LoadModel, LoadModelFiles, LoadLora, DemoCharacter, Character, LoadStoryboard, RenderStoryboard,
-                ContactSheet, Edit, InspectModel, FromNative, ToNative]
+        return [LoadModel, LoadModelFiles, LoadLora, FromNative, ToNative, InspectModel, DemoCharacter, Character,
+                CharacterSheet, LoadStoryboard, CheckPrompts, TranslatePrompts, RenderStoryboard, ContactSheet, Edit]

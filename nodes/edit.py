@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from ..kontext import EditRequest, KontextModel
 from . import host
 from .pictures import as_image, one_picture
+from .prompts import check_before_sampling
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Kontext Edit"
@@ -57,8 +58,11 @@ class Edit(io.ComfyNode):
         width, height = _result_size(reference, model.settings.width * model.settings.height, width, height)
         request = EditRequest(prompt=instruction, references=(reference,), width=width, height=height, seed=seed,
                               steps=steps, guidance=guidance, where=TITLE)
+        model.check(request)
+        remarks = check_before_sampling([(TITLE, instruction, {})], model)
         progress = host.Progress(steps)
-        return io.NodeOutput(as_image(model.edit(request, lambda info: progress.advance(model.preview(info)))))
+        result = model.edit(request, lambda info: progress.advance(model.preview(info)))
+        return io.NodeOutput(as_image(result), ui={"text": [remarks]})
 
 
 def _result_size(picture: torch.Tensor, area: int, width: int, height: int) -> tuple[int, int]:

@@ -21,12 +21,15 @@ from PIL import Image
 from torch import nn
 
 from ..kontext import InputError, resident_parts
+from ..storyboard import STORY_SUFFIXES
 
 log = logging.getLogger("kontinuity")
 
 DEMO_MODEL = "demo model (built in)"
 MODEL_INDEX = "model_index.json"
-STORY_SUFFIXES = (".yaml", ".yml")
+DICTIONARY_SUFFIXES = (".dictionary.yaml", ".dictionary.yml")
+TRANSLATION = "translation"  # the folder in models/ for translation models
+NO_TRANSLATION = "no translation"
 PREVIEW_PIXELS = 512  # the longer side of a live preview, as ComfyUI's own samplers send it
 
 
@@ -280,12 +283,51 @@ def input_folder() -> Path:
 
 def story_files() -> list[str]:
     """The story files in the input folder, as relative names with forward slashes."""
+    return [name for name in _input_files(STORY_SUFFIXES) if not name.lower().endswith(DICTIONARY_SUFFIXES)]
+
+
+def _input_files(suffixes: tuple[str, ...]) -> list[str]:
     root = input_folder()
     names = []
     for folder, _, files in os.walk(root, followlinks=True):
         names += [(Path(folder) / name).relative_to(root).as_posix() for name in files
-                  if name.lower().endswith(STORY_SUFFIXES) and not name.startswith(".")]
+                  if name.lower().endswith(suffixes) and not name.startswith(".")]
     return sorted(names)
+
+
+# Translators -----------------------------------------------------------------------------------------------------
+
+
+def translators() -> list[str]:
+    """The dictionaries of the input folder, then the model folders in models/translation, as `translation/name`."""
+    return sorted(_translators())
+
+
+def translator_path(name: str, where: str) -> Path:
+    """The file or folder behind a name of `translators`."""
+    found = _translators()
+    if name not in found:
+        raise InputError(where, "translator", name, "is neither a dictionary nor a translation model",
+                         f"put NAME{DICTIONARY_SUFFIXES[0]} into {input_folder()}, or a model folder into "
+                         f"{Path(folder_paths.models_dir, TRANSLATION)}, and refresh")
+    return found[name]
+
+
+def translator_stamp(name: str) -> str:
+    """Changes when the dictionary or the model behind the name does."""
+    path = _translators().get(name)
+    try:
+        return name if path is None else f"{name} {path.stat().st_mtime_ns} {path.stat().st_size}"
+    except OSError:
+        return name
+
+
+def _translators() -> dict[str, Path]:
+    found = {name: input_folder() / name for name in _input_files(DICTIONARY_SUFFIXES)}
+    roots = folder_paths.folder_names_and_paths.get(TRANSLATION, ([Path(folder_paths.models_dir, TRANSLATION)],))[0]
+    for config in (config for root in roots for config in Path(root).glob("*/config.json")):
+        found.setdefault(f"{TRANSLATION}/{config.parent.name}", config.parent)
+    return found
 
 
 # Saving ----------------------------------------------------------------------------------------------------------

@@ -121,6 +121,7 @@ class NativeBackend:
 
     def __init__(self, model: Any, clip: Any, vae: Any):
         self.model, self.clip, self.vae = model, clip, vae
+        self.clip_tokenizer = clip.tokenizer.clip_l.tokenizer
         self.t5_tokenizer = clip.tokenizer.t5xxl.tokenizer
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from comfy_api.latest import io
@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..storyboard import Story
 
 KontextModelSocket = io.Custom("KONTINUITY_MODEL")  # a kontext.KontextModel
-CharactersSocket = io.Custom("KONTINUITY_CHARACTERS")  # a mapping of name to picture
+CharactersSocket = io.Custom("KONTINUITY_CHARACTERS")  # a mapping of name, or name/role, to picture
 StorySocket = io.Custom("KONTINUITY_STORY")  # a Storyboard
 
 CATEGORY = "Kontinuity"
@@ -19,7 +19,11 @@ CATEGORY = "Kontinuity"
 
 @dataclass(frozen=True)
 class Storyboard:
-    """A checked story and the reference picture of each of its characters."""
+    """A checked story and the reference picture of each of its characters.
+
+    `originals` are the prompts as they were written, by panel id, of panels that Translate Prompts changed.
+    """
 
     story: Story
     pictures: Mapping[str, torch.Tensor]
+    originals: Mapping[str, str] = field(default_factory=dict)

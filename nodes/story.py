@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,19 +12,23 @@ from comfy_api.latest import io
 
 from ..kontext import InputError, KontextModel
 from ..storyboard import (
-    Story,
+    StoryText,
     contact_sheet,
+    load_story,
     parse_story,
     plan,
-    read_story,
     record,
     render,
     save_panel,
     story_pictures,
+    unused_fields,
 )
 from . import host
 from .pictures import as_image, as_pictures
+from .prompts import check_before_sampling, traits
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, Storyboard, StorySocket
+
+log = logging.getLogger("kontinuity")
 
 LOAD_TITLE = "Load Storyboard"
 RENDER_TITLE = "Render Storyboard"
@@ -70,12 +75,18 @@ class LoadStoryboard(io.ComfyNode):
                                 tooltip="The story as YAML: characters, and panels with an id and a prompt each. "
                                         "Used when no file is chosen."),
                 io.Combo.Input("file", options=[USE_TEXT, *host.story_files()], default=USE_TEXT,
-                               tooltip="A *.yaml or *.yml file in ComfyUI's input folder, instead of the text."),
+                               tooltip="A story in ComfyUI's input folder, instead of the text: *.yaml, *.json, a "
+                                       "*.fountain screenplay, or a *.csv shot list."),
                 CharactersSocket.Input("characters", optional=True,
                                        tooltip="Pictures from Character nodes. They go before a picture that the story "
                                                "itself names."),
             ],
-            outputs=[StorySocket.Output(display_name="story", tooltip="For Render Storyboard.")],
+            outputs=[
+                StorySocket.Output(display_name="story", tooltip="For Render Storyboard."),
+                io.String.Output(display_name="yaml",
+                                 tooltip="The story as YAML, to be edited. That of an imported screenplay or shot list "
+                                         "begins with what could not be imported."),
+            ],
         )
 
     @classmethod
@@ -83,33 +94,36 @@ class LoadStoryboard(io.ComfyNode):
         """Changes when the chosen file or a picture that the story names does."""
         state = hashlib.sha256()
         try:
-            story, folder = _story(text, file)
-            if file != USE_TEXT:
-                state.update((folder / Path(file).name).read_bytes())
-            for character in story.characters.values():
-                if character.reference:
-                    status = (folder / character.reference).stat()
-                    state.update(f"{character.reference} {status.st_mtime_ns} {status.st_size}\n".encode())
+            loaded, folder = _story(text, file)
+            state.update(loaded.yaml.encode())
+            for character in loaded.story.characters.values():
+                for reference in character.pictures:
+                    status = (folder / reference.picture).stat()
+                    state.update(f"{reference.picture} {status.st_mtime_ns} {status.st_size}\n".encode())
         except (InputError, OSError) as error:  # execute will tell the user
             state.update(str(error).encode())
         return state.hexdigest()
 
     @classmethod
     def execute(cls, text: str, file: str, characters: Mapping[str, torch.Tensor] | None = None) -> io.NodeOutput:
-        story, folder = _story(text, file)
-        source = "story text" if file == USE_TEXT else file
-        return io.NodeOutput(Storyboard(story, story_pictures(story, folder, source, characters)))
+        loaded, folder = _story(text, file)
+        story, source = loaded.story, "story text" if file == USE_TEXT else file
+        for line in loaded.left_out:
+            log.warning("%s: not imported: %s", source, line)
+        if unused := unused_fields(story):
+            log.info("%s: kept, but nothing uses it yet: %s", source, ", ".join(unused))
+        return io.NodeOutput(Storyboard(story, story_pictures(story, folder, source, characters)), loaded.yaml)
 
 
-def _story(text: str, file: str) -> tuple[Story, Path]:
+def _story(text: str, file: str) -> tuple[StoryText, Path]:
     """The story, and the folder its picture names start from."""
     if file == USE_TEXT:
-        return parse_story(text), host.input_folder()
+        return StoryText(parse_story(text), text), host.input_folder()
     if file not in host.story_files():
         raise InputError(LOAD_TITLE, "file", file, f"is no story file under {host.input_folder()}",
                          f"put a *.yaml file there and refresh, or choose '{USE_TEXT}'")
     path = host.input_folder() / file
-    return read_story(path), path.parent
+    return load_story(path), path.parent
 
 
 class RenderStoryboard(io.ComfyNode):
@@ -150,18 +164,23 @@ class RenderStoryboard(io.ComfyNode):
                 filename_prefix: str) -> io.NodeOutput:
         only = panels.replace(",", " ").split()
         jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE)
+        remarks = check_before_sampling(
+            ((one.request.where, one.request.prompt,
+              traits(story.story, [one.character] if one.character else job.characters))
+             for job in jobs for one in job.passes), model)
         names = host.output_names(filename_prefix, RENDER_TITLE)
         text_chunks = host.png_text(cls.hidden)
-        progress = host.Progress(len(jobs) * steps)
-        pictures, ids, saved = [], [], []
+        progress = host.Progress(sum(job.steps for job in jobs))
+        made = {}  # by the panel's number: a panel that is made from a later one comes after it
         for job, picture in render(jobs, model, lambda _, info: progress.advance(model.preview(info))):
             file_name = names.file_name(job.panel_id)
             history = record(job, model.name) if host.keeps_metadata() else {}
+            if history and job.panel_id in story.originals:
+                history["prompt_as_written"] = story.originals[job.panel_id]
             save_panel(names.folder / file_name, picture, history, text_chunks)
-            saved.append(host.saved_image(names, file_name))
-            pictures.append(as_image(picture))
-            ids.append(job.panel_id)
-        return io.NodeOutput(pictures, ids, ui={"images": saved})
+            made[job.number] = (as_image(picture), job.panel_id, host.saved_image(names, file_name))
+        pictures, ids, saved = map(list, zip(*(made[number] for number in sorted(made)), strict=True))
+        return io.NodeOutput(pictures, ids, ui={"images": saved, "text": [remarks]})
 
 
 class ContactSheet(io.ComfyNode):

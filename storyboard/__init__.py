@@ -3,14 +3,21 @@
 The queue client is `storyboard.queue`, a module of its own, because it needs aiohttp.
 """
 
+from .change import Change
+from .instruction import panel_prompt
 from .panels import PanelJob, plan, render
 from .pictures import Picture, open_picture
 from .records import record, save_panel
+from .references import story_pictures
 from .seeds import panel_seed
 from .sheet import contact_sheet
-from .story import Character, Panel, Story, parse_story, read_story, story_pictures
+from .story import ROLES, Character, Panel, Story
+from .story_file import STORY_SUFFIXES, StoryText, load_story, parse_story, read_story
+from .unused import unused_fields
+from .views import character_sheet
 
 __all__ = [
-    "Character", "Panel", "PanelJob", "Picture", "Story", "contact_sheet", "open_picture", "panel_seed", "parse_story",
-    "plan", "read_story", "record", "render", "save_panel", "story_pictures",
+    "ROLES", "STORY_SUFFIXES", "Change", "Character", "Panel", "PanelJob", "Picture", "Story", "StoryText",
+    "character_sheet", "contact_sheet", "load_story", "open_picture", "panel_prompt", "panel_seed", "parse_story",
+    "plan", "read_story", "record", "render", "save_panel", "story_pictures", "unused_fields",
 ]

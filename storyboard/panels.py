@@ -1,25 +1,67 @@
-"""Panels: a story and its pictures become edit requests, and edit requests become pictures, one at a time."""
+"""Panels: a story and its pictures become jobs, and jobs become pictures, one at a time."""
 
+import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+import torch
+
 from ..kontext import EditRequest, InputError, KontextModel, StepInfo
+from .instruction import figure_prompt, panel_prompt, place_prompt
+from .passes import PixelBox, even_regions, paste, pixel_box
 from .pictures import Picture
 from .reading import did_you_mean
+from .references import choose_reference, stitch
 from .seeds import panel_seed
-from .story import Panel, Story
+from .story import REFERENCE, Panel, Story
+
+log = logging.getLogger("kontinuity")
+
+MOST_FIGURES = 3  # at once; nobody has seen more work
+MOST_EDITS = 3  # in a row; Kontext's pictures decay visibly after about six
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One sampling. With `on_picture` the panel's picture so far is its first reference, before those of `request`.
+    With a `box` its result goes into that box of the picture so far, else it is the picture. `character` is who it
+    adds."""
+
+    request: EditRequest
+    on_picture: bool = False
+    box: PixelBox | None = None
+    character: str = ""
 
 
 @dataclass(frozen=True)
 class PanelJob:
-    """One panel to make. `number` is its 1-based position in the story; `characters` are the names behind
-    `request.references`, in the same order."""
+    """One panel to make.
+
+    `number` is its 1-based position in the story, `characters` are the names of those in it. `passes` are made in
+    order; most panels have one. `source` is the id of the panel whose picture they start from. `together` says how
+    several references are combined: "stitch", "offset", "passes", or "" with fewer than two. A job that is not `wanted`
+    is made only because another one starts from it.
+    """
 
     panel_id: str
     number: int
     characters: tuple[str, ...]
-    request: EditRequest
+    passes: tuple[Pass, ...]
+    source: str | None = None
+    together: str = ""
+    wanted: bool = True
+
+    @property
+    def request(self) -> EditRequest:
+        """The request of the first pass, for most panels the only one."""
+        return self.passes[0].request
+
+    @property
+    def steps(self) -> int:
+        """Sampling steps of all passes."""
+        return sum(one.request.steps for one in self.passes)
 
 
 def plan(story: Story, pictures: Mapping[str, Picture], model: KontextModel, *, only: Iterable[str] = (),
@@ -27,23 +69,28 @@ def plan(story: Story, pictures: Mapping[str, Picture], model: KontextModel, *, 
     """Turn the panels of a story into jobs, in the story's order, and check every one of them before any is sampled.
 
     `pictures` are the reference pictures by character name (see story_pictures). `only` names the panels wanted; none
-    named means all. `where` is who asks, for error messages; a panel's own errors are said by "panel 'beach'".
+    named means all. A panel that a wanted one is made from is planned too, as not wanted. `where` is who asks, for
+    error messages; a panel's own errors are said by "panel 'beach'".
 
     Raises InputError for an unknown panel in `only`, a picture of somebody who is not in the story, a character without
-    a picture, and all that model.check finds.
+    a picture, passes on a panel of another size, and all that model.check finds.
     """
     wanted = {only} if isinstance(only, str) else set(only)
     ids = [panel.id for panel in story.panels]
     for name in sorted(wanted.difference(ids)):
         raise InputError(where, "panels", name, "is not a panel of this story", did_you_mean(name, ids))
-    for name in pictures:
+    for name in (key.split("/")[0] for key in pictures):
         if name not in story.characters:
             raise InputError(where, "characters", name, "has a picture but is not a character of this story",
                              f"add `{name}: {{}}` to the story's characters, or leave the picture out")
-    jobs = [_job(story, panel, number, pictures, model, steps, guidance)
-            for number, panel in enumerate(story.panels, start=1) if not wanted or panel.id in wanted]
+    wanted = wanted or set(ids)
+    needed = wanted | {source.id for panel in story.panels if panel.id in wanted for source in story.sources(panel)}
+    board = _Board(story, pictures, model, steps, guidance)
+    jobs = [board.job(panel, number, panel.id in wanted)
+            for number, panel in enumerate(story.panels, start=1) if panel.id in needed]
     for job in jobs:
-        model.check(job.request)
+        for one in job.passes:
+            model.check(_with_picture(one, _SOME_PICTURE).request if one.on_picture else one.request)
     return jobs
 
 
@@ -51,29 +98,125 @@ def render(jobs: Iterable[PanelJob], model: KontextModel,
            on_step: Callable[[PanelJob, StepInfo], None] | None = None) -> Iterator[tuple[PanelJob, Picture]]:
     """Make the pictures lazily: a panel is sampled when its turn comes, so each can be kept before the next begins.
 
-    `on_step(job, info)` is called after each sampling step; an exception it raises cancels and propagates unchanged.
+    Panels come in the order of `jobs`, except that one comes after the panel it is made from. The jobs that come back
+    hold every reference that was used. Jobs that are not wanted are made and not handed out. `on_step(job, info)` is
+    called after each sampling step; an exception it raises cancels and propagates unchanged.
     """
-    for job in jobs:
-        yield job, model.edit(job.request, partial(on_step, job) if on_step else None)
+    jobs = list(jobs)
+    sources = {job.source for job in jobs}
+    made: dict[str, Picture] = {}
+    for job in _sources_first(jobs):
+        picture, passes = made.get(job.source), []
+        for one in job.passes:
+            one = _with_picture(one, picture) if one.on_picture else one
+            result = model.edit(one.request, partial(on_step, job) if on_step else None)
+            picture = result if one.box is None else paste(picture, result, one.box)
+            passes.append(one)
+        if job.panel_id in sources:
+            made[job.panel_id] = picture
+        if job.wanted:
+            yield replace(job, passes=tuple(passes)), picture
 
 
-def _job(story: Story, panel: Panel, number: int, pictures: Mapping[str, Picture], model: KontextModel, steps: int,
-         guidance: float) -> PanelJob:
-    where = f"panel '{panel.id}'"
-    cast = story.cast(panel)
-    for name in cast:
-        if name not in pictures:
-            raise InputError(where, "characters", name, "has no reference picture",
+class _Board:
+    """What all jobs of a plan share."""
+
+    def __init__(self, story: Story, pictures: Mapping[str, Picture], model: KontextModel, steps: int, guidance: float):
+        self.story, self.pictures, self.model = story, pictures, model
+        self.steps, self.guidance = steps, guidance
+
+    def job(self, panel: Panel, number: int, wanted: bool) -> PanelJob:
+        """A panel's job, unchecked by the model."""
+        story, where = self.story, f"panel '{panel.id}'"
+        source = None if panel.from_ == REFERENCE else panel.from_
+        new = cast = story.cast(panel)
+        if source:
+            shown = story.cast(story.panel(source))
+            new = tuple(name for name in cast if name not in shown)
+            if len(list(story.sources(panel))) > MOST_EDITS:
+                log.warning("%s: the %dth edit in a row of one picture; quality falls with every one. Make some panel "
+                            "between from reference.", where, len(list(story.sources(panel))))
+        references = tuple(self.reference(panel, name) for name in new)
+        together = self.together(panel, new)
+        request = EditRequest(prompt=panel_prompt(story, panel), references=references, width=self.size(panel)[0],
+                              height=self.size(panel)[1], seed=self.seed(panel), steps=self.steps,
+                              guidance=self.guidance, where=where)
+        if together == "passes":
+            passes = self.passes(panel, request, new, source)
+        else:
+            if together == "stitch":
+                request = replace(request, references=(stitch(references),))
+            passes = (Pass(request, on_picture=source is not None),)
+        return PanelJob(panel.id, number, cast, passes, source, together, wanted)
+
+    def passes(self, panel: Panel, request: EditRequest, names: tuple[str, ...],
+               source: str | None) -> tuple[Pass, ...]:
+        """The place first, unless the panel starts from another, then each character in a box of the picture."""
+        passes = []
+        if source is None:
+            prompt = place_prompt(self.story, panel)
+            passes.append(Pass(replace(request, prompt=prompt, references=())))
+        elif self.size(self.story.panel(source)) != (request.width, request.height):
+            raise InputError(request.where, "size", f"{request.width}x{request.height}",
+                             f"is not that of panel '{source}', and passes keep its pixels", "give both one size")
+        for name, even in zip(names, even_regions(len(names)), strict=True):
+            region = panel.appearance(name).region or even
+            figure = replace(request, prompt=figure_prompt(self.story, panel, name, region),
+                             references=(request.references[names.index(name)],), seed=panel_seed(request.seed, name))
+            passes.append(Pass(figure, True, pixel_box(region, request.width, request.height), name))
+        return tuple(passes)
+
+    def reference(self, panel: Panel, name: str) -> Picture:
+        """The picture of a character for a panel."""
+        picture = choose_reference(self.pictures, panel, name)
+        if picture is None:
+            raise InputError(f"panel '{panel.id}'", "characters", name, "has no reference picture",
                              f"write `{name}: {{reference: FILE}}` in the story, or connect a Character node '{name}'")
-    width, height = panel.size or story.size or (model.settings.width, model.settings.height)
-    request = EditRequest(
-        prompt=panel.prompt,
-        references=tuple(pictures[name] for name in cast),
-        width=width,
-        height=height,
-        seed=panel_seed(story.seed, panel.id) if panel.seed is None else panel.seed,
-        steps=steps,
-        guidance=guidance,
-        where=where,
-    )
-    return PanelJob(panel.id, number, cast, request)
+        return picture
+
+    def together(self, panel: Panel, names: tuple[str, ...]) -> str:
+        """How the references of these characters are combined."""
+        if len(names) > MOST_FIGURES:
+            log.warning("panel '%s': %d characters at once; Kontext mixes up more than %d. Make the panel from another "
+                        "panel (`from:`) that shows some of them, with `together: passes`.",
+                        panel.id, len(names), MOST_FIGURES)
+        method = panel.together or self.story.together
+        if len(names) < 2:
+            # One character joins another panel, or the panel itself asks: only then is one a pass.
+            alone = method == "passes" and names and (panel.from_ != REFERENCE or panel.together)
+            return "passes" if alone else ""
+        return "stitch" if method == "auto" else method
+
+    def seed(self, panel: Panel) -> int:
+        """The panel's own seed, or the one from its id."""
+        return panel_seed(self.story.seed, panel.id) if panel.seed is None else panel.seed
+
+    def size(self, panel: Panel) -> tuple[int, int]:
+        """Width and height in pixels: the panel's, the story's, or the model's native area in the story's shape."""
+        settings = self.model.settings
+        if panel.size or self.story.size or self.story.aspect is None:
+            return panel.size or self.story.size or (settings.width, settings.height)
+        area, aspect = settings.width * settings.height, self.story.aspect
+        return _multiple_of_16(math.sqrt(area * aspect)), _multiple_of_16(math.sqrt(area / aspect))
+
+
+_SOME_PICTURE = torch.zeros(1, 1, 1).expand(64, 64, 3)  # for checks, where the real one is still to be made
+
+
+def _with_picture(one: Pass, picture: Picture) -> Pass:
+    return replace(one, request=replace(one.request, references=(picture, *one.request.references)))
+
+
+def _sources_first(jobs: list[PanelJob]) -> Iterator[PanelJob]:
+    """The jobs in their order, each after the one it is made from."""
+    waiting = {job.panel_id: job for job in jobs}
+    for job in jobs:
+        way = []
+        while job is not None and waiting.pop(job.panel_id, None):
+            way.append(job)
+            job = waiting.get(job.source)
+        yield from reversed(way)
+
+
+def _multiple_of_16(length: float) -> int:
+    return max(64, round(length / 16) * 16)

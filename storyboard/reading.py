@@ -6,6 +6,7 @@ are built from parser events with an explicit stack, so that depth can be bounde
 """
 
 import difflib
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -21,7 +22,7 @@ MAX_ENTRIES = 100_000
 EntryPath = tuple[str | int, ...]
 
 _NULLS = ("", "~", "null", "Null", "NULL")
-_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: far faster
 
 
@@ -41,7 +42,7 @@ def read_yaml(text: str, source: str) -> tuple[Any, dict[EntryPath, int]]:
     """
     text = text.removeprefix("\ufeff")
     check_size_of_text(len(text.encode("utf-8", "replace")), source)
-    if bad := _NOT_YAML.search(text):
+    if bad := NOT_YAML.search(text):
         raise _bad_character(bad, f"{source}:{text.count(chr(10), 0, bad.start()) + 1}", "text")
     try:
         return _compose(text, source)
@@ -49,7 +50,7 @@ def read_yaml(text: str, source: str) -> tuple[Any, dict[EntryPath, int]]:
         raise _syntax_error(error, text, source) from None
     except yaml.YAMLError as error:
         raise InputError(source, "text", "", f"is not YAML ({' '.join(str(error).split())})",
-                         "compare it with the example in the README") from None
+                         "compare it with docs/story_file.md") from None
 
 
 def check_size_of_text(size: int, source: str) -> None:
@@ -57,6 +58,24 @@ def check_size_of_text(size: int, source: str) -> None:
     if size > MAX_BYTES:
         raise InputError(source, "size", f"{size:,} bytes", f"is more than the {MAX_BYTES:,} bytes a story may have",
                          "split the story into several files; pictures belong into files of their own")
+
+
+def json_as_yaml(text: str) -> str:
+    """JSON, line for line, as the YAML it nearly is: escapes as the characters they mean, no tabs, blanks after colons.
+
+    What is not JSON stays wrong for read_yaml to report.
+    """
+    def piece(found: re.Match) -> str:
+        if found.group() == "\t":
+            return "  "
+        if found.group() == ":":
+            return ": "
+        try:
+            plain = json.loads(found.group())
+        except ValueError:
+            return found.group()
+        return json.dumps(plain, ensure_ascii=NOT_YAML.search(plain) is not None)
+    return re.sub(r'"(?:[^"\\\n]|\\.)*"|[\t:]', piece, text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -112,7 +131,7 @@ def _refuse_dangerous(event: yaml.NodeEvent, stack: list[_Open], where: str) -> 
 
 def _add_scalar(event: yaml.ScalarEvent, stack: list[_Open], root: list, lines: dict, source: str) -> None:
     line = event.start_mark.line + 1
-    if bad := _NOT_YAML.search(event.value):  # written as an escape, such as "\\0" or half an emoji
+    if bad := NOT_YAML.search(event.value):  # written as an escape, such as "\\0" or half an emoji
         raise _bad_character(bad, f"{source}:{line}", _name(stack))
     parent = stack[-1] if stack else None
     if parent is not None and isinstance(parent.value, dict) and parent.key is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from PIL.PngImagePlugin import PngInfo
 
+from ..kontext import EditRequest
 from .pictures import Picture, to_bytes, to_image
 
 if TYPE_CHECKING:
@@ -21,22 +22,37 @@ RECORD_KEY = "kontinuity"
 
 
 def record(job: "PanelJob", model_name: str) -> dict[str, Any]:
-    """What must be known to make a panel again, ready for JSON. `references` are the SHA-256 of the pixels."""
+    """What must be known to make a panel again, ready for JSON. `references` are the SHA-256 of the pixels.
+
+    Panels that are made from another one say which (`from`), those with several references how they were combined
+    (`together`), and those in several passes each of them (`passes`).
+    """
     request = job.request
-    return {
+    entry = {
         "format": RECORD_FORMAT,
         "panel": job.panel_id,
         "number": job.number,
-        "prompt": request.prompt,
-        "seed": request.seed,
+        **_sampling(request),
         "size": [request.width, request.height],
         "steps": request.steps,
         "guidance": request.guidance,
         "characters": list(job.characters),
-        "references": [picture_hash(picture) for picture in request.references],
         "reference_method": request.reference_method,
         "model": model_name,
     }
+    if job.source:
+        entry["from"] = job.source
+    if job.together:
+        entry["together"] = job.together
+    if job.together == "passes":
+        entry["passes"] = [{"character": one.character, **_sampling(one.request), "box": one.box and list(one.box)}
+                           for one in job.passes]
+    return entry
+
+
+def _sampling(request: EditRequest) -> dict[str, Any]:
+    return {"prompt": request.prompt, "seed": request.seed,
+            "references": [picture_hash(picture) for picture in request.references]}
 
 
 def picture_hash(picture: Picture) -> str:

@@ -37,7 +37,7 @@ class Backend(Protocol):
     Attributes:
         components: "text_encoders", "transformer" and "vae", what `placement` moves; empty if somebody else moves them.
         placement: decides where they are; assign another one at any time.
-        t5_tokenizer: of transformers; counts a prompt's tokens.
+        clip_tokenizer, t5_tokenizer: of transformers; count a prompt's tokens.
         latent_channels: 16 for FLUX.
         dtype: the transformer computes in it.
         text_key: with another one, `encode_prompt` makes something else of the same prompt.
@@ -45,6 +45,7 @@ class Backend(Protocol):
 
     components: Mapping[str, nn.Module]
     placement: Placement | None
+    clip_tokenizer: Any
     t5_tokenizer: Any
     latent_channels: int
     dtype: torch.dtype

@@ -9,6 +9,7 @@ import pytest
 import torch
 from kontinuity.kontext import InputError
 from kontinuity.storyboard import Character, Panel, PanelJob, Story, panel_seed, plan, record, render
+from kontinuity.storyboard.panels import Pass
 
 MIA = torch.full((32, 32, 3), 0.25)
 TOM = torch.full((16, 48, 3), 0.75)
@@ -57,7 +58,7 @@ def test_the_board_seed_changes_all_panels_but_those_with_their_own(model):
 
 
 def test_plan(model):
-    story = board(size=(128, 96), characters={"mia": Character(), "tom": Character()}, panels=(
+    story = board(size=(128, 96), characters={"mia": Character(), "tom": Character()}, together="offset", panels=(
         Panel(id="a", prompt="x", characters=("tom", "mia")),
         Panel(id="b", prompt="y", characters=(), seed=2**64 - 1, size=(64, 80))))
     a, b = plan(story, {"mia": MIA, "tom": TOM}, model, steps=4, guidance=3.5)
@@ -133,5 +134,5 @@ def test_record(model):
         "format": 1, "panel": "a", "number": 1, "prompt": "picture of a", "seed": panel_seed(7, "a"), "size": [64, 48],
         "steps": 4, "guidance": 2.5, "characters": ["mia"], "references": [hashlib.sha256(pixels).hexdigest()],
         "reference_method": "offset", "model": "fake"}
-    turned = replace(job, request=replace(job.request, references=(torch.full((16, 64, 3), 0.25),)))
+    turned = replace(job, passes=(Pass(replace(job.request, references=(torch.full((16, 64, 3), 0.25),))),))
     assert record(turned, "fake")["references"] != entry["references"]

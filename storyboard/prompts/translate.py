@@ -1,0 +1,195 @@
+"""Prompts in another language become English: by a user's dictionary, or by a translation model on the user's disk.
+
+Never touches the network.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from ...kontext import InputError
+from ..change import Change
+from ..reading import MAX_BYTES, read_yaml
+from ..story import Panel, Story
+
+Translate = Callable[[str], str]
+
+MAX_PHRASES = 10_000
+_ENGLISH = ("eng_Latn", "en_XX", "__en__")  # NLLB's, mBART's, M2M100's token for "answer in English"
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Phrase -> English; at each place of a text the longest phrase that fits is replaced. Capitals make no difference.
+
+    A phrase of letters with spaces between words (Russian, French) is only found as whole words; one that is written
+    without spaces (Chinese, Japanese, Thai) anywhere.
+    """
+
+    phrases: Mapping[str, str]
+
+    def __call__(self, text: str) -> str:
+        """The text with all phrases replaced, on one line; what the dictionary lacks stays as it is."""
+        english = {" ".join(phrase.split()).casefold(): word for phrase, word in self.phrases.items()}
+        longest_first = sorted((phrase for phrase in english if phrase), key=len, reverse=True)
+        if not longest_first:
+            return " ".join(text.split())
+        pattern = re.compile("|".join(_pattern(phrase) for phrase in longest_first), re.IGNORECASE)
+        made, last = "", 0
+        for match in pattern.finditer(text):
+            made = _join(made, text[last: match.start()])
+            made = _join(made, english[" ".join(match[0].split()).casefold()], spaced=_unspaced(match[0]))
+            last = match.end()
+            if last < len(text) and _unspaced(text[last]) or _unspaced(match[0]) and text[last: last + 1].isalnum():
+                made += " "
+        made = _join(made, text[last:])
+        return " ".join(made.translate(_FULL_WIDTH).split()).replace(" ,", ",").replace(" .", ".")
+
+
+_FULL_WIDTH = str.maketrans({"，": ", ", "。": ". ", "、": ", ", "！": "! ", "？": "? ", "：": ": ", "；": "; ",
+                             "（": " (", "）": ") ", "「": " '", "」": "' ", "　": " "})
+_UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+
+
+def _unspaced(text: str) -> bool:
+    """Whether it is of a script that writes no spaces: Thai, kana, Chinese characters."""
+    return _UNSPACED.search(text) is not None
+
+
+def _pattern(phrase: str) -> str:
+    words = r"\s+".join(re.escape(word) for word in phrase.split())
+    before = r"(?<!\w)" if phrase[0].isalnum() and not _unspaced(phrase[0]) else ""
+    after = r"(?!\w)" if phrase[-1].isalnum() and not _unspaced(phrase[-1]) else ""
+    return before + words + after
+
+
+def _join(made: str, more: str, spaced: bool = False) -> str:
+    return made + (" " if spaced and made and made[-1].isalnum() else "") + more
+
+
+def read_dictionary(path: str | Path) -> Dictionary:
+    """Read a dictionary: a YAML mapping of phrase to English, at most 1 MiB and 10,000 phrases. Raises InputError."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode("utf-8")
+    except OSError as error:
+        raise InputError("dictionary", "file", path.name, f"cannot be read ({error.strerror})",
+                         "put it into the input folder") from None
+    except UnicodeDecodeError:
+        raise InputError("dictionary", "file", path.name, "is not UTF-8 text",
+                         "save the file with the encoding UTF-8") from None
+    data, lines = read_yaml(text, path.name)
+    if not isinstance(data, dict):
+        raise InputError(f"{path.name}:1", "text", "", "is no dictionary", "write one `phrase: English` on each line")
+    if len(data) > MAX_PHRASES:
+        raise InputError(path.name, "phrases", len(data), f"are more than {MAX_PHRASES}", "keep those you need")
+    for phrase, english in data.items():
+        if not isinstance(english, str) or not phrase.strip():
+            raise InputError(f"{path.name}:{lines.get((phrase,), 1)}", phrase, english, "is not `phrase: English`",
+                             "write text on both sides of the colon")
+    return Dictionary(data)
+
+
+class ModelTranslator:
+    """A translation model of transformers in a folder: Marian (OPUS-MT), NLLB, M2M100, mBART. On the CPU.
+
+    Args:
+        folder: config.json, the tokenizer's files and safetensors weights. Nothing else is opened, nothing downloaded,
+            no code of the folder is run.
+        language: the source language as the model calls it ("zho_Hans" for NLLB, "zh" for M2M100); "" for Marian,
+            which knows one.
+
+    Raises:
+        InputError: the folder cannot be loaded, or does not know the language.
+    """
+
+    def __init__(self, folder: str | Path, language: str = ""):
+        folder = Path(folder)
+        if not (folder / "config.json").is_file():
+            raise InputError("translation model", "folder", folder.name, "holds no config.json",
+                             "put a Marian or NLLB folder of transformers there")
+        if not list(folder.glob("*.safetensors")):
+            raise InputError("translation model", "folder", folder.name, "holds no safetensors weights",
+                             "save it with model.save_pretrained; pytorch_model.bin could run any code")
+        from safetensors import SafetensorError
+        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            self._model = AutoModelForSeq2SeqLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False).eval()
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+            raise InputError("translation model", "folder", folder.name,
+                             f"cannot be loaded ({str(error).splitlines()[0]})",
+                             "use a whole Marian or NLLB folder with safetensors weights") from error
+        known = self._tokenizer.get_vocab()
+        self._options = {}
+        english = next((token for token in _ENGLISH if token in known), None)
+        if english:
+            if not {language, f"__{language}__"} & set(known):
+                raise InputError("translation model", "language", language, "is not a language of this model",
+                                 "write its name for the source language, such as zho_Hans (NLLB) or zh (M2M100)")
+            self._tokenizer.src_lang = language
+            self._options["forced_bos_token_id"] = known[english]
+
+    def __call__(self, text: str) -> str:
+        """The text in English, on one line. The same text always gives the same English (beam search, no sampling)."""
+        import torch
+
+        tokens = self._tokenizer([text], return_tensors="pt", truncation=True, max_length=512)
+        with torch.inference_mode():
+            made = self._model.generate(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, num_beams=4,
+                                        do_sample=False, max_new_tokens=256, **self._options)
+        return " ".join(self._tokenizer.decode(made[0], skip_special_tokens=True).split())
+
+
+def translate_change(change: Change, translate: Translate) -> Change:
+    """A change with every part in English; parts are translated one by one."""
+    made = {}
+    for field in fields(change):
+        value = getattr(change, field.name)
+        if field.name == "text":
+            continue  # lettering stays as it is written
+        if isinstance(value, str):
+            made[field.name] = translate(value) if value else value
+        elif isinstance(value, Mapping):
+            made[field.name] = {translate(key): translate(item) for key, item in value.items()}
+        else:
+            made[field.name] = tuple(translate(item) for item in value)
+    return replace(change, **made)
+
+
+def translate_story(story: Story, translate: Translate) -> tuple[Story, dict[str, str]]:
+    """A story whose prompts, and all that becomes part of prompts, are in English.
+
+    Returns it, and the instructions as they were written, by panel id, of the panels whose instruction changed.
+    """
+    from ..instruction import panel_prompt  # it needs this package's compose
+
+    def words(text: str) -> str:
+        return translate(text) if text else text
+
+    def panel_of(panel: Panel) -> Panel:
+        made = {"prompt": words(panel.prompt), "shot": words(panel.shot), "angle": words(panel.angle)}
+        if panel.change is not None:
+            made["change"] = translate_change(panel.change, translate)
+        if isinstance(panel.characters, Mapping):
+            made["characters"] = {name: one.model_copy(update={"action": words(one.action)})
+                                  for name, one in panel.characters.items()}
+        return panel.model_copy(update=made)
+
+    made = {name: getattr(story, name) for name in Story.model_fields} | {
+        "style": story.style.model_copy(update={"text": words(story.style.text)}),
+        "characters": {name: one.model_copy(update={"traits": words(one.traits)})
+                       for name, one in story.characters.items()},
+        "locations": {name: one.model_copy(update={"description": words(one.description)})
+                      for name, one in story.locations.items()},
+        "panels": tuple(panel_of(panel) for panel in story.panels),
+    }
+    english = Story(**made)
+    english._lines = story._lines
+    written = {panel.id: panel_prompt(story, panel) for panel in story.panels}
+    return english, {panel.id: written[panel.id] for panel in english.panels
+                     if panel_prompt(english, panel) != written[panel.id]}

@@ -1,0 +1,205 @@
+"""Panels made from other panels, and panels with several characters."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from kontinuity.kontext import InputError
+from kontinuity.storyboard import panel_seed, parse_story, plan, record, render
+from kontinuity.storyboard.passes import box_mask, even_regions, paste, pixel_box
+from kontinuity.storyboard.records import picture_hash
+from kontinuity.storyboard.references import stitch
+
+PICTURES = {name: torch.full((32, 16 + 16 * i, 3), 0.2 * i) for i, name in enumerate(["mia", "tom", "eva", "bob"])}
+HEAD = "version: 1\nseed: 7\nsize: [64, 96]\ncharacters: {mia: {traits: a girl in red}, tom: , eva: , bob: }\npanels:\n"
+
+
+def story_of(*panels, head=HEAD):
+    return parse_story(head + "".join(f"- {{{panel}}}\n" for panel in panels))
+
+
+def made(story, model, **options):
+    return {job.panel_id: (job, picture) for job, picture in render(
+        plan(story, PICTURES, model, steps=2, **options), model)}
+
+
+# Panels from panels -----------------------------------------------------------------------------------------------
+
+CHAIN = ("id: c, prompt: third, from: b", "id: a, prompt: first, characters: [mia]", "id: b, prompt: second, from: a",
+         "id: d, prompt: alone, characters: []")
+
+
+def test_a_panel_starts_from_the_picture_of_another(model):
+    story = story_of(*CHAIN)
+    jobs = plan(story, PICTURES, model, steps=2)
+    assert [job.panel_id for job in jobs] == ["c", "a", "b", "d"]  # the story's order
+    done = list(render(jobs, model))
+    assert [job.panel_id for job, _ in done] == ["a", "b", "c", "d"]  # as they can be made
+    pictures = {job.panel_id: picture for job, picture in done}
+    for job, _ in done:
+        expected = {"a": [PICTURES["mia"]], "b": [pictures["a"]], "c": [pictures["b"]], "d": []}[job.panel_id]
+        assert [picture_hash(picture) for picture in job.request.references] == list(map(picture_hash, expected))
+        assert job.request.seed == panel_seed(7, job.panel_id)
+    entry = record(done[1][0], "fake")
+    assert entry["from"] == "a" and entry["references"] == [picture_hash(pictures["a"])]
+    assert entry["characters"] == ["mia"] and "from" not in record(done[0][0], "fake")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 2, 3, 0), (3, 2, 1, 0), (1, 2), (1, 3)])
+def test_other_panels_change_no_bit_of_a_panel(model, order):
+    before = made(story_of(*CHAIN), model)
+    after = made(story_of(*(CHAIN[i] for i in order), "id: new, prompt: new, from: a, characters: [tom]"), model)
+    for name in set(after) & set(before):
+        assert torch.equal(before[name][1], after[name][1])
+        assert replace(before[name][0], number=0, passes=()) == replace(after[name][0], number=0, passes=())
+
+
+def test_what_a_panel_is_made_from_is_made_and_not_handed_out(model):
+    everything = made(story_of(*CHAIN), model)
+    alone = made(story_of(*CHAIN), model, only=["c"])
+    assert set(alone) == {"c"} and torch.equal(alone["c"][1], everything["c"][1])
+    jobs = plan(story_of(*CHAIN), PICTURES, model, only="c")
+    assert [(job.panel_id, job.wanted) for job in jobs] == [("c", True), ("a", False), ("b", False)]
+    assert sum(job.steps for job in jobs) == 60
+
+
+def test_a_new_character_joins_with_its_reference(model):
+    story = story_of("id: a, prompt: x, characters: [mia]", "id: b, prompt: y, from: a, characters: [mia, tom]",
+                     "id: c, prompt: y, from: a, characters: [tom, eva, mia]",
+                     "id: d, prompt: y, from: a, characters: []")
+    panels = made(story, model)
+    a = panels["a"][1]
+    b, c, d = (panels[name][0] for name in "bcd")
+    assert [picture_hash(p) for p in b.request.references] == [picture_hash(a), picture_hash(PICTURES["tom"])]
+    assert b.characters == ("mia", "tom") and b.together == ""
+    both = stitch([PICTURES["tom"], PICTURES["eva"]])
+    assert [picture_hash(p) for p in c.request.references] == [picture_hash(a), picture_hash(both)]
+    assert (c.together, len(d.request.references)) == ("stitch", 1)
+
+
+def test_a_long_chain_of_edits_is_warned_of(model, caplog):
+    panels = ["id: p0, prompt: x, characters: [mia]", *(f"id: p{i}, prompt: x, from: p{i - 1}" for i in range(1, 6))]
+    plan(story_of(*panels), PICTURES, model)
+    assert [record.message.split(";")[0] for record in caplog.records] == [
+        "panel 'p4': the 4th edit in a row of one picture", "panel 'p5': the 5th edit in a row of one picture"]
+
+
+# Several characters -----------------------------------------------------------------------------------------------
+
+
+def test_stitched_references():
+    left, right = torch.rand(32, 16, 3), torch.rand(64, 40, 3)
+    both = stitch([left, right])
+    assert both.shape == (64, 72, 3) and torch.equal(both[:, 32:], right)
+    assert 0 <= both.min() and both.max() <= 1
+    assert torch.equal(stitch([right, right]), torch.cat([right, right], 1))
+
+
+@pytest.mark.parametrize(("characters", "board", "panel", "together", "references"), [
+    ("[mia]", "auto", "auto", "", 1), ("[mia, tom]", "auto", "auto", "stitch", 1),
+    ("[tom, mia, eva]", "auto", "auto", "stitch", 1), ("[mia, tom]", "offset", "", "offset", 2),
+    ("[mia, tom]", "offset", "stitch", "stitch", 1), ("[mia, tom]", "stitch", "offset", "offset", 2),
+    ("[]", "stitch", "", "", 0)])
+def test_how_characters_come_together(model, characters, board, panel, together, references):
+    own = f", together: {panel}" if panel else ""
+    head = HEAD.replace("panels", f"together: {board}\npanels")
+    job, = plan(story_of(f"id: a, prompt: x, characters: {characters}{own}", head=head), PICTURES, model)
+    assert (job.together, len(job.request.references), len(job.passes)) == (together, references, 1)
+    assert record(job, "fake").get("together", "") == together
+    if together == "stitch":
+        names = characters.strip("[]").split(", ")
+        assert torch.equal(job.request.references[0], stitch([PICTURES[name] for name in names]))
+
+
+def test_more_than_three_are_warned_of(model, caplog):
+    plan(story_of("id: a, prompt: x, characters: [mia, tom, eva]"), PICTURES, model)
+    assert caplog.text == ""
+    job, = plan(story_of("id: a, prompt: x, characters: [mia, tom, eva, bob]"), PICTURES, model)
+    assert "panel 'a': 4 characters at once; Kontext mixes up more than 3" in caplog.text and len(job.characters) == 4
+
+
+def test_passes(model):
+    story = story_of("id: a, prompt: They meet., together: passes, location: sea, characters: {mia: {action: waving}, "
+                     "tom: {region: [0.75, 0.5, 0.25, 0.5]}}",
+                     head=HEAD.replace("panels", "locations: {sea: a beach}\npanels"))
+    job, = plan(story, PICTURES, model, steps=3)
+    place, mia, tom = job.passes
+    assert job.steps == 9 and job.together == "passes"
+    assert place.request.prompt == "A beach, with nobody in the picture."
+    assert (place.request.references, place.box) == ((), None)
+    assert mia.request.prompt == "Add a girl in red on the left, waving. Keep the rest of the picture the same."
+    assert tom.request.prompt == "Add the character on the right. Keep the rest of the picture the same."
+    assert (mia.box, tom.box) == ((0, 0, 32, 96), (48, 48, 64, 96))
+    assert len({place.request.seed, mia.request.seed, tom.request.seed}) == 3
+    (done, picture), = render([job], model)
+    before = model.edit(done.passes[0].request)
+    middle = paste(before, model.edit(done.passes[1].request), mia.box)
+    assert torch.equal(done.passes[1].request.references[0], before)
+    assert torch.equal(done.passes[2].request.references[0], middle)
+    assert torch.equal(done.passes[2].request.references[1], PICTURES["tom"])
+    outside = torch.ones(96, 64, dtype=torch.bool)
+    outside[48:, 48:] = False
+    assert torch.equal(picture[outside], middle[outside]) and not torch.equal(picture, middle)
+    entry = record(done, "fake")["passes"]
+    assert [one["character"] for one in entry] == ["", "mia", "tom"] and entry[2]["box"] == [48, 48, 64, 96]
+    assert entry[1]["references"] == [picture_hash(before), picture_hash(PICTURES["mia"])]
+
+
+def test_passes_onto_another_panel_keep_its_pixels(model):
+    story = story_of("id: a, prompt: x, characters: [mia]", "id: b, prompt: y, from: a, together: passes, "
+                     "characters: {mia: , tom: {region: right}}")
+    panels = made(story, model)
+    job, picture = panels["b"]
+    assert [one.character for one in job.passes] == ["tom"]
+    assert torch.equal(picture[:, :32], panels["a"][1][:, :32]) and not torch.equal(picture, panels["a"][1])
+    other = story_of("id: a, prompt: x, size: [64, 64], characters: [mia]",
+                     "id: b, prompt: y, from: a, together: passes, characters: [tom]")
+    with pytest.raises(InputError, match="panel 'b': size '64x96': is not that of panel 'a'"):
+        plan(other, PICTURES, model)
+
+
+def test_a_panel_without_new_characters_needs_no_passes(model):
+    story = story_of("id: a, prompt: x, characters: [mia]", "id: b, prompt: y, from: a, together: passes")
+    assert [len(job.passes) for job in plan(story, PICTURES, model)] == [1, 1]
+    board = HEAD.replace("panels", "together: passes\npanels")
+    jobs = plan(story_of("id: a, prompt: x, characters: [mia]", "id: b, prompt: x, characters: [mia, tom]",
+                         "id: c, prompt: x, from: a, characters: [tom]", head=board), PICTURES, model)
+    assert [[one.character for one in job.passes] for job in jobs] == [[""], ["", "mia", "tom"], ["tom"]]
+
+
+def test_boxes_and_their_masks():
+    assert even_regions(2) == [(0, 0, 0.5, 1), (0.5, 0, 0.5, 1)]
+    assert pixel_box((0.5, 0, 0.5, 1), 63, 10) == (32, 0, 63, 10)
+    assert pixel_box((0.999, 0.999, 0.0001, 0.0001), 64, 64) == (63, 63, 64, 64)
+    mask = box_mask((0, 10, 50, 60), 100, 100)
+    assert mask.shape == (50, 50) and mask[25, 0] == 1 and mask[25, 25] == 1  # the left edge is the picture's
+    assert 0 < mask[0, 25] < mask[1, 25] < 1 and 0 < mask[25, -1] < 0.5
+    picture, result = torch.zeros(100, 100, 3), torch.ones(100, 100, 3)
+    pasted = paste(picture, result, (0, 10, 50, 60))
+    assert pasted[35, 10].tolist() == [1, 1, 1] and pasted.sum() == pytest.approx(3 * mask.sum().item(), rel=1e-4)
+    assert picture.sum() == 0  # left as it is
+
+
+# Prompts and references -------------------------------------------------------------------------------------------
+
+
+def test_the_board_s_style_and_shape(model):
+    head = "version: 1\naspect: 2:1\nstyle: ink drawing\npanels:\n"
+    job, = plan(story_of("id: a, prompt: A dog.", head=head), {}, model)
+    assert job.request.prompt == "A dog. Change the style to ink drawing."
+    assert (job.request.width, job.request.height) == (80, 64)  # of 64x48 pixels; no side is under 64
+    model.settings.width = model.settings.height = 1024
+    job, = plan(story_of("id: a, prompt: x", head=head.replace("2:1", "16:9")), {}, model)
+    assert (job.request.width, job.request.height) == (1360, 768)
+
+
+def test_a_close_up_uses_the_face(model):
+    story = story_of("id: far, prompt: x, characters: [mia]", "id: near, prompt: x, shot: Close-Up, characters: [mia]",
+                     "id: behind, prompt: x, characters: {mia: {reference: back}}",
+                     "id: side, prompt: x, characters: {mia: {reference: side}}")
+    pictures = {"mia": PICTURES["mia"], "mia/face": PICTURES["tom"], "mia/back": PICTURES["eva"]}
+    used = {job.panel_id: job.request.references[0] for job in plan(story, pictures, model)}
+    assert used["far"] is pictures["mia"] and used["near"] is pictures["mia/face"]
+    assert used["behind"] is pictures["mia/back"] and used["side"] is pictures["mia"]
+    only_face, *_ = plan(story, {"mia/face": PICTURES["tom"]}, model, only="far")
+    assert only_face.request.references[0] is PICTURES["tom"]
