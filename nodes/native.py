@@ -323,7 +323,7 @@ class KontextTokenizer:
 
     def __init__(self, backend: Any):
         self.t5xxl = SimpleNamespace(tokenizer=backend.t5_tokenizer)
-        self.clip_l = None
+        self.clip_l = SimpleNamespace(tokenizer=backend.clip_tokenizer)
 
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **_) -> dict[str, list]:
         """One chunk with one (token, weight) for either encoder."""
