@@ -93,11 +93,11 @@ def optimisers(model, peak: float):
 
 # One batch has one shape: (share of the batches, size of the targets, kind of edit or None for all of one character)
 SHAPES = (
-    (0.75, (128, 128), None),
-    (0.13, (128, 128), "two"),
-    (0.04, (160, 96), "shot"),
-    (0.04, (96, 160), "shot"),
-    (0.04, (192, 192), None),
+    (0.74, (128, 128), None),
+    (0.17, (128, 128), "two"),
+    (0.03, (160, 96), "shot"),
+    (0.03, (96, 160), "shot"),
+    (0.03, (192, 192), None),
 )
 
 
