@@ -42,9 +42,9 @@ ORIGIN = "kontinuity"  # key of what we leave on a MODEL of ours: its name, sche
 # Of FLUX.1 Kontext dev's scheduler_config.json; a MODEL has no such file
 FLUX_SCHEDULE = Schedule(shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15,
                          base_image_seq_len=256, max_image_seq_len=4096)
-# image_model and input channels of what looks like FLUX.1 and is another model
+# image_model and input channels of what looks like FLUX.1 and is another model (64: Fill as nunchaku declares it)
 _OTHER_MODELS = {"flux2": "FLUX.2", "chroma": "Chroma", "chroma_radiance": "Chroma Radiance"}
-_OTHER_CHANNELS = {96: "FLUX.1 Fill", 32: "FLUX.1 Canny or Depth"}
+_OTHER_CHANNELS = {96: "FLUX.1 Fill", 64: "FLUX.1 Fill", 32: "FLUX.1 Canny or Depth"}
 _LOAD_MODEL = ("load flux1-dev-kontext with Load Diffusion Model, Unet Loader (GGUF) or the Nunchaku FLUX loader, "
                "and connect its MODEL")
 _LOAD_CLIP = "load clip_l and t5xxl with DualCLIPLoader, type flux, and connect its CLIP"
@@ -83,10 +83,10 @@ def _check_model(model: Any) -> None:
     if not isinstance(base, comfy.model_base.Flux) or image_model != "flux":
         kind = _OTHER_MODELS.get(image_model, type(base).__name__)
         raise InputError(FROM_TITLE, "model", kind, "is not FLUX.1 Kontext", _LOAD_MODEL)
-    channels = config.get("in_channels", 16)  # of latents; a loader that leaves it out means FLUX's own
-    if channels != 16:
+    channels, own = config.get("in_channels", 16), config.get("out_channels", 16)
+    if channels > own:
         kind = _OTHER_CHANNELS.get(channels, f"FLUX.1 with {channels} input channels")
-        raise InputError(FROM_TITLE, "model", kind, "is not FLUX.1 Kontext, which has 16 input channels", _LOAD_MODEL)
+        raise InputError(FROM_TITLE, "model", kind, f"is not FLUX.1 Kontext, which has {own} input channels", _LOAD_MODEL)
     if not config.get("guidance_embed", True):
         raise InputError(FROM_TITLE, "model", "FLUX.1 schnell", "is not FLUX.1 Kontext: it has no guidance",
                          _LOAD_MODEL)
