@@ -111,6 +111,25 @@ def test_text_encoders(tiny, tmp_path, kind, pack):
     assert half.dtype == torch.bfloat16 and half(IDS)[0].dtype == torch.bfloat16
 
 
+def test_float16_keeps_t5s_wo_wide(tiny, tmp_path):
+    """As transformers does: its sums overflow float16."""
+    files.save(tmp_path / "t5.safetensors", files.plain(torch.float16)(files.module_state(tiny["t5"])))
+    t5 = part("t5", tmp_path / "t5.safetensors", torch.float16)
+    layer = t5.encoder.block[0].layer[1].DenseReluDense
+    assert (layer.wo.weight.dtype, layer.wi_0.weight.dtype, t5.dtype) == (torch.float32, torch.float16, torch.float16)
+    assert torch.isfinite(t5(IDS)[0]).all()
+
+
+def test_numbers_that_begin_at_odd_bytes(tiny, tmp_path):
+    """Old writers do not align their data."""
+    path = tmp_path / "clip.safetensors"
+    exact = files.save(path, files.plain(torch.float32)(files.module_state(tiny["clip"])))
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    path.write_bytes((length + 3).to_bytes(8, "little") + raw[8 : 8 + length] + b"   " + raw[8 + length :])
+    assert_means(part("clip", path), exact)
+
+
 @pytest.mark.parametrize("kind", ["Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q5_0"])
 def test_t5_of_llama(tiny, tmp_path, kind):
     state = files.to_llama_t5(files.module_state(tiny["t5"]))
