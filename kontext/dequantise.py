@@ -13,24 +13,32 @@ BLOCKS = {  # kind -> (weights in a block, bytes of a block)
     "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34),
     "Q2_K": (256, 84), "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210),
 }
+_AT_ONCE = 2**22  # weights
 SCALE_BYTES = {  # kind -> where a block's float16 numbers begin
     "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,),
     "Q2_K": (80, 82), "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,),
 }
 
 
-def dequantise(packed: torch.Tensor, kind: str) -> torch.Tensor:
-    """Numbers of packed rows.
+def dequantise(packed: torch.Tensor, kind: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Numbers of packed rows, computed in float32 some rows at a time, so that little memory is needed beside them.
 
     Args:
         packed: uint8 [rows, bytes], each row whole blocks.
         kind: a key of `BLOCKS`.
+        dtype: of the result.
 
     Returns:
-        float32 [rows, weights of a row].
+        [rows, weights of a row] on the same device.
     """
     weights, width = BLOCKS[kind]
-    return _KINDS[kind](packed.reshape(-1, width)).reshape(packed.shape[0], -1)
+    rows, length = packed.shape[0], packed.shape[1] // width * weights
+    numbers = torch.empty(rows, length, dtype=dtype, device=packed.device)
+    step = max(1, _AT_ONCE // max(1, length))
+    for begin in range(0, rows, step):
+        some = packed[begin : begin + step]
+        numbers[begin : begin + step] = _KINDS[kind](some.reshape(-1, width)).reshape(some.shape[0], length)
+    return numbers
 
 
 def scales_are_finite(packed: torch.Tensor, kind: str) -> bool:

@@ -104,7 +104,7 @@ class GgufLinear(QuantisedLinear):
         self.register_buffer("packed", packed.contiguous())
 
     def weight_as(self, dtype: torch.dtype) -> torch.Tensor:
-        return dequantise(self.packed, self.kind).to(dtype)
+        return dequantise(self.packed, self.kind, dtype)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, kind={self.kind}"

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 State = dict[str, torch.Tensor]
-WIDTH, TEXT, POOLED, WORDS = 256, 256, 64, 96
+WIDTH, TEXT, POOLED, WORDS = 256, 256, 64, 128
 MODEL, CLIP_PREFIX, T5_PREFIX = ("model.diffusion_model.", "text_encoders.clip_l.transformer.",
                                  "text_encoders.t5xxl.transformer.")
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
@@ -21,8 +21,11 @@ E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 # The model ---------------------------------------------------------------------------------------------------------
 
 
-def build(seed: int = 0) -> dict[str, torch.nn.Module]:
-    """float32 modules of diffusers and transformers with seeded weights: transformer, clip, t5, vae."""
+def build(seed: int = 0, words: tuple[int, int] = (WORDS, WORDS)) -> dict[str, torch.nn.Module]:
+    """float32 modules of diffusers and transformers with seeded weights: transformer, clip, t5, vae.
+
+    words: sizes of CLIP's and T5's vocabularies.
+    """
     from diffusers import AutoencoderKL, FluxTransformer2DModel
     from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
@@ -33,10 +36,10 @@ def build(seed: int = 0) -> dict[str, torch.nn.Module]:
             num_attention_heads=WIDTH // 128, joint_attention_dim=TEXT, pooled_projection_dim=POOLED,
             guidance_embeds=True),
         "clip": CLIPTextModel(CLIPTextConfig(
-            vocab_size=WORDS, hidden_size=POOLED, intermediate_size=128, num_hidden_layers=2, num_attention_heads=1,
+            vocab_size=words[0], hidden_size=POOLED, intermediate_size=128, num_hidden_layers=2, num_attention_heads=1,
             projection_dim=POOLED, bos_token_id=0, eos_token_id=1, pad_token_id=1)),
         "t5": T5EncoderModel(T5Config(
-            vocab_size=WORDS, d_model=TEXT, d_kv=64, d_ff=512, num_layers=2, num_heads=4,
+            vocab_size=words[1], d_model=TEXT, d_kv=64, d_ff=512, num_layers=2, num_heads=4,
             feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1)),
         "vae": AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,

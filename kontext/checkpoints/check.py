@@ -178,14 +178,18 @@ def _check_text(root: Path, transformer: Mapping[str, object]) -> None:
             raise InputError(where, width, config.get(width, "missing"),
                              f"does not fit the transformer's {partner} {wanted}",
                              "use the text encoder that belongs to this model")
-    for folder, choices in (("tokenizer", (("tokenizer.json",), ("vocab.json", "merges.txt"))),
-                            ("tokenizer_2", (("tokenizer.json",),))):
-        if not any(all((root / folder / name).is_file() for name in names) for names in choices):
-            raise InputError(str(root / folder), "file", choices[-1][0], "is missing",
+    check_tokenizers(root / "tokenizer", root / "tokenizer_2")
+
+
+def check_tokenizers(clip: Path, t5: Path) -> None:
+    """Refuse folders without CLIP's and T5's tokenizer: transformers would make an empty one. Raises: InputError."""
+    for folder, choices in ((clip, (("tokenizer.json",), ("vocab.json", "merges.txt"))), (t5, (("tokenizer.json",),))):
+        if not any(all((folder / name).is_file() for name in names) for names in choices):
+            raise InputError(str(folder), "file", choices[-1][0], "is missing",
                              "copy or download the whole folder again")
         for name in ("tokenizer.json", "vocab.json"):
-            if (root / folder / name).is_file():
-                read_json(root / folder / name)
+            if (folder / name).is_file():
+                read_json(folder / name)
 
 
 def _check_scheduler(path: Path) -> None:

@@ -76,17 +76,19 @@ def _diffusers(kind: type, config: Mapping[str, object], source: Source, pieces:
 
 
 def _build(source: Source, config: Mapping[str, object], make: Callable[[dict], nn.Module]) -> nn.Module:
-    """A model whose parameters have shapes but no memory; its buffers (position numbers) are real."""
-    from accelerate import init_empty_weights
-
+    """A model whose parameters have shapes but no memory."""
     for field, value in config.items():
         if "layers" in field and isinstance(value, int) and value > layouts.MAX_BLOCKS:
             raise InputError(source.where, field, value, f"layers are more than {layouts.MAX_BLOCKS}",
                              "use a FLUX.1 Kontext model")
     try:
-        with init_empty_weights(include_buffers=False):
-            return make(dict(config))
+        with torch.device("meta"):
+            model = make(dict(config))
     except Exception as error:  # whatever the libraries say to a config that makes no sense
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(source.where, "config", type(error).__name__, f"gives no model ({reason})",
                          "take config and weights from the same model") from error
+    for module in model.modules():
+        if "position_ids" in module._buffers:  # CLIP's, the only buffer of the four models
+            module.position_ids = torch.arange(module.position_ids.shape[-1]).unsqueeze(0)
+    return model

@@ -72,7 +72,7 @@ class Filling:
         kind, tensor = self.source[piece.name].dtype, self.source.read(piece.name, piece.rows)
         dtype = torch.float32 if self._stays_wide(parameter) else self.dtype
         if kind in BLOCKS:
-            return dequantise(tensor, kind).view(self._shape(piece)).to(dtype)
+            return dequantise(tensor, kind, dtype).view(self._shape(piece))
         scale = self._scale(piece)
         if scale is None:
             return tensor.to(dtype)

@@ -16,7 +16,7 @@ from ..sampling import Schedule
 from ..settings import ModelSettings
 from . import components, dimensions
 from .advice import unread_by
-from .check import check_transformer
+from .check import check_tokenizers, check_transformer
 from .fill import Filling
 from .flavours import DEV, DEV_OR_KREA, DEV_SHAPED, KONTEXT, KREA
 from .identify import identify
@@ -121,8 +121,9 @@ def load_tokenizers(clip: Path, t5: Path):
     """(CLIP's tokenizer, T5's) from their folders.
 
     Raises:
-        InputError: one could not be loaded.
+        InputError: one is missing or could not be loaded.
     """
+    check_tokenizers(clip, t5)
     from transformers import CLIPTokenizer, T5TokenizerFast
 
     loaded = []

@@ -4,7 +4,8 @@ import asyncio
 import json
 import sys
 
-CORE = ("SaveImage", "LoadImage", "PreviewImage", "UNETLoader", "DualCLIPLoader", "VAELoader")
+CORE = ("SaveImage", "LoadImage", "PreviewImage", "PreviewAny", "UNETLoader", "DualCLIPLoader", "VAELoader")
+EXTRAS = ("nodes_preview_any.py",)  # of comfy_extras, which ComfyUI loads like node packs
 HEAVY = ("diffusers", "cv2", "peft", "accelerate")
 
 
@@ -19,6 +20,8 @@ def main(comfyui: str, pack: str, base: str) -> None:
     before = set(sys.modules)
     loaded = asyncio.run(nodes.load_custom_node(pack))
     heavy = [name for name in HEAVY if name in sys.modules and name not in before]
+    for extra in EXTRAS:
+        asyncio.run(nodes.load_custom_node(f"{comfyui}/comfy_extras/{extra}", module_parent="comfy_extras"))
     described = {}
     for node_id, node in nodes.NODE_CLASS_MAPPINGS.items():
         if hasattr(node, "GET_SCHEMA") and node.RELATIVE_PYTHON_MODULE:

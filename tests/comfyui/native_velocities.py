@@ -1,7 +1,7 @@
-"""Runs ComfyUI's own loaders on weights files: native_velocities.py COMFYUI FOLDER.
+"""Runs ComfyUI's own loaders on weights files, and its tokenizers: native_velocities.py COMFYUI FOLDER PROMPT.
 
 FOLDER holds inputs.safetensors and the files; outputs.safetensors then has each file's velocity, or, of a file that
-ComfyUI refuses, its name in the metadata with the reason.
+ComfyUI refuses, its name in the metadata with the reason. The prompt's token numbers are in it too, as clip and t5.
 ComfyUI reads width and depth from a file, but takes FLUX's 24 heads for granted; that one number is corrected for tiny
 models.
 """
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 
-def main(comfyui: str, folder: str) -> None:
+def main(comfyui: str, folder: str, prompt: str) -> None:
     sys.argv = ["main.py", "--cpu"]
     sys.path.insert(0, comfyui)
     import comfy.options
@@ -18,6 +18,7 @@ def main(comfyui: str, folder: str) -> None:
     comfy.options.enable_args_parsing()
     import comfy.model_detection
     import comfy.sd
+    import comfy.text_encoders.flux
     import comfy.utils
     import torch
     from safetensors.torch import load_file, save_file
@@ -44,6 +45,9 @@ def main(comfyui: str, folder: str) -> None:
                     ref_latents=[inputs["reference"]], transformer_options={}).float().clone()
         except Exception as error:  # the test says which may fail
             failed[path.name] = f"{type(error).__name__}: {error}"
+    tokens = comfy.text_encoders.flux.FluxTokenizer().tokenize_with_weights(prompt)
+    for part, name in (("clip", "l"), ("t5", "t5xxl")):
+        outputs[part] = torch.tensor([token for batch in tokens[name] for token, *_ in batch])
     save_file(outputs, Path(folder, "outputs.safetensors"), failed or None)
 
 

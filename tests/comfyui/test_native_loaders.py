@@ -25,9 +25,12 @@ def tolerance(precision: str) -> float | None:
     return 5e-5
 
 
+PROMPT = "Change the background to a beach at night; she's waving. Café, 3 cats & \"quotes\" \n 😀 KEEP the face"
+
+
 @pytest.fixture(scope="module")
-def velocities(comfyui, tmp_path_factory) -> dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor | None]]:
-    """(layout, precision) -> (ours, ComfyUI's)."""
+def velocities(comfyui, tmp_path_factory) -> dict:
+    """(layout, precision) -> (our velocity, ComfyUI's or why not); "clip", "t5" -> ComfyUI's token numbers."""
     from kontinuity.kontext import Conditions
     from kontinuity.kontext.backends.transformer import make_velocity
     from kontinuity.kontext.checkpoints.components import transformer_filling
@@ -53,13 +56,13 @@ def velocities(comfyui, tmp_path_factory) -> dict[tuple[str, str], tuple[torch.T
         ours[layout, precision] = path, Source.of_file(path).below(files.MODEL)
 
     script = Path(__file__).with_name("native_velocities.py")
-    done = subprocess.run([sys.executable, str(script), str(comfyui), str(folder)], capture_output=True, text=True,
-                          timeout=300)
+    done = subprocess.run([sys.executable, str(script), str(comfyui), str(folder), PROMPT], capture_output=True,
+                          text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     native = load_file(folder / "outputs.safetensors")
     with safe_open(folder / "outputs.safetensors", "pt") as file:
         failed = file.metadata() or {}
-    found = {}
+    found = {"clip": native["clip"], "t5": native["t5"]}
     for key, (path, source) in ours.items():
         source = source.below(files.MODEL) if "prefix" in key[0] else source
         transformer = transformer_filling(source, torch.float32).read()
@@ -82,6 +85,20 @@ def test_comfyui_computes_the_same(velocities, layout, precision):
         assert torch.is_tensor(native), native
         assert ours.abs().max() > 0.5
         assert (native - ours).abs().max() <= limit
+
+
+def test_comfyuis_tokenizers_give_its_tokens(velocities, comfyui):
+    """From ComfyUI's folders as nodes/host.py hands them over; T5 padded to FLUX's 512."""
+    from kontinuity.kontext.checkpoints.parts import load_tokenizers
+    from kontinuity.kontext.prompts import MAX_TOKENS, t5_token_count
+
+    folder = comfyui / "comfy"
+    clip, t5 = load_tokenizers(folder / "sd1_tokenizer", folder / "text_encoders" / "t5_tokenizer")
+    ours = clip([PROMPT], padding="max_length", max_length=77, truncation=True).input_ids[0]
+    assert ours == velocities["clip"].tolist() and clip.eos_token_id == 49407
+    ours = t5([PROMPT], padding="max_length", max_length=MAX_TOKENS, truncation=True).input_ids[0]
+    native = velocities["t5"].tolist()
+    assert ours[: len(native)] == native and len(ours) == 512 and not any(ours[t5_token_count(t5, PROMPT) :])
 
 
 def test_the_page_lists_what_is_tested():

@@ -202,5 +202,6 @@ def test_help_pages_and_templates_are_served(server):
             return answer.read()
 
     assert get("/extensions/kontinuity/docs/Kontinuity_Edit.md").startswith(b"# Kontext Edit")
-    assert sorted(json.loads(get("/api/workflow_templates"))["kontinuity"]) == ["single_edit", "storyboard"]
+    templates = sorted(json.loads(get("/api/workflow_templates"))["kontinuity"])
+    assert templates == ["inspect_model", "single_edit", "storyboard"]
     assert json.loads(get("/api/workflow_templates/kontinuity/storyboard.json"))["version"] == 0.4

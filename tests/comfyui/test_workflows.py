@@ -51,7 +51,7 @@ def to_api(workflow: dict, declarations: dict) -> dict:
             if entry["link"] is None:
                 continue
             source, source_slot, target, target_slot, kind = links[entry["link"]]
-            assert (target, target_slot) == (node["id"], slot) and kind == declared[entry["name"]][0]
+            assert (target, target_slot) == (node["id"], slot) and declared[entry["name"]][0] in (kind, "*")
             output = nodes[source]["outputs"][source_slot]
             assert entry["link"] in output["links"] and output["type"] == kind
             assert declarations[nodes[source]["type"]]["info"]["output"][source_slot] == kind
@@ -109,7 +109,6 @@ def test_there_is_an_api_twin_and_a_thumbnail(name):
 
 
 def test_no_api_graph_is_where_the_template_browser_looks():
-    assert NAMES == ["native_models", "single_edit", "storyboard"]
     assert all("nodes" in load(path) for path in WORKFLOWS.glob("*.json"))
     assert sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json")) == NAMES
 

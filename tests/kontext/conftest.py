@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import tiny_files as files
 import torch
 
 REFERENCE_AREA = 96 * 96
@@ -58,3 +59,30 @@ def pipeline(tiny_model_folder):
     pipe = FluxKontextPipeline.from_pretrained(tiny_model_folder, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """float32 modules of FLUX's head layout: transformer, clip, t5, vae. Not to be changed."""
+    return files.build()
+
+
+@pytest.fixture(scope="session")
+def others(tiny, tmp_path_factory):
+    """Files of the other parts as people have them, and the shared folder of tokenizers."""
+    folder = tmp_path_factory.mktemp("parts")
+    states = {part: files.module_state(tiny[part]) for part in ("clip", "t5", "vae")}
+    clip = {f"text_model.{name}": tensor for name, tensor in states["clip"].items()}
+    files.save(folder / "clip_l.safetensors", files.plain(torch.float32)(clip))
+    files.save(folder / "t5xxl.safetensors", files.plain(torch.float32)(states["t5"]))
+    files.save(folder / "ae.safetensors", files.plain(torch.float32)(files.to_bfl_vae(states["vae"])))
+    return {"clip": folder / "clip_l.safetensors", "t5": folder / "t5xxl.safetensors", "vae": folder / "ae.safetensors"}
+
+
+@pytest.fixture
+def load_files(others, tiny_model_folder):
+    """load_files(path, **changes): load_parts with the tiny tokenizers and the other parts."""
+    from kontinuity.kontext import load_parts
+
+    tokenizers = (tiny_model_folder / "tokenizer", tiny_model_folder / "tokenizer_2")
+    return lambda path, **changes: load_parts(path, **{**others, "tokenizers": tokenizers, **changes})

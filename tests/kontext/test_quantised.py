@@ -29,6 +29,15 @@ def test_numbers_are_those_of_gguf(kind):
     assert torch.allclose(found, wanted, rtol=1e-6, atol=1e-6)
 
 
+def test_rows_at_a_time_change_nothing(monkeypatch):
+    packed = random_blocks("Q4_K", rows=7)
+    whole = dequantise(packed, "Q4_K")
+    for at_once in (1, 512 * 3):
+        monkeypatch.setattr("kontinuity.kontext.dequantise._AT_ONCE", at_once)
+        assert torch.equal(dequantise(packed, "Q4_K"), whole)
+    assert torch.equal(dequantise(packed, "Q4_K", torch.bfloat16), whole.bfloat16())
+
+
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_a_broken_scale_is_seen(kind):
     packed = random_blocks(kind)
