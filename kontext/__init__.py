@@ -6,7 +6,7 @@ from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
 from .checkpoints.parts import load_parts
 from .errors import InputError
-from .memory import PRESETS, Plan, plan
+from .memory import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
 from .placement import Limited, Placement, Resident, resident_parts
 from .prompts import text_token_ids
@@ -37,6 +37,7 @@ __all__ = [
     "load_folder",
     "load_parts",
     "plan",
+    "plan_flux",
     "resident_parts",
     "text_token_ids",
 ]

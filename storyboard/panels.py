@@ -53,6 +53,8 @@ def render(jobs: Iterable[PanelJob], model: KontextModel,
 
     `on_step(job, info)` is called after each sampling step; an exception it raises cancels and propagates unchanged.
     """
+    jobs = list(jobs)
+    model.prepare([job.request for job in jobs])  # the text encoders come once, and not between the panels
     for job in jobs:
         yield job, model.edit(job.request, partial(on_step, job) if on_step else None)
 
