@@ -7,7 +7,7 @@ from .checkpoints.identify import Identity, identify
 from .checkpoints.parts import load_parts
 from .errors import InputError
 from .lora import Lora, read_lora
-from .memory import PRESETS, Plan, plan
+from .memory import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
 from .placement import Limited, Placement, Resident, resident_parts
 from .prompts import text_token_ids
@@ -40,6 +40,7 @@ __all__ = [
     "read_lora",
     "load_parts",
     "plan",
+    "plan_flux",
     "resident_parts",
     "text_token_ids",
 ]

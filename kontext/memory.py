@@ -7,11 +7,11 @@ decoded in tiles, which differs slightly (docs/memory.md).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from . import prompts
+from . import networks, prompts
 from .backends.transformer import activation_bytes
 from .fast.modulation import modulation_layers
 from .offload import carousel_bytes, packed_bytes, weight_bytes
@@ -80,6 +80,14 @@ class TransformerSizes:
             largest_layer=max(carousel_bytes([layer]) for layer in layers),
             table_row=vectors * transformer.inner_dim * transformer.dtype.itemsize,
         )
+
+    def scaled(self, ratio: float) -> "TransformerSizes":
+        """Weights of another precision: so many times these bytes. The table stays in the dtype of the computation."""
+        def times(sizes):
+            return tuple(round(size * ratio) for size in sizes)
+
+        return replace(self, total=round(self.total * ratio), blocks=times(self.blocks), packed=times(self.packed),
+                       modulation=times(self.modulation), largest_layer=round(self.largest_layer * ratio))
 
     def resident(self, residency: Residency) -> int:
         """Weights that stay on the card."""
@@ -164,6 +172,18 @@ class Plan:
         return peak_of(self.phases, self.room)
 
     @property
+    def summary(self) -> str:
+        """What it comes to, in one line."""
+        text = f"at most {self.peak / GIB:.1f} GiB of the card and {self.main_memory / GIB:.1f} GiB of main memory"
+        if not self.fits:
+            return f"{text}, which is more than the {self.room / GIB:.1f} GiB there are"
+        if self.residency.away:
+            text += f"; {len(self.residency.away)} transformer blocks are brought in from main memory in every step"
+        elif self.residency.table:
+            text += "; the modulation layers are on the card only before the first step"
+        return text + ("; the VAE works in tiles" if self.tiles else "")
+
+    @property
     def fits(self) -> bool:
         """Whether every single phase fits."""
         return self.room is None or all(phase.weights + phase.work <= self.room for phase in self.phases)
@@ -178,6 +198,7 @@ def plan(
     *,
     text_tokens: int = prompts.MAX_TOKENS,
     steps: int = 28,
+    transformer_bytes: int | None = None,
 ) -> Plan:
     """Predict an edit.
 
@@ -188,10 +209,13 @@ def plan(
         references: (width, height) of each reference as it is encoded.
         text_tokens: T5 tokens, padding included.
         steps: of the denoise loop.
+        transformer_bytes: of the transformer's weights, if they are packed tighter than in `components`.
     """
     encoders, transformer, vae = components["text_encoders"], components["transformer"], components["vae"]
     tokens = text_tokens + sum(w * h // 256 for w, h in ((width, height), *references))
     sizes, activations = TransformerSizes.of(transformer), activation_bytes(transformer, tokens)
+    if transformer_bytes is not None:
+        sizes = sizes.scaled(transformer_bytes / sizes.total)
     residency = choose_residency(sizes, room, steps, activations)
     pictures = max([(width, height), *references], key=lambda size: size[0] * size[1])
     vae_weights = weight_bytes(vae)
@@ -205,7 +229,19 @@ def plan(
         phases.append(Phase("vae", vae_weights, max(work)))
     phases.append(Phase("transformer", sizes.resident(residency), sizes.transient(residency, steps, activations)))
     phases.append(Phase("vae", vae_weights, vae_bytes(vae, width, height, tiled=tiles)))
-    return Plan(room, residency, tiles, tuple(phases), sum(map(weight_bytes, components.values())))
+    main_memory = weight_bytes(encoders) + sizes.total + vae_weights
+    return Plan(room, residency, tiles, tuple(phases), main_memory)
+
+
+def plan_flux(transformer_bytes: int, room: int | None) -> Plan:
+    """FLUX.1 Kontext's edit of 1024 x 1024 with one reference of that size, its text encoders and VAE in bf16.
+
+    Args:
+        transformer_bytes: of the transformer's weights in memory.
+        room: see `plan`.
+    """
+    size = (1024, 1024)
+    return plan(networks.flux_kontext(), room, *size, [size], transformer_bytes=transformer_bytes)
 
 
 def needs_tiles(vae: nn.Module, width: int, height: int, room: int | None) -> bool:

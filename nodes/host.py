@@ -91,13 +91,8 @@ class ComfyPlacement:
         self._away: dict[str, frozenset[nn.Module]] = {}
 
     def room(self) -> int | None:
-        """What is free on the device, and what ComfyUI can free by unloading models; None: no card, no limit."""
-        device = memory.get_torch_device()
-        if memory.is_device_cpu(device) or memory.vram_state == memory.VRAMState.SHARED:
-            return self._limit
-        held = sum(model.model_loaded_memory() for model in memory.current_loaded_models if model.device == device)
-        room = int(memory.get_free_memory(device) + held - memory.extra_reserved_memory())
-        return room if self._limit is None else min(room, self._limit)
+        """What the card has for us, see `card_room`, and not more than the limit."""
+        return min((size for size in (card_room(), self._limit) if size is not None), default=None)
 
     def use(self, component: str, activation_bytes: int, away: Collection[nn.Module] = ()) -> torch.device:
         """Bring the component's weights to its device, with room for the activations; return that device."""
@@ -123,6 +118,15 @@ class ComfyPlacement:
                 KontextComponent(parts), *self._devices[component])
             self._away[component] = away
         return self._patchers[component]
+
+
+def card_room() -> int | None:
+    """Bytes that are free on the card or that ComfyUI can free by unloading models; None: no card of its own memory."""
+    device = memory.get_torch_device()
+    if memory.is_device_cpu(device) or memory.vram_state == memory.VRAMState.SHARED:
+        return None
+    held = sum(model.model_loaded_memory() for model in memory.current_loaded_models if model.device == device)
+    return int(memory.get_free_memory(device) + held - memory.extra_reserved_memory())
 
 
 def _unload(patcher: comfy.model_patcher.ModelPatcher) -> None:

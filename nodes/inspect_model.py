@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..kontext import identify
+from ..kontext import Identity, identify, plan_flux
 from . import host
 from .sockets import CATEGORY
 
 TITLE = "Inspect Model"
+FLUX_PARAMETERS = 11_900_000_000  # of the transformer
 
 
 class InspectModel(io.ComfyNode):
@@ -42,4 +43,17 @@ class InspectModel(io.ComfyNode):
         needed = found.loaded_bytes(host.weight_dtype().itemsize) / 2**30
         report = (f"{file}\n{found.report}\nmemory: its weights take {needed:.2f} GiB as this pack or ComfyUI loads "
                   f"them here ({host.card_memory()})")
+        if prediction := _on_the_card(found, host.card_room()):
+            report += f"\n{prediction}"
         return io.NodeOutput(report, ui=ui.PreviewText(report))
+
+
+def _on_the_card(found: Identity, room: int | None) -> str | None:
+    """What an edit with this FLUX.1 takes of a card with so much room; None without a card or for another model."""
+    if room is None or not found.flavour.startswith("FLUX.1") or found.parameters < FLUX_PARAMETERS:
+        return None
+    itemsize = host.weight_dtype().itemsize
+    alone = found.kind == "transformer"
+    transformer = found.loaded_bytes(itemsize) if alone else FLUX_PARAMETERS * itemsize
+    return ("an edit of 1024 x 1024 with one reference of that size, computed for this card as it is now: "
+            f"{plan_flux(transformer, room).summary}")

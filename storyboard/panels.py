@@ -103,6 +103,7 @@ def render(jobs: Iterable[PanelJob], model: KontextModel,
     called after each sampling step; an exception it raises cancels and propagates unchanged.
     """
     jobs = list(jobs)
+    model.prepare([one.request for job in jobs for one in job.passes])  # the text encoders come once
     sources = {job.source for job in jobs}
     made: dict[str, Picture] = {}
     for job in _sources_first(jobs):

@@ -56,5 +56,13 @@ def test_a_second_model_replaces_the_first(found):
     assert found["second equal"]
 
 
+def test_inspect_model_predicts_an_edit_on_this_card(found):
+    whole, packed, other, folder = found["predictions"]
+    assert "blocks are brought in" in whole
+    assert "at most" in packed and "blocks are brought in" not in packed
+    assert other is None and found["no card"] is None
+    assert "blocks are brought in" in folder
+
+
 def test_the_room_is_what_is_free_and_what_others_would_give_back(found):
     assert found["room"] == [0, 10**6]

@@ -28,6 +28,9 @@ class FakeModel:
         if "forbidden" in request.prompt:
             raise InputError(request.where, "prompt", request.prompt, "is forbidden", "say something else")
 
+    def prepare(self, requests):
+        self.prepared = list(requests)
+
     def edit(self, request, on_step=None):
         self.edited.append(request.where)
         for step in range(1, request.steps + 1):
