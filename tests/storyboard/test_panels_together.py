@@ -81,7 +81,7 @@ def test_a_long_chain_of_edits_is_warned_of(model, caplog):
     panels = ["id: p0, prompt: x, characters: [mia]", *(f"id: p{i}, prompt: x, from: p{i - 1}" for i in range(1, 6))]
     plan(story_of(*panels), PICTURES, model)
     assert [record.message.split(";")[0] for record in caplog.records] == [
-        "panel 'p4': the 4th edit in a row of one picture", "panel 'p5': the 5th edit in a row of one picture"]
+        "panels p4, p5 are more than 3 edits away from a reference"]
 
 
 # Several characters -----------------------------------------------------------------------------------------------
@@ -196,11 +196,15 @@ def test_the_board_s_style_and_shape(model):
 def test_a_close_up_uses_the_face(model):
     story = story_of("id: far, prompt: x, characters: [mia]", "id: near, prompt: x, shot: Close-Up, characters: [mia]",
                      "id: behind, prompt: x, characters: {mia: {reference: back}}",
-                     "id: side, prompt: x, characters: {mia: {reference: side}}")
+                     "id: side, prompt: x, characters: {mia: {reference: side}}",
+                     "id: whole, prompt: x, characters: {mia: {reference: body}}")
     pictures = {"mia": PICTURES["mia"], "mia/face": PICTURES["tom"], "mia/back": PICTURES["eva"]}
-    used = {job.panel_id: job.request.references[0] for job in plan(story, pictures, model)}
+    wanted = ["far", "near", "behind", "whole"]
+    used = {job.panel_id: job.request.references[0] for job in plan(story, pictures, model, only=wanted)}
     assert used["far"] is pictures["mia"] and used["near"] is pictures["mia/face"]
-    assert used["behind"] is pictures["mia/back"] and used["side"] is pictures["mia"]
+    assert used["behind"] is pictures["mia/back"] and used["whole"] is pictures["mia"]
+    with pytest.raises(InputError, match="panel 'side': characters mia reference 'side': is no picture this character"):
+        plan(story, pictures, model)
     only_face, *_ = plan(story, {"mia/face": PICTURES["tom"]}, model, only="far")
     assert only_face.request.references[0] is PICTURES["tom"]
 
