@@ -36,7 +36,7 @@ def check_before_sampling(said: Iterable[tuple[str, str, dict[str, str]]], model
 
 def traits(story: Story, names: Iterable[str]) -> dict[str, str]:
     """Visible traits of characters of a story by name, "" where the story says none."""
-    return {name: getattr(story.characters[name], "traits", "") for name in names}
+    return {name: story.characters[name].traits for name in names}
 
 
 class CheckPrompts(io.ComfyNode):
@@ -66,9 +66,9 @@ class CheckPrompts(io.ComfyNode):
     def execute(cls, model: KontextModel, story: Storyboard | None = None, text: str = "") -> io.NodeOutput:
         said = []
         if story is not None:
-            said = [(f"panel '{panel.id}'", panel_prompt(story.story, panel),
-                     traits(story.story, story.story.cast(panel)))
-                    for panel in story.story.panels]
+            board = story.story
+            said = [(f"panel '{panel.id}'", panel_prompt(board, panel), traits(board, board.cast(panel)))
+                    for panel in board.panels]
         if text.strip():
             said.append(("text", text, {}))
         if not said:
@@ -122,23 +122,10 @@ class TranslatePrompts(io.ComfyNode):
         translate = _translator(translator, language.strip())
         lines, english = [], translate(source) if source.strip() else ""
         if story is not None:
-            story = _translated(story, translate)
-            lines = [f"{panel.id}: {panel_prompt(story.story, panel)}" for panel in story.story.panels]
+            board, originals = prompts.translate_story(story.story, translate)
+            story = replace(story, story=board, originals={**originals, **story.originals})
+            lines = [f"{panel.id}: {panel_prompt(board, panel)}" for panel in board.panels]
         return io.NodeOutput(story, english, ui=ui.PreviewText("\n".join([*lines, *([english] if english else [])])))
-
-
-def _translated(board: Storyboard, translate: prompts.Translate) -> Storyboard:
-    story, originals = board.story, dict(board.originals)
-    panels = []
-    for panel in story.panels:
-        if panel.change is not None:
-            english = panel.model_copy(update={"change": prompts.translate_change(panel.change, translate)})
-        else:
-            english = panel.model_copy(update={"prompt": translate(panel.prompt)})
-        if english != panel:
-            originals.setdefault(panel.id, panel_prompt(story, panel))
-        panels.append(english)
-    return replace(board, story=story.model_copy(update={"panels": tuple(panels)}), originals=originals)
 
 
 def _translator(name: str, language: str) -> prompts.Translate:

@@ -165,7 +165,8 @@ class RenderStoryboard(io.ComfyNode):
         only = panels.replace(",", " ").split()
         jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE)
         remarks = check_before_sampling(
-            ((job.request.where, one.request.prompt, traits(story.story, job.characters))
+            ((one.request.where, one.request.prompt,
+              traits(story.story, [one.character] if one.character else job.characters))
              for job in jobs for one in job.passes), model)
         names = host.output_names(filename_prefix, RENDER_TITLE)
         text_chunks = host.png_text(cls.hidden)

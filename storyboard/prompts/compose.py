@@ -1,5 +1,6 @@
 """A change in parts and the visible traits of the people in the picture become one instruction."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from ..change import Change
@@ -45,10 +46,19 @@ def _subject(traits: Sequence[str]) -> str:
 def _scene(change: Change, subject: str, people: int) -> str:
     parts = [f"change the background to {change.scene}"] if change.scene else []
     if change.action:
-        acts = f"{subject} {'is' if people == 1 else 'are'} {change.action}" if subject else change.action
-        parts.append(acts)
+        parts.append(_act(subject, change.action, people) if subject else change.action)
     parts += [part for part in (change.shot, change.angle) if part]
     return ", ".join(parts)
+
+
+def _act(subject: str, action: str, people: int) -> str:
+    """ "waving", "is waving" and "waves" all become a sentence with the subject."""
+    first, _, rest = action.partition(" ")
+    if first.lower() in ("is", "are"):
+        action = rest
+    elif re.fullmatch(r"[a-z]+[^s]s", first):
+        return f"{subject} {action}"
+    return f"{subject} {'is' if people == 1 else 'are'} {action}"
 
 
 def _lettering(old: str, new: str) -> str:

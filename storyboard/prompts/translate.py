@@ -11,6 +11,7 @@ from pathlib import Path
 from ...kontext import InputError
 from ..change import Change
 from ..reading import MAX_BYTES, read_yaml
+from ..story import Panel, Story
 
 Translate = Callable[[str], str]
 
@@ -158,3 +159,37 @@ def translate_change(change: Change, translate: Translate) -> Change:
         else:
             made[field.name] = tuple(translate(item) for item in value)
     return replace(change, **made)
+
+
+def translate_story(story: Story, translate: Translate) -> tuple[Story, dict[str, str]]:
+    """A story whose prompts, and all that becomes part of prompts, are in English.
+
+    Returns it, and the instructions as they were written, by panel id, of the panels whose instruction changed.
+    """
+    from ..instruction import panel_prompt  # it needs this package's compose
+
+    def words(text: str) -> str:
+        return translate(text) if text else text
+
+    def panel_of(panel: Panel) -> Panel:
+        made = {"prompt": words(panel.prompt), "shot": words(panel.shot), "angle": words(panel.angle)}
+        if panel.change is not None:
+            made["change"] = translate_change(panel.change, translate)
+        if isinstance(panel.characters, Mapping):
+            made["characters"] = {name: one.model_copy(update={"action": words(one.action)})
+                                  for name, one in panel.characters.items()}
+        return panel.model_copy(update=made)
+
+    made = {name: getattr(story, name) for name in Story.model_fields} | {
+        "style": story.style.model_copy(update={"text": words(story.style.text)}),
+        "characters": {name: one.model_copy(update={"traits": words(one.traits)})
+                       for name, one in story.characters.items()},
+        "locations": {name: one.model_copy(update={"description": words(one.description)})
+                      for name, one in story.locations.items()},
+        "panels": tuple(panel_of(panel) for panel in story.panels),
+    }
+    english = Story(**made)
+    english._lines = story._lines
+    written = {panel.id: panel_prompt(story, panel) for panel in story.panels}
+    return english, {panel.id: written[panel.id] for panel in english.panels
+                     if panel_prompt(english, panel) != written[panel.id]}

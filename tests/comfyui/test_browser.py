@@ -71,3 +71,23 @@ def test_the_storyboard_template_runs_and_shows_its_pictures(server, page):
     assert page.get_by_role("dialog").count() == 0, page.get_by_role("dialog").first.inner_text()
     saved = {path.stem.split("_")[2] for path in (server.base / "output" / "kontinuity").glob("board_*.png")}
     assert saved == {"beach", "forest", "snow", "kitchen"}
+
+
+@pytest.mark.browser
+def test_a_report_is_shown_on_its_node_and_is_no_input(server, page):
+    graph = {"1": {"class_type": "Kontinuity_LoadModel", "inputs": {"model": "demo model (built in)"}},
+             "2": {"class_type": "Kontinuity_CheckPrompts", "inputs": {"model": ["1", 0], "text": "Put him there."}}}
+    setting(server, "Comfy.TutorialCompleted", True)
+    page.goto(server.url, wait_until="commit")
+    page.wait_for_function(READY)
+    page.evaluate("graph => app.loadApiJson(graph, 'check')", graph)
+    node = "app.graph.nodes.find(node => node.type === 'Kontinuity_CheckPrompts')"
+    shown = f"{node}.widgets.filter(widget => widget.name === 'kontinuity_text').map(widget => widget.value)"
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_function(f"() => {shown}.join().includes('pronoun')")
+    assert page.evaluate(f"() => {node}.serialize().widgets_values") == ["Put him there."]
+    assert page.evaluate("async () => Object.keys((await app.graphToPrompt()).output['2'].inputs).sort()") == [
+        "model", "text"]
+    page.evaluate(f"() => {{ {node}.widgets.find(widget => widget.name === 'text').value = 'A red hat.'; }}")
+    page.evaluate("() => app.queuePrompt(0)")
+    page.wait_for_function(f"() => {shown}.join() === '1 prompt checked: nothing found'")

@@ -1,4 +1,4 @@
-"""Prompts in a real server: looked through before sampling, checked by a node, translated; and the real T5 vocabulary."""
+"""Prompts in a real server: looked through before sampling, checked by a node, translated; and T5's vocabulary."""
 
 import json
 import urllib.request
@@ -112,7 +112,8 @@ def marian(folder: Path, scratch: Path) -> None:
     from transformers import MarianConfig, MarianMTModel
 
     folder.mkdir(parents=True, exist_ok=True)
-    (scratch / "text.txt").write_text("la femme sur la plage\nthe woman on the beach\nun chapeau rouge\na red hat\n" * 20)
+    lines = "la femme sur la plage\nthe woman on the beach\nun chapeau rouge\na red hat\n"
+    (scratch / "text.txt").write_text(lines * 20)
     sentencepiece.SentencePieceTrainer.train(
         input=str(scratch / "text.txt"), model_prefix=str(scratch / "m"), vocab_size=40,
         hard_vocab_limit=False, minloglevel=2)

@@ -190,6 +190,13 @@ def test_token_count_includes_the_end_mark(model):
     assert model.token_count("she waves") == 3
 
 
+def test_pieces_tell_what_cannot_be_read(model):
+    prompt = "she 海 \ud83d waves"
+    unknown = [prompt[piece.start:piece.end] for piece in model.t5_pieces(prompt) if not piece.known]
+    assert unknown == ["海", "\ud83d"]
+    assert model.clip_token_count("she") == 5  # three letters and both marks
+
+
 def test_works_inside_and_after_inference_mode(loaded, request_for):
     model = KontextModel(name="t", components=loaded.components, clip_tokenizer=loaded._clip_tokenizer,
                          t5_tokenizer=loaded._t5_tokenizer, schedule=loaded.schedule,

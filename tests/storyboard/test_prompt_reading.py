@@ -1,20 +1,30 @@
-"""What the checker asks of a model: unknown tokens, length, spelled words. The demo model's tokenizers do the reading."""
+"""What the checker asks of a model: unknown tokens, length, spelled words; asked of the demo model's tokenizers."""
+
+import ast
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-import torch
 import yaml
 from kontinuity.demo_model import weights_folder
 from kontinuity.demo_model.toonworld.instructions import PHRASINGS, instruction
 from kontinuity.demo_model.toonworld.world import ACTIONS, FRAMINGS, SCENES, Shot
-from kontinuity.kontext import InputError, load_folder
+from kontinuity.kontext import InputError, prompts
 from kontinuity.storyboard.prompts import check_prompt, raise_errors
+from transformers import CLIPTokenizer, T5TokenizerFast
 
 KEPT = "Keep the same face, hair and clothes."
 
 
 @pytest.fixture(scope="module")
 def demo():
-    return load_folder(weights_folder(), dtype=torch.float32)
+    """What KontextModel says of the demo model's tokenizers, without its weights (which take long to load)."""
+    clip = CLIPTokenizer.from_pretrained(Path(weights_folder(), "tokenizer"), local_files_only=True)
+    t5 = T5TokenizerFast.from_pretrained(Path(weights_folder(), "tokenizer_2"), local_files_only=True)
+    return SimpleNamespace(
+        t5_pieces=partial(prompts.t5_pieces, t5), token_count=partial(prompts.t5_token_count, t5),
+        clip_token_count=partial(prompts.t5_token_count, clip))
 
 
 def only(found, rule):
@@ -58,7 +68,8 @@ def test_accents_and_symbols_are_warnings_with_plain_letters(demo, prompt, word,
 
 
 def test_unknown_words_are_one_note(demo):
-    item = only(check_prompt(f"Change the background to a volcano, the character is juggling. {KEPT}", demo), "unknown-word")
+    prompt = f"Change the background to a volcano, the character is juggling. {KEPT}"
+    item = only(check_prompt(prompt, demo), "unknown-word")
     assert (item.severity, item.text) == ("note", "volcano")
     assert item.better.endswith("does not know juggling, volcano")
     assert "unknown-word" not in [found.rule for found in check_prompt(f"Place a sea in it. {KEPT}", demo)]
@@ -88,9 +99,6 @@ def test_pieces_lie_on_the_text(demo):
 
 def test_the_stories_that_are_shipped_give_no_remarks(demo):
     """Default texts must not teach people to ignore the checker."""
-    import ast
-    from pathlib import Path
-
     source = (Path(__file__).resolve().parents[2] / "nodes" / "story.py").read_text("utf-8")
     [text] = [node.value.value for node in ast.parse(source).body if isinstance(node, ast.Assign)
               and node.targets[0].id == "DEFAULT_STORY"]

@@ -5,11 +5,18 @@ import socket
 import pytest
 import torch
 from kontinuity.kontext import InputError
+from kontinuity.storyboard import panel_prompt, parse_story
 from kontinuity.storyboard.change import Change
-from kontinuity.storyboard.prompts import Dictionary, ModelTranslator, read_dictionary, translate_change
+from kontinuity.storyboard.prompts import (
+    Dictionary,
+    ModelTranslator,
+    read_dictionary,
+    translate_change,
+    translate_story,
+)
 
-CHINESE = Dictionary({"把背景换成": "Change the background to", "海滩": "a beach", "海": "the sea", "日落时的海滩": "a beach at sunset",
-                      "女人": "the woman", "挥手": "is waving"})
+CHINESE = Dictionary({"把背景换成": "Change the background to", "海滩": "a beach", "海": "the sea",
+                      "日落时的海滩": "a beach at sunset", "女人": "the woman", "挥手": "is waving"})
 
 
 @pytest.mark.parametrize(("text", "english"), [
@@ -56,6 +63,29 @@ def test_a_change_is_translated_part_by_part():
     change = Change(scene="海滩", keep=("女人",), recolour={"海": "red"}, text={"海滩": "海"}, shot="close-up")
     assert translate_change(change, CHINESE) == Change(
         scene="a beach", keep=("the woman",), recolour={"the sea": "red"}, text={"海滩": "海"}, shot="close-up")
+
+
+def test_a_story_is_translated_with_all_that_becomes_a_prompt():
+    story = parse_story("""
+version: 1
+style: 海
+characters: {mia: {traits: 女人}}
+locations: {shore: 海滩}
+panels:
+  - {id: a, change: {action: 挥手}, location: shore}
+  - {id: b, prompt: 海滩, from: a}
+  - {id: c, prompt: a red hat, characters: []}
+""")
+    english, written = translate_story(story, CHINESE)
+    said = {panel.id: panel_prompt(english, panel) for panel in english.panels}
+    assert said["a"] == ("Change the background to a beach, the woman is waving. Change the style to the sea. "
+                         "Keep the same face, hair and clothes.")
+    assert said["b"] == "a beach Change the style to the sea."
+    assert written["b"] == "海滩 Change the style to 海." and "女人" in written["a"] and set(written) == {"a", "b", "c"}
+    assert english.panel("b") is english.panels[1]  # no old panel is left anywhere
+    assert english.line("panels", 0, "id") == story.line("panels", 0, "id")
+    plain = parse_story("version: 1\npanels: [{id: c, prompt: a red hat}]")
+    assert translate_story(plain, CHINESE) == (plain, {})
 
 
 WORDS = ["海滩", "女人", "a", "beach", "woman", "the"]
