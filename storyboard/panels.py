@@ -15,7 +15,7 @@ from .pictures import Picture
 from .reading import did_you_mean
 from .references import choose_reference, stitch
 from .seeds import panel_seed
-from .story import REFERENCE, Panel, Story
+from .story import REFERENCE, ROLES, Panel, Story
 
 log = logging.getLogger("kontinuity")
 
@@ -85,6 +85,10 @@ def plan(story: Story, pictures: Mapping[str, Picture], model: KontextModel, *, 
                              f"add `{name}: {{}}` to the story's characters, or leave the picture out")
     wanted = wanted or set(ids)
     needed = wanted | {source.id for panel in story.panels if panel.id in wanted for source in story.sources(panel)}
+    far = [panel.id for panel in story.panels if panel.id in needed and len(list(story.sources(panel))) > MOST_EDITS]
+    if far:
+        log.warning("panels %s are more than %d edits away from a reference; quality falls with every one. Make some "
+                    "panel between from reference.", ", ".join(far), MOST_EDITS)
     board = _Board(story, pictures, model, steps, guidance)
     jobs = [board.job(panel, number, panel.id in wanted)
             for number, panel in enumerate(story.panels, start=1) if panel.id in needed]
@@ -134,9 +138,6 @@ class _Board:
         if source:
             shown = story.cast(story.panel(source))
             new = tuple(name for name in cast if name not in shown)
-            if len(list(story.sources(panel))) > MOST_EDITS:
-                log.warning("%s: the %dth edit in a row of one picture; quality falls with every one. Make some panel "
-                            "between from reference.", where, len(list(story.sources(panel))))
         references = tuple(self.reference(panel, name) for name in new)
         together = self.together(panel, new)
         request = EditRequest(prompt=panel_prompt(story, panel), references=references, width=self.size(panel)[0],
@@ -169,10 +170,13 @@ class _Board:
 
     def reference(self, panel: Panel, name: str) -> Picture:
         """The picture of a character for a panel."""
-        picture = choose_reference(self.pictures, panel, name)
+        picture, role = choose_reference(self.pictures, panel, name), panel.appearance(name).reference
         if picture is None:
             raise InputError(f"panel '{panel.id}'", "characters", name, "has no reference picture",
                              f"write `{name}: {{reference: FILE}}` in the story, or connect a Character node '{name}'")
+        if role not in (None, ROLES[0]) and f"{name}/{role}" not in self.pictures:
+            raise InputError(f"panel '{panel.id}'", f"characters {name} reference", role,
+                             "is no picture this character has", "bring one with this role, or ask for another")
         return picture
 
     def together(self, panel: Panel, names: tuple[str, ...]) -> str:

@@ -62,20 +62,18 @@ def check_size_of_text(size: int, source: str) -> None:
 
 def json_as_yaml(text: str) -> str:
     """JSON, line for line, as the YAML it nearly is: escapes as the characters they mean, no tabs, blanks after colons.
+    Text that is no JSON comes back as it is."""
+    try:
+        json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        return text
 
-    What is not JSON stays wrong for read_yaml to report.
-    """
     def piece(found: re.Match) -> str:
-        if found.group() == "\t":
-            return "  "
-        if found.group() == ":":
-            return ": "
-        try:
-            plain = json.loads(found.group())
-        except ValueError:
-            return found.group()
+        if found.group() in ("\t", ":"):
+            return {"\t": " ", ":": ": "}[found.group()]
+        plain = json.loads(found.group())
         return json.dumps(plain, ensure_ascii=NOT_YAML.search(plain) is not None)
-    return re.sub(r'"(?:[^"\\\n]|\\.)*"|[\t:]', piece, text)
+    return re.sub(r'"(?:[^"\\\n]|\\.)*"|\t|:(?! )', piece, text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -31,9 +31,8 @@ class StoryText:
 
 def parse_story(text: str, source: str = "story text") -> Story:
     """Read a story from YAML or JSON text. Raises InputError (where = `source:line`) for the first thing wrong."""
-    if text.removeprefix("\ufeff").lstrip().startswith("{"):
-        text = json_as_yaml(text)
-    data, lines = read_yaml(text, source)
+    check_size_of_text(len(text), source)
+    data, lines = read_yaml(json_as_yaml(text), source)
     if data is None:
         raise InputError(f"{source}:1", "text", "", "is empty", "write version, characters, panels, as in the README")
     if not isinstance(data, dict):
@@ -74,7 +73,7 @@ def load_story(path: str | Path) -> StoryText:
         data, lines = read_yaml(json_as_yaml(text), path.name)
         if is_vistory(data):
             return _imported(import_vistory(data, lines, path.name, path.parent))
-        return StoryText(parse_story(json_as_yaml(text), path.name), _yaml(data))
+        return StoryText(parse_story(text, path.name), _yaml(data))
     return StoryText(parse_story(text, path.name), text)
 
 

@@ -52,7 +52,7 @@ class _Telling:
         self.draft = draft
         self.names = {name.casefold(): character for name, character in names.items()}
         words = sorted(map(re.escape, self.names), key=len, reverse=True)
-        self.mentions = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") if words else None
+        self.mentions = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.I) if words else None
         self.scene: str | None = None
         self.setting = ""
         self.count = 0  # panels of the scene
@@ -85,8 +85,9 @@ class _Telling:
 
     def _action(self, element: _Element) -> None:
         self.panel = self._new_panel(element.text)
-        for found in self.mentions.finditer(element.text.casefold()) if self.mentions else ():
-            self._show(self.names[found.group()])
+        for found in self.mentions.finditer(element.text) if self.mentions else ():
+            if not found.group()[0].islower():  # WILL speaks; "he will" is not he
+                self._show(self.names.get(found.group().casefold()))
 
     def _character(self, element: _Element) -> None:
         self.speaker, extension, dual = _speaker(element.text)

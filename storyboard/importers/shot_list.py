@@ -118,6 +118,7 @@ def _header(rows: list[_Row], source: str) -> tuple[int, dict[int, str]]:
     for at, row in enumerate(rows[:_HEADER_ROWS]):
         columns: dict[int, str] = {}
         for index, title in enumerate(row.cells):
+            title = "number" if title == "#" else title
             name = _COLUMNS.get(re.sub("[^a-zäöüß]", "", title.casefold()).replace("ö", "oe"))
             if name and name not in columns.values():
                 columns[index] = name

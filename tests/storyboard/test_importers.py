@@ -67,6 +67,11 @@ def test_a_screenplay():
     assert all(f"# not imported: {line}\n" in loaded.yaml for line in loaded.left_out)
 
 
+def test_a_name_is_told_from_a_word(tmp_path):
+    text = "INT. BAR - DAY\n\nHe will go, a rose in hand.\n\nWill goes to ROSE.\n\nWILL\nBye.\n\nROSE\nBye."
+    assert [panel.characters for panel in load(tmp_path, "a.fountain", text).story.panels] == [(), ("WILL", "ROSE")]
+
+
 def test_a_screenplay_of_one_line_and_one_of_none(tmp_path):
     panel, = load(tmp_path, "a.fountain", "A door opens").story.panels
     assert (panel.id, panel.prompt, panel.scene) == ("s0-1", "A door opens", None)
@@ -140,6 +145,8 @@ def test_shot_lists_of_others(tmp_path):
                   "1;2;Ein Hund;Totale;3,5;Hof\n")
     assert german.story.panels[0].model_dump(include={"id", "prompt", "shot", "duration", "location"}) == {
         "id": "1-2", "prompt": "Ein Hund.", "shot": "Totale", "duration": 3.5, "location": "Hof"}
+    numbered = load(tmp_path, "s.csv", "#,Description\n7,x\n8,y\n").story
+    assert [panel.id for panel in numbered.panels] == ["7", "8"]
     with pytest.raises(InputError, match=r"s\.csv:1: header 'a b': has no columns a story knows; name the columns"):
         load(tmp_path, "s.csv", "a,b\n1,2\n")
     with pytest.raises(InputError, match="nothing was found that could be a panel"):

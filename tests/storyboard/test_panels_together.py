@@ -81,7 +81,7 @@ def test_a_long_chain_of_edits_is_warned_of(model, caplog):
     panels = ["id: p0, prompt: x, characters: [mia]", *(f"id: p{i}, prompt: x, from: p{i - 1}" for i in range(1, 6))]
     plan(story_of(*panels), PICTURES, model)
     assert [record.message.split(";")[0] for record in caplog.records] == [
-        "panel 'p4': the 4th edit in a row of one picture", "panel 'p5': the 5th edit in a row of one picture"]
+        "panels p4, p5 are more than 3 edits away from a reference"]
 
 
 # Several characters -----------------------------------------------------------------------------------------------
@@ -196,10 +196,59 @@ def test_the_board_s_style_and_shape(model):
 def test_a_close_up_uses_the_face(model):
     story = story_of("id: far, prompt: x, characters: [mia]", "id: near, prompt: x, shot: Close-Up, characters: [mia]",
                      "id: behind, prompt: x, characters: {mia: {reference: back}}",
-                     "id: side, prompt: x, characters: {mia: {reference: side}}")
+                     "id: side, prompt: x, characters: {mia: {reference: side}}",
+                     "id: whole, prompt: x, characters: {mia: {reference: body}}")
     pictures = {"mia": PICTURES["mia"], "mia/face": PICTURES["tom"], "mia/back": PICTURES["eva"]}
-    used = {job.panel_id: job.request.references[0] for job in plan(story, pictures, model)}
+    wanted = ["far", "near", "behind", "whole"]
+    used = {job.panel_id: job.request.references[0] for job in plan(story, pictures, model, only=wanted)}
     assert used["far"] is pictures["mia"] and used["near"] is pictures["mia/face"]
-    assert used["behind"] is pictures["mia/back"] and used["side"] is pictures["mia"]
+    assert used["behind"] is pictures["mia/back"] and used["whole"] is pictures["mia"]
+    with pytest.raises(InputError, match="panel 'side': characters mia reference 'side': is no picture this character"):
+        plan(story, pictures, model)
     only_face, *_ = plan(story, {"mia/face": PICTURES["tom"]}, model, only="far")
     assert only_face.request.references[0] is PICTURES["tom"]
+
+
+def test_a_change_becomes_a_sentence(model):
+    head = HEAD.replace("panels", "locations: {sea: a beach}\nscenes: {one: {location: sea}}\nstyle: ink drawing\n"
+                                  "panels")
+    a, b = plan(story_of(
+        "id: a, change: {keep: the same coat}, scene: one, shot: full body, angle: low angle, "
+        "characters: {mia: {action: waving}}",
+        "id: b, change: {scene: a forest, action: running, shot: close-up, style: oil painting}, scene: one, "
+        "characters: {mia: {action: waving}}", head=head), PICTURES, model)
+    assert a.request.prompt == ("Change the background to a beach, the girl in red is waving, full body, low angle. "
+                                "Change the style to ink drawing. Keep the same coat.")
+    assert b.request.prompt.startswith("Change the background to a forest, the girl in red is running, close-up. "
+                                       "Change the style to oil painting. Keep the same face")
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model_folder):
+    from kontinuity.kontext import load_folder
+
+    model = load_folder(tiny_model_folder)
+    model.settings = replace(model.settings, width=64, height=64, reference_area=64 * 64, min_text_tokens=16)
+    return model
+
+
+@pytest.mark.parametrize("order", [(3, 2, 1, 0), (1, 2)])
+def test_a_real_model_gives_the_same_bits_whatever_stands_around(tiny, order):
+    """Panels from panels, stitched references and passes, with the whole sampling of a small random Kontext."""
+    panels = ("id: a, prompt: red, from: b", "id: b, prompt: hat, characters: [mia, tom]",
+              "id: c, prompt: green, from: b, together: passes, characters: {mia: , tom: , eva: {region: left}}",
+              "id: d, prompt: sea, characters: []")
+    pictures = {name: torch.rand(32, 32, 3, generator=torch.Generator().manual_seed(i))
+                for i, name in enumerate(PICTURES)}
+    head = HEAD.replace("[64, 96]", "[64, 64]")
+
+    def render_all(*chosen):
+        return {job.panel_id: picture for job, picture in render(
+            plan(story_of(*chosen, head=head), pictures, tiny, steps=1), tiny)}
+
+    before = render_all(*panels)
+    after = render_all("id: new, prompt: new, from: b", *(panels[i] for i in order))
+    assert set(after) == {"new", *("abcd"[i] for i in order)}
+    for name in set(after) - {"new"}:
+        assert torch.equal(after[name], before[name])
+    assert torch.equal(before["c"][:, 32:], before["b"][:, 32:]) and not torch.equal(before["c"], before["b"])

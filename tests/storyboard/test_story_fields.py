@@ -46,6 +46,8 @@ def test_json_says_the_same():
         assert parse_story(text).model_dump() == parse_story(FULL).model_dump()
     assert parse_story('{"$schema": "x", "version":1,"panels":[{"id":"a","prompt":"\\ud83d\\ude00 a\\/b \\n c"}]}'
                        ).panels[0].prompt == "😀 a/b c"
+    flow = "{version: 1, panels: [{id: a, prompt: at 12:30, notes: 'it''s'}]}"  # YAML, and no JSON
+    assert parse_story(flow).panels[0].prompt == "at 12:30"
     wrong = '{\n "version": 1,\n "panels": [\n\t{"id": "a", "promt": "x"}]}'
     assert str(error_of(wrong)).startswith("s.yaml:4: panel 'a' 'promt': is not a field here; did you mean 'prompt'?")
     assert error_of('{"version": 1, "panels": [{"id": "a", "prompt": "\\ud83d"}]}').where == "s.yaml:1"
