@@ -7,29 +7,53 @@ from .estimate import QUALITIES, DisFlow, Estimator, Motion, estimate_motion
 from .field import FlowError, flat_share
 from .interpolate import MODES, Between, Report, interpolate
 from .occlusion import consistent, coverage, round_trip
+from .score import (
+    FORMS,
+    ClipScores,
+    MotionTerms,
+    MovingRegion,
+    clip_scores,
+    flicker,
+    jerk,
+    motion_alignment,
+    motion_reward,
+    motion_terms,
+    moving_region,
+)
 from .sequence import EASINGS, MAX_MULTIPLIER, InBetween, in_betweens
 from .splat import fill_holes, splat, splat_softmax
 from .warp import warp, warp_bicubic
 
 __all__ = [
     "EASINGS",
+    "FORMS",
     "MAX_MULTIPLIER",
     "MODES",
     "QUALITIES",
     "Between",
+    "ClipScores",
     "DisFlow",
     "Estimator",
     "FlowError",
     "InBetween",
     "Motion",
+    "MotionTerms",
+    "MovingRegion",
     "Report",
+    "clip_scores",
     "consistent",
     "coverage",
     "estimate_motion",
     "fill_holes",
     "flat_share",
+    "flicker",
     "in_betweens",
     "interpolate",
+    "jerk",
+    "motion_alignment",
+    "motion_reward",
+    "motion_terms",
+    "moving_region",
     "round_trip",
     "splat",
     "splat_softmax",
