@@ -7,6 +7,7 @@ from .estimate import QUALITIES, DisFlow, Estimator, Motion, estimate_motion
 from .field import FlowError, flat_share
 from .interpolate import MODES, Between, Report, interpolate
 from .occlusion import consistent, coverage, round_trip
+from .retime import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
 from .score import (
     FORMS,
     ClipScores,
@@ -21,6 +22,7 @@ from .score import (
     moving_region,
 )
 from .sequence import EASINGS, MAX_MULTIPLIER, InBetween, in_betweens
+from .show import arrows, colour_wheel
 from .splat import fill_holes, splat, splat_softmax
 from .warp import warp, warp_bicubic
 
@@ -28,6 +30,8 @@ __all__ = [
     "EASINGS",
     "FORMS",
     "MAX_MULTIPLIER",
+    "MAX_RATE",
+    "MIN_RATE",
     "MODES",
     "QUALITIES",
     "Between",
@@ -40,13 +44,17 @@ __all__ = [
     "MotionTerms",
     "MovingRegion",
     "Report",
+    "arrows",
     "clip_scores",
+    "colour_wheel",
     "consistent",
     "coverage",
     "estimate_motion",
     "fill_holes",
     "flat_share",
     "flicker",
+    "frame_rate",
+    "frame_times",
     "in_betweens",
     "interpolate",
     "jerk",
@@ -54,6 +62,7 @@ __all__ = [
     "motion_reward",
     "motion_terms",
     "moving_region",
+    "pictures_at",
     "round_trip",
     "splat",
     "splat_softmax",
