@@ -8,7 +8,7 @@ from torch import Tensor
 from .field import FlowError, check_flow, check_picture
 
 _ARROWS = 24  # along the longer side
-_ARROW_COLOUR, _HALO = (1.0, 0.85, 0.1), (0.0, 0.0, 0.0)
+_ARROW_COLOUR, _HALO = (255, 217, 26), (0, 0, 0)
 
 
 def colour_wheel(flow: Tensor, longest: float = 0.0) -> Tensor:
@@ -40,7 +40,7 @@ def arrows(flow: Tensor, picture: Tensor | None = None, longest: float = 0.0) ->
     Args:
         flow: ``[H, W, 2]``, pixels.
         picture: what to draw on, of the flow's size; grey if none.
-        longest: as for ``colour_wheel``; that length is drawn two cells long, unless it is shorter: nothing is enlarged.
+        longest: as for ``colour_wheel``; drawn two cells long, or as it is if that is shorter.
     Returns:
         A picture, ``float32 [H, W, 3]`` in 0..1.
     Raises:
@@ -56,7 +56,7 @@ def arrows(flow: Tensor, picture: Tensor | None = None, longest: float = 0.0) ->
     if picture.shape[:2] != flow.shape[:2]:
         sizes = f"{picture.shape[1]}x{picture.shape[0]}", f"{width}x{height}"
         raise FlowError(f"picture: is {sizes[0]}, the motion is for {sizes[1]}; connect the motion's first picture")
-    canvas = (picture * 0.7).contiguous().numpy().copy()
+    canvas = (picture.clamp(0, 1) * 0.7 * 255).round().byte().contiguous().numpy()
     cell = max(8, round(max(height, width) / _ARROWS))
     scale = min(1.0, 2 * cell / longest)
     thick = max(1, cell // 16)
@@ -70,7 +70,7 @@ def arrows(flow: Tensor, picture: Tensor | None = None, longest: float = 0.0) ->
             end = round(x + dx * scale), round(y + dy * scale)
             for colour, more in ((_HALO, 2), (_ARROW_COLOUR, 0)):
                 cv2.arrowedLine(canvas, (x, y), end, colour, thick + more, cv2.LINE_AA, tipLength=0.3)
-    return torch.from_numpy(canvas).clamp(0, 1)
+    return torch.from_numpy(canvas).float() / 255
 
 
 def _longest(flow: Tensor, longest: float) -> float:

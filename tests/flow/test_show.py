@@ -8,7 +8,7 @@ from kontinuity.flow import FlowError, arrows, colour_wheel
 
 
 def uniform(dx: float, dy: float, height: int = 48, width: int = 64) -> torch.Tensor:
-    return torch.tensor([dx, dy]).expand(height, width, 2).contiguous()
+    return torch.tensor([float(dx), float(dy)]).expand(height, width, 2).contiguous()
 
 
 def hue(flow: torch.Tensor) -> float:
@@ -30,14 +30,15 @@ def test_length_is_saturation_on_a_scale_that_can_be_held():
     assert full.shape == (48, 64, 3) and full.dtype == torch.float32
 
 
-def test_arrows_point_where_it_moves():
-    picture = arrows(uniform(12, 0), torch.zeros(48, 64, 3))
-    ink = picture[..., 0] > 0.5
-    assert ink[:, 16:].any()
-    across = ink.float().sum(1)
-    assert across.max() > 20 and (ink.float().sum(0) > 0).float().mean() > 0.5  # drawn along x
-    still = arrows(uniform(0, 0), torch.zeros(48, 64, 3))
-    assert (still[..., 0] > 0.5).sum() < ink.sum() / 2
+def test_an_arrow_goes_from_the_middle_of_its_cell_to_where_that_moves():
+    flow = torch.zeros(96, 128, 2)
+    flow[40:56, 56:72, 0] = 14.0
+    black = torch.zeros(96, 128, 3)
+    drawn, still = (arrows(field, black)[..., 0] > 0.4 for field in (flow, flow * 0))
+    ys, xs = torch.nonzero(drawn & ~still, as_tuple=True)
+    assert xs.min() >= 56 and 78 <= xs.max() <= 86  # a cell is 8 pixels, its middle 60 or 68
+    assert 40 <= ys.min() and ys.max() <= 57
+    assert still.sum() < 2000 and arrows(flow)[0, 0, 0] == pytest.approx(0.35, abs=0.01)  # grey without a picture
 
 
 def test_what_cannot_be_shown():
