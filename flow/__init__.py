@@ -6,6 +6,7 @@ Conventions are in ``field.py``; pictures in between come from ``Between``, ``in
 from .estimate import QUALITIES, DisFlow, Estimator, Motion, estimate_motion
 from .field import FlowError, flat_share
 from .interpolate import MODES, Between, Report, interpolate
+from .keyframes import Keyed, insert_keyframes
 from .occlusion import consistent, coverage, round_trip
 from .retime import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
 from .score import (
@@ -29,6 +30,7 @@ from .warp import warp, warp_bicubic
 __all__ = [
     "EASINGS",
     "FORMS",
+    "Keyed",
     "MAX_MULTIPLIER",
     "MAX_RATE",
     "MIN_RATE",
@@ -56,6 +58,7 @@ __all__ = [
     "frame_rate",
     "frame_times",
     "in_betweens",
+    "insert_keyframes",
     "interpolate",
     "jerk",
     "motion_alignment",

@@ -8,6 +8,8 @@ from .characters import Character, DemoCharacter
 from .edit import Edit
 from .inspect_model import InspectModel
 from .models import LoadModel
+from .motion import ClipScore, EstimateMotion, InBetweenKeyframe, InterpolateFrames, MotionScore, ShowMotion
+from .publish import SaveClip, Sticker
 from .story import ContactSheet, LoadStoryboard, RenderStoryboard
 
 
@@ -17,4 +19,5 @@ class KontinuityExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The node classes, in the order of a storyboard's data flow."""
         return [LoadModel, DemoCharacter, Character, LoadStoryboard, RenderStoryboard, ContactSheet, Edit,
-                InspectModel]
+                InspectModel, InBetweenKeyframe, InterpolateFrames, EstimateMotion, ShowMotion, MotionScore, ClipScore,
+                Sticker, SaveClip]

@@ -17,6 +17,7 @@ import folder_paths
 import numpy as np
 import torch
 from comfy.cli_args import args
+from comfy_api.latest import InputImpl
 from PIL import Image
 from torch import nn
 
@@ -52,6 +53,12 @@ class Progress:
         self.done += 1
         picture = None if preview is None else ("JPEG", Image.fromarray(preview), PREVIEW_PIXELS)
         self._bar.update_absolute(self.done, self.total, picture)
+
+    def reach(self, done: int) -> None:
+        """Work up to `done` is done, or was not needed. Raises on Cancel."""
+        self.done = max(self.done, done - 1)
+        if self.done < done:
+            self.advance()
 
 
 # Memory ----------------------------------------------------------------------------------------------------------
@@ -93,6 +100,17 @@ class ComfyPlacement:
                 # --novram loads partially all the same, which plain modules cannot run with.
                 patcher.partially_load(patcher.load_device, 1e32)
         return patcher.load_device
+
+
+def new_images(count: int, height: int, width: int, where: str, field: str) -> torch.Tensor:
+    """An IMAGE batch to be filled, `float32 [count, height, width, 3]`; InputError if it does not fit in memory."""
+    needed, free = count * height * width * 3 * 4, memory.get_free_memory(torch.device("cpu"))
+    if needed > free:
+        raise InputError(
+            where, field, f"{count} pictures of {width}x{height}",
+            f"need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free",
+            "make fewer new pictures, or work on the clip in parts")
+    return torch.empty(count, height, width, 3)
 
 
 def weight_dtype() -> torch.dtype:
@@ -220,6 +238,10 @@ class OutputNames:
         """The file's name for the panel or part called `suffix`."""
         return f"{self.stem}_{self.counter:05}_{suffix}.png"
 
+    def numbered(self, extension: str) -> str:
+        """The name of the run's only file, as ComfyUI's own nodes write it."""
+        return f"{self.stem}_{self.counter:05}_{extension}"
+
 
 def output_names(prefix: str, where: str) -> OutputNames:
     """Claim the next free counter for a file name prefix (which may hold subfolders) in the output folder."""
@@ -238,6 +260,21 @@ def output_names(prefix: str, where: str) -> OutputNames:
 def saved_image(names: OutputNames, file_name: str) -> dict[str, str]:
     """A saved picture as ComfyUI's frontend wants to hear of it."""
     return {"filename": file_name, "subfolder": names.subfolder, "type": "output"}
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def video_of(path: Path):
+    """A video file as ComfyUI's VIDEO; it is read only when a node asks."""
+    return InputImpl.VideoFromFile(str(path))
 
 
 def keeps_metadata() -> bool:

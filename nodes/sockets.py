@@ -13,6 +13,7 @@ from ..storyboard import Story
 KontextModelSocket = io.Custom("KONTINUITY_MODEL")  # a kontext.KontextModel
 CharactersSocket = io.Custom("KONTINUITY_CHARACTERS")  # a mapping of name to picture
 StorySocket = io.Custom("KONTINUITY_STORY")  # a Storyboard
+FlowSocket = io.Custom("KONTINUITY_FLOW")  # a flow.Motion; OPTICAL_FLOW is a model in later ComfyUI
 
 CATEGORY = "Kontinuity"
 

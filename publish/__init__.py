@@ -2,13 +2,14 @@
 
 from .background import key_border, with_mask
 from .clip import CONTAINERS, QUALITIES, Audio, write_clip
-from .sticker import DITHERS, FORMATS, EncodedSticker, encode_sticker
+from .sticker import DITHERS, FORMATS, SUFFIXES, EncodedSticker, encode_sticker
 
 __all__ = [
     "CONTAINERS",
     "DITHERS",
     "FORMATS",
     "QUALITIES",
+    "SUFFIXES",
     "Audio",
     "EncodedSticker",
     "encode_sticker",
