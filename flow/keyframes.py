@@ -9,8 +9,9 @@ from torch import Tensor
 
 from .estimate import Estimator, estimate_motion
 from .field import FlowError, check_pair, check_picture
+from .score import explained
 
-_GAIN = 0.02  # of coverage: less is within what re-drawing changes
+_GAIN = 0.02  # less is within what re-drawing changes
 
 
 class Keyed(NamedTuple):
@@ -25,13 +26,13 @@ class Keyed(NamedTuple):
 def insert_keyframes(
     pictures: Iterable[Tensor],
     ask: Callable[[int, Tensor, Tensor], Tensor],
-    threshold: float = 0.55,
+    threshold: float = 0.3,
     estimator: Estimator | None = None,
 ) -> Iterator[Keyed]:
-    """The pictures, with a keyframe between two whose motion covers less than ``threshold``, if it helps.
+    """The pictures, with a keyframe between two of which motion explains less than ``threshold``, if it helps.
 
-    A keyframe helps if the worse of its two gaps is covered better than the gap it divides. One that only repeats a
-    neighbour does not.
+    What counts is the share of what changed (`explained`). A keyframe helps if that is higher in the worse of its two
+    gaps than in the gap it divides; one that only repeats a neighbour does not.
 
     Args:
         pictures: at least two of one size; two are held at a time.
@@ -55,18 +56,22 @@ def insert_keyframes(
 
 def _gap(gap, first, second, ask, threshold, estimator) -> Iterator[Keyed]:
     try:
-        covered = estimate_motion(first, second, estimator).coverage
+        before = _explained(first, second, estimator)
     except FlowError as error:
         raise FlowError(f"pictures {gap + 1} and {gap + 2}: {error}") from error
-    if covered >= threshold:
-        yield Keyed(second, f"{covered:.0%} covered, near enough")
+    if before >= threshold:
+        yield Keyed(second, f"motion explains {before:.0%} of what changed, near enough")
         return
     middle = ask(gap, first, second)
     check_pair(first, middle, ("first picture", "keyframe"))
-    halves = [estimate_motion(a, b, estimator).coverage for a, b in ((first, middle), (middle, second))]
-    found = f"{covered:.0%} covered, with a keyframe {halves[0]:.0%} and {halves[1]:.0%}"
-    if min(halves) > covered + _GAIN:
+    halves = [_explained(a, b, estimator) for a, b in ((first, middle), (middle, second))]
+    found = f"motion explains {before:.0%} of what changed, with a keyframe {halves[0]:.0%} and {halves[1]:.0%}"
+    if min(halves) > before + _GAIN:
         yield Keyed(middle, f"{found}: keyframe inserted", True)
         yield Keyed(second, None)
     else:
         yield Keyed(second, f"{found}: no better, left out")
+
+
+def _explained(first: Tensor, second: Tensor, estimator: Estimator | None) -> float:
+    return explained(first, second, estimate_motion(first, second, estimator))

@@ -28,6 +28,7 @@ _Q, _EPSILON = 0.4, 1e-6
 _MOVES = 0.002  # of the diagonal: from here on the wanted motion has a direction (tau_m)
 _MOVEMENT = 0.01  # of the diagonal (tau)
 _REWARD_WEIGHTS = 0.7, 0.2, 0.1  # magnitude, direction, movement (alpha, beta, lambda)
+_CHANGED = 0.1  # of the range of a channel
 _STILL_SHARE = 0.05  # fewer still pixels than this are no background
 
 
@@ -151,6 +152,22 @@ def moving_region(found: Tensor, wanted: Tensor) -> MovingRegion:
     progress = (found * wanted).sum() / (wanted * wanted).sum()
     score = 100 * (1 - length(found - wanted) / whole).clamp_min(0)
     return MovingRegion(score.item(), progress.item(), background.norm().item())
+
+
+def explained(a: Tensor, b: Tensor, motion: Motion) -> float:
+    """The share of what changed, in both pictures, that motion explains: 0..1; 1 if nothing changed.
+
+    A pixel changed if a channel differs by more than 0.1. Motion explains it if it is consistent and at least halves
+    the difference. A waving arm is a few per cent of a picture: coverage hardly notices it, this does.
+    """
+    changed, found = 0, 0
+    for one, other, there in ((a, b, motion), (b, a, motion.swapped())):
+        difference = (one - other).abs().amax(2)
+        moved = (one - warp(other, there.forward)).abs().amax(2) < difference / 2
+        changes = difference > _CHANGED
+        changed += changes.sum().item()
+        found += (changes & moved & consistent(there.forward, there.backward)).sum().item()
+    return found / changed if changed else 1.0
 
 
 def flicker(a: Tensor, b: Tensor, motion: Motion) -> float | None:

@@ -261,9 +261,9 @@ class InBetweenKeyframe(io.ComfyNode):
                                 default="The character is half-way between standing and waving, the hand at the "
                                         "height of the chest. Keep the same face, hair, clothes and background.",
                                 tooltip="The pose half-way, in words. It is asked of the picture before the gap."),
-                io.Float.Input("threshold", default=0.55, min=0.0, max=1.0, step=0.01,
-                               tooltip="A keyframe is asked for where less than this share of the pictures is covered. "
-                                       "0 never asks, 1 nearly always."),
+                io.Float.Input("threshold", default=0.3, min=0.0, max=1.0, step=0.01,
+                               tooltip="A keyframe is asked for where motion explains less than this share of what "
+                                       "changed. 0 never asks, 1 nearly always."),
                 io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True,
                              tooltip="Another seed gives another variant; gaps count on from it."),
                 io.Int.Input("steps", default=20, min=1, max=200, tooltip="Sampling steps of each keyframe."),

@@ -14,7 +14,7 @@ def test_a_helpful_keyframe_goes_into_the_gap_that_needs_it(cartoon):
         asked.append((gap, first, second))
         return first
 
-    made = list(insert_keyframes([near, far, other], ask, threshold=0.55))
+    made = list(insert_keyframes([near, far, other], ask, threshold=0.5))
     assert [gap for gap, _, _ in asked] == [1] and asked[0][1] is far and asked[0][2] is other
     assert "near enough" in made[1].note
     assert [item.made for item in made] == [False] * 3 and "no better, left out" in made[2].note

@@ -8,6 +8,8 @@ from kontinuity.flow import (
     FlowError,
     Motion,
     clip_scores,
+    estimate_motion,
+    explained,
     flicker,
     jerk,
     motion_alignment,
@@ -158,3 +160,14 @@ def test_a_clip_that_glides_beats_one_that_trembles_and_one_that_pulses(texture)
     assert glides.smoothness > 0.95 and trembles.smoothness < 0.4
     assert glides.flicker < 0.01 < 0.05 < pulses.flicker
     assert clip_scores(clip((0, 4, 8, 12, 16))[:2]).smoothness is None
+
+
+def test_a_raised_arm_is_not_explained_though_the_picture_is_covered(cartoon):
+    """The ball moves a little: explained. It is repainted elsewhere in another colour: covered, yet not explained."""
+    near = explained(cartoon(40), cartoon(46), estimate_motion(cartoon(40), cartoon(46)))
+    one, other = cartoon(40).clone(), cartoon(40).clone()
+    one[70:80, 100:110], other[10:20, 100:110] = 0.0, 1.0
+    motion = estimate_motion(one, other)
+    assert near > 0.7 and motion.coverage > 0.9 and explained(one, other, motion) < 0.3
+    assert explained(one, other, motion) == pytest.approx(explained(other, one, motion.swapped()))
+    assert explained(one, one, estimate_motion(one, one)) == 1.0
