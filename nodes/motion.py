@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from .. import flow
 from ..kontext import EditRequest, KontextModel
@@ -87,7 +87,8 @@ class InterpolateFrames(io.ComfyNode):
             if item.report:
                 reports[int(item.time)] = item.report
             progress.advance()
-        return io.NodeOutput(result, fps, _interpolation_report(len(given), len(times), reports))
+        report = _interpolation_report(len(given), len(times), reports)
+        return io.NodeOutput(result, fps, report, ui=ui.PreviewText(report))
 
 
 def _interpolation_report(given: int, made: int, reports: dict[int, flow.Report]) -> str:
@@ -203,7 +204,7 @@ class MotionScore(io.ComfyNode):
                   f"MotionEdit ({form} form, DIS flow): alignment {alignment:.1f}, reward {reward:.1f}; magnitude "
                   f"{terms.magnitude:.3f}, direction {terms.direction:.3f}, movement {terms.movement:.3f}\n"
                   f"coverage: found {found.coverage:.0%}, wanted {wanted.coverage:.0%}")
-        return io.NodeOutput(region.score, region.progress, alignment, reward, report)
+        return io.NodeOutput(region.score, region.progress, alignment, reward, report, ui=ui.PreviewText(report))
 
 
 class ClipScore(io.ComfyNode):
@@ -239,7 +240,7 @@ class ClipScore(io.ComfyNode):
         scores = flow.clip_scores(given, _estimator(quality[0]), progress.advance)
         report = (f"{len(given)} pictures: smoothness {scores.smoothness:.3f}, flicker {scores.flicker:.4f}, "
                   f"lowest coverage {scores.coverage:.0%}")
-        return io.NodeOutput(scores.smoothness, scores.flicker, scores.coverage, report)
+        return io.NodeOutput(scores.smoothness, scores.flicker, scores.coverage, report, ui=ui.PreviewText(report))
 
 
 class InBetweenKeyframe(io.ComfyNode):
@@ -301,4 +302,5 @@ class InBetweenKeyframe(io.ComfyNode):
             if item.note:
                 notes.append(f"gap {len(notes) + 1}: {item.note}")
                 progress.reach(len(notes) * (steps[0] + 1))
-        return io.NodeOutput(torch.stack(kept), "\n".join(notes))
+        report = "\n".join(notes)
+        return io.NodeOutput(torch.stack(kept), report, ui=ui.PreviewText(report))

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-CORE = ("SaveImage", "LoadImage", "PreviewImage")
+CORE = ("SaveImage", "LoadImage", "PreviewImage", "ImageBatch", "LoadVideo", "GetVideoComponents")
 HEAVY = ("diffusers", "cv2", "peft", "accelerate")
 
 
@@ -31,6 +31,7 @@ def main(comfyui: str, pack: str, base: str) -> None:
                 "output_ids": [item.id for item in schema.outputs],
                 "input_list": schema.is_input_list,
             }
+    asyncio.run(nodes.load_custom_node(f"{comfyui}/comfy_extras/nodes_video.py", module_parent="comfy_extras"))
     core = {node_id: {"info": {"input": nodes.NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES(),
                                "output": nodes.NODE_CLASS_MAPPINGS[node_id].RETURN_TYPES}} for node_id in CORE}
     print(json.dumps({"loaded": loaded, "heavy": heavy, "nodes": described, "core": core}, default=str))

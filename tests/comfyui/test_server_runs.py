@@ -202,5 +202,6 @@ def test_help_pages_and_templates_are_served(server):
             return answer.read()
 
     assert get("/extensions/kontinuity/docs/Kontinuity_Edit.md").startswith(b"# Kontext Edit")
-    assert sorted(json.loads(get("/api/workflow_templates"))["kontinuity"]) == ["single_edit", "storyboard"]
+    assert sorted(json.loads(get("/api/workflow_templates"))["kontinuity"]) == [
+        "single_edit", "smooth_clip", "sticker", "storyboard"]
     assert json.loads(get("/api/workflow_templates/kontinuity/storyboard.json"))["version"] == 0.4
