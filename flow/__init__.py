@@ -8,6 +8,7 @@ from .field import FlowError, flat_share
 from .interpolate import MODES, Between, Report, interpolate
 from .keyframes import Keyed, insert_keyframes
 from .occlusion import consistent, coverage, round_trip
+from .raft import RaftFlow, load_raft
 from .retime import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
 from .score import (
     FORMS,
@@ -46,6 +47,7 @@ __all__ = [
     "Motion",
     "MotionTerms",
     "MovingRegion",
+    "RaftFlow",
     "Report",
     "arrows",
     "clip_scores",
@@ -63,6 +65,7 @@ __all__ = [
     "insert_keyframes",
     "interpolate",
     "jerk",
+    "load_raft",
     "motion_alignment",
     "motion_reward",
     "motion_terms",

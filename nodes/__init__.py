@@ -8,7 +8,15 @@ from .characters import Character, DemoCharacter
 from .edit import Edit
 from .inspect_model import InspectModel
 from .models import LoadModel
-from .motion import ClipScore, EstimateMotion, InBetweenKeyframe, InterpolateFrames, MotionScore, ShowMotion
+from .motion import (
+    ClipScore,
+    EstimateMotion,
+    InBetweenKeyframe,
+    InterpolateFrames,
+    LoadFlowModel,
+    MotionScore,
+    ShowMotion,
+)
 from .publish import SaveClip, Sticker
 from .story import ContactSheet, LoadStoryboard, RenderStoryboard
 
@@ -20,4 +28,4 @@ class KontinuityExtension(ComfyExtension):
         """The node classes, in the order of a storyboard's data flow."""
         return [LoadModel, DemoCharacter, Character, LoadStoryboard, RenderStoryboard, ContactSheet, Edit,
                 InspectModel, InBetweenKeyframe, InterpolateFrames, EstimateMotion, ShowMotion, MotionScore, ClipScore,
-                Sticker, SaveClip]
+                LoadFlowModel, Sticker, SaveClip]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,6 +202,42 @@ def _weights() -> dict[str, Path]:
                         path = Path(folder, file)
                         found.setdefault(f"{kind}/{path.relative_to(root).as_posix()}", path)
     return found
+
+
+# Flow models, in the folder that later versions of ComfyUI itself use for them
+
+FLOW_MODELS = "optical_flow"
+FLOW_SUFFIXES = (".safetensors", ".pth", ".pt")
+NO_FLOW_MODELS = "no files in models/optical_flow"
+if FLOW_MODELS not in folder_paths.folder_names_and_paths:
+    folder_paths.add_model_folder_path(FLOW_MODELS, os.path.join(folder_paths.models_dir, FLOW_MODELS))
+
+
+def flow_model_names() -> list[str]:
+    """The files in models/optical_flow; never an empty list."""
+    names = [name for name in folder_paths.get_filename_list(FLOW_MODELS) if name.lower().endswith(FLOW_SUFFIXES)]
+    return sorted(names) or [NO_FLOW_MODELS]
+
+
+def flow_model_path(name: str, where: str) -> Path:
+    """The file behind a name of `flow_model_names`."""
+    path = folder_paths.get_full_path(FLOW_MODELS, name) if name in flow_model_names() else None
+    if path is None:
+        raise InputError(where, "file", name, f"is not in {folder_paths.get_folder_paths(FLOW_MODELS)[0]}",
+                         "put torchvision's RAFT weights there, refresh (R) and choose the file")
+    return Path(path)
+
+
+def device_for(network: nn.Module) -> Callable[[], torch.device]:
+    """A function that brings a small network to the GPU, if there is one, under ComfyUI's memory manager."""
+    patcher = comfy.model_patcher.ModelPatcher(KontextComponent(network), memory.get_torch_device(),
+                                               memory.unet_offload_device())
+
+    def use() -> torch.device:
+        with torch.inference_mode(False):
+            memory.load_models_gpu([patcher], force_full_load=True)
+        return patcher.load_device
+    return use
 
 
 # Input folder ----------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from .. import flow
 from ..kontext import EditRequest, KontextModel
 from . import host
 from .pictures import Frames, as_image, one_picture, resized
-from .sockets import CATEGORY, FlowSocket, KontextModelSocket
+from .sockets import CATEGORY, FlowModelSocket, FlowSocket, KontextModelSocket
 
+LOAD_TITLE = "Load Flow Model"
 INTERPOLATE_TITLE = "Interpolate Frames"
 ESTIMATE_TITLE = "Estimate Motion"
 SHOW_TITLE = "Show Motion"
@@ -24,14 +25,45 @@ WHEEL, ARROWS = "colour wheel", "arrows"
 QUALITY_TOOLTIP = "How finely motion is looked for. best is about ten times slower than normal."
 
 
-def _estimator(quality: str) -> flow.Estimator:
+FLOW_MODEL_TOOLTIP = "A learnt flow model instead of DIS, from Load Flow Model; quality is not used then."
+
+
+def _estimator(quality: str, flow_model: flow.Estimator | None = None) -> flow.Estimator:
     """The flow estimator; Cancel stops before each estimate."""
-    estimate = flow.DisFlow(quality)
+    estimate = flow_model or flow.DisFlow(quality)
 
     def cancellable(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         host.stop_if_cancelled()
         return estimate(a, b)
     return cancellable
+
+
+class LoadFlowModel(io.ComfyNode):
+    """Loads RAFT from a file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        names = host.flow_model_names()
+        return io.Schema(
+            node_id="Kontinuity_LoadFlowModel",
+            display_name=LOAD_TITLE,
+            category=CATEGORY,
+            description="Loads RAFT, a learnt optical flow, from models/optical_flow. Nothing is downloaded; without "
+                        "this node motion is found by DIS, which needs no file.",
+            inputs=[
+                io.Combo.Input("file", options=names, default=names[0],
+                               tooltip="torchvision's raft_large or raft_small, as .safetensors, .pth or .pt."),
+            ],
+            outputs=[FlowModelSocket.Output(display_name="flow_model",
+                                            tooltip="For Interpolate Frames, Estimate Motion and Clip Score.")],
+        )
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        path = host.flow_model_path(file, LOAD_TITLE)
+        with torch.inference_mode(False):  # else its weights could never be moved
+            network = flow.load_raft(path)
+        return io.NodeOutput(flow.RaftFlow(network, host.device_for(network)))
 
 
 class InterpolateFrames(io.ComfyNode):
@@ -63,6 +95,7 @@ class InterpolateFrames(io.ComfyNode):
                 io.Combo.Input("easing", options=list(flow.EASINGS), default="linear",
                                tooltip="How the motion between two given pictures starts and stops. linear for "
                                        "video, ease in and out between two poses."),
+                FlowModelSocket.Input("flow_model", optional=True, tooltip=FLOW_MODEL_TOOLTIP),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The clip with the new pictures, one batch."),
@@ -73,7 +106,8 @@ class InterpolateFrames(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: list[torch.Tensor], multiplier: list[int], source_fps: list[float],
-                target_fps: list[float], mode: list[str], quality: list[str], easing: list[str]) -> io.NodeOutput:
+                target_fps: list[float], mode: list[str], quality: list[str], easing: list[str],
+                flow_model: list[flow.Estimator] | None = None) -> io.NodeOutput:
         given = Frames(frames, INTERPOLATE_TITLE, "frames", at_least=2)
         if target_fps[0]:
             times, fps = flow.frame_times(len(given), source_fps[0], target_fps[0]), target_fps[0]
@@ -81,7 +115,8 @@ class InterpolateFrames(io.ComfyNode):
             times, fps = flow.frame_times(len(given), 1, multiplier[0]), source_fps[0] * multiplier[0]
         result = host.new_images(len(times), given.height, given.width, INTERPOLATE_TITLE, "frames")
         progress, reports = host.Progress(len(times)), {}
-        made = flow.pictures_at(given, times, easing[0], mode[0], _estimator(quality[0]))
+        estimator = _estimator(quality[0], flow_model and flow_model[0])
+        made = flow.pictures_at(given, times, easing[0], mode[0], estimator)
         for index, item in enumerate(made):
             result[index] = item.picture
             if item.report:
@@ -115,6 +150,7 @@ class EstimateMotion(io.ComfyNode):
                 io.Image.Input("first", tooltip="The picture before: one, not a batch."),
                 io.Image.Input("second", tooltip="The picture after, of the same size."),
                 io.Combo.Input("quality", options=list(flow.QUALITIES), default="normal", tooltip=QUALITY_TOOLTIP),
+                FlowModelSocket.Input("flow_model", optional=True, tooltip=FLOW_MODEL_TOOLTIP),
             ],
             outputs=[
                 FlowSocket.Output(display_name="motion", tooltip="For Show Motion and Motion Score."),
@@ -124,9 +160,10 @@ class EstimateMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, first: torch.Tensor, second: torch.Tensor, quality: str) -> io.NodeOutput:
+    def execute(cls, first: torch.Tensor, second: torch.Tensor, quality: str,
+                flow_model: flow.Estimator | None = None) -> io.NodeOutput:
         a, b = one_picture(first, ESTIMATE_TITLE, "first"), one_picture(second, ESTIMATE_TITLE, "second")
-        motion = flow.estimate_motion(a, b, _estimator(quality))
+        motion = flow.estimate_motion(a, b, _estimator(quality, flow_model))
         return io.NodeOutput(motion, motion.coverage)
 
 
@@ -221,6 +258,7 @@ class ClipScore(io.ComfyNode):
             inputs=[
                 io.Image.Input("frames", tooltip="Three pictures or more of one size, as a batch or a list."),
                 io.Combo.Input("quality", options=list(flow.QUALITIES), default="normal", tooltip=QUALITY_TOOLTIP),
+                FlowModelSocket.Input("flow_model", optional=True, tooltip=FLOW_MODEL_TOOLTIP),
             ],
             outputs=[
                 io.Float.Output(display_name="smoothness",
@@ -234,10 +272,12 @@ class ClipScore(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, frames: list[torch.Tensor], quality: list[str]) -> io.NodeOutput:
+    def execute(cls, frames: list[torch.Tensor], quality: list[str],
+                flow_model: list[flow.Estimator] | None = None) -> io.NodeOutput:
         given = Frames(frames, CLIP_TITLE, "frames", at_least=3)
         progress = host.Progress(len(given) - 1)
-        scores = flow.clip_scores(given, _estimator(quality[0]), progress.advance)
+        estimator = _estimator(quality[0], flow_model and flow_model[0])
+        scores = flow.clip_scores(given, estimator, progress.advance)
         report = (f"{len(given)} pictures: smoothness {scores.smoothness:.3f}, flicker {scores.flicker:.4f}, "
                   f"lowest coverage {scores.coverage:.0%}")
         return io.NodeOutput(scores.smoothness, scores.flicker, scores.coverage, report, ui=ui.PreviewText(report))

@@ -108,6 +108,9 @@ def test_a_cut_out_webp_with_ping_pong_and_a_masked_apng(server, run):
         "6": node("SolidMask", value=0.0, width=64, height=64),
         "7": node("+Sticker", frames=["4", 0], mask=["6", 0], **STICKER | {
             "format": "APNG", "filename_prefix": "motion/masked", "loops": 2}),
+        "8": node("SolidMask", value=1.0, width=128, height=128),
+        "9": node("JoinImageWithAlpha", image=["1", 0], alpha=["8", 0]),
+        "10": node("+Sticker", frames=["9", 0], **STICKER | {"filename_prefix": "motion/alpha"}),
     }
     result, _ = run(graph)
     assert result.status == "success", result.error
@@ -117,6 +120,8 @@ def test_a_cut_out_webp_with_ping_pong_and_a_masked_apng(server, run):
     masked, _, info = read(server.base / "output" / "motion" / "masked_00001_.png")
     assert info["loop"] == 2 and not masked[0][..., 3].any()
     assert result.outputs["5"]["animated"] == [True]
+    clear, _, _ = read(server.base / "output" / "motion" / "alpha_00001_.gif")
+    assert len(clear) == 1 and not clear[0][..., 3].any()  # an IMAGE with alpha keeps it
 
 
 def test_motion_is_estimated_shown_and_scored(server, run, slide):
@@ -188,6 +193,42 @@ def test_a_keyframe_is_asked_for_and_refused_when_it_does_not_help(server, run):
 def test_what_cannot_be_done_is_said(run, graph, message):
     result, _ = run(graph)
     assert result.status != "success" and message in str(result.error)
+
+
+def test_pictures_of_different_sizes_are_said(run, board):
+    graph = board(text="""\
+version: 1
+characters: {mia: {}}
+panels:
+  - {id: a, prompt: a red hat, size: [64, 64]}
+  - {id: b, prompt: a red hat, size: [96, 64]}
+""")
+    for kind, inputs in (("+InterpolateFrames", BETWEEN), ("+Sticker", STICKER)):
+        graph["20"] = node(kind, frames=["6", 0], **inputs)
+        graph["21"] = node("PreviewAny", source=["20", 1])
+        result, _ = run(graph)
+        assert result.status != "success" and "picture 2': is 96x64, picture 1 is 64x64" in result.error
+
+
+def test_raft_from_a_file_takes_the_place_of_dis(server, run, slide):
+    import torch
+    from safetensors.torch import save_file
+    from torchvision.models.optical_flow import raft_small
+
+    torch.manual_seed(0)
+    folder = server.base / "models" / "optical_flow"
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(raft_small(weights=None).state_dict(), folder / "random.safetensors")
+    graph = {"1": slide("f.png", 40), "2": slide("g.png", 36), "3": node("+LoadFlowModel", file="random.safetensors"),
+             "4": node("+EstimateMotion", first=["1", 0], second=["2", 0], quality="fast", flow_model=["3", 0]),
+             "5": node("+ShowMotion", motion=["4", 0], style="colour wheel", longest=0.0),
+             "6": node("SaveImage", images=["5", 0], filename_prefix="motion/raft")}
+    result, _ = run(graph)
+    assert result.status == "success", result.error
+    assert (server.base / "output" / "motion" / "raft_00001_.png").is_file()
+    graph["3"] = node("+LoadFlowModel", file="missing.pth")
+    result, _ = run(graph)
+    assert result.status != "success" and "put torchvision's RAFT weights there" in result.error
 
 
 def test_cancel_stops_interpolation_at_once(server, slide):
