@@ -77,7 +77,13 @@ class Sticker(io.ComfyNode):
         scale = longest_side[0] / max(given.width, given.height) if longest_side[0] else 1
         width, height = max(1, round(given.width * scale)), max(1, round(given.height * scale))
         names = host.output_names(filename_prefix[0], STICKER_TITLE)
-        progress = host.Progress(len(given))
+        progress = host.Progress(2 * len(given))  # cutting out and encoding; a size limit encodes more than once
+
+        def encoding() -> None:
+            if progress.done < progress.total:
+                progress.advance()
+            host.stop_if_cancelled()
+
         made = []
         for index, picture in enumerate(given):
             if masks:
@@ -90,7 +96,7 @@ class Sticker(io.ComfyNode):
             made += made[-2:0:-1]
         sticker = publish.encode_sticker(
             _one_shape(made), format[0], frame_rate(fps[0]), loops=loops[0], dither=dither[0],
-            max_bytes=1000 * max_kilobytes[0], where=STICKER_TITLE, on_try=host.stop_if_cancelled)
+            max_bytes=1000 * max_kilobytes[0], where=STICKER_TITLE, on_try=encoding)
         file_name = names.numbered(publish.SUFFIXES[format[0]])
         host.write_file(names.folder / file_name, sticker.data)
         report = _sticker_report(sticker, format[0])

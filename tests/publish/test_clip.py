@@ -1,5 +1,6 @@
 """Clips, read back with PyAV."""
 
+import weakref
 from fractions import Fraction
 
 import pytest
@@ -85,6 +86,19 @@ def test_short_and_single_channel_audio(tmp_path):
     write_clip(tmp_path / "a.mp4", ball(24), (64, 48), Fraction(12), audio=tone(0.5, 22050, 1))
     assert sound(tmp_path / "a.mp4")[0].shape[0] == 1
     assert len(read(tmp_path / "a.mp4")[1]) == 24
+
+
+def test_pictures_are_let_go_as_they_are_written(tmp_path):
+    alive, most = [], []
+
+    def pictures():
+        for picture in ball(30):
+            alive.append(weakref.ref(picture))
+            yield picture
+
+    write_clip(tmp_path / "a.mp4", pictures(), (64, 48), Fraction(12),
+               on_frame=lambda: most.append(sum(ref() is not None for ref in alive)))
+    assert len(most) == 30 and max(most) <= 2
 
 
 def test_metadata_comes_back(tmp_path):
