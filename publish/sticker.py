@@ -159,13 +159,13 @@ class _Palette:
     def __init__(self, images: list[Image.Image], colours: int, dither: str):
         self.images, self.dither = images, dither
         alpha = images[0].mode == "RGBA"
-        self.transparent = colours - 1 if alpha else None
         sample = self._sample()
         chosen = Image.fromarray(sample[None]).quantize(
             colours - alpha, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
         entries = chosen.getpalette()[: 3 * (colours - alpha)]
         self._last = len(entries) // 3 - 1
-        self.colours = entries + [0] * (3 * colours - len(entries))
+        self.transparent = self._last + 1 if alpha else None
+        self.colours = entries + [0, 0, 0] * alpha
         self._map = Image.new("P", (1, 1))  # the transparent entry is no colour to choose
         self._map.putpalette(entries + entries[-3:] * (255 - self._last))
         error = np.abs(np.asarray(self._nearest(Image.fromarray(sample[None])).convert("RGB"), np.int16)[0] - sample)
