@@ -6,30 +6,71 @@ Conventions are in ``field.py``; pictures in between come from ``Between``, ``in
 from .estimate import QUALITIES, DisFlow, Estimator, Motion, estimate_motion
 from .field import FlowError, flat_share
 from .interpolate import MODES, Between, Report, interpolate
+from .keyframes import Keyed, insert_keyframes
 from .occlusion import consistent, coverage, round_trip
+from .raft import RaftFlow, load_raft
+from .retime import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
+from .score import (
+    FORMS,
+    ClipScores,
+    MotionTerms,
+    MovingRegion,
+    clip_scores,
+    explained,
+    flicker,
+    jerk,
+    motion_alignment,
+    motion_reward,
+    motion_terms,
+    moving_region,
+)
 from .sequence import EASINGS, MAX_MULTIPLIER, InBetween, in_betweens
+from .show import arrows, colour_wheel
 from .splat import fill_holes, splat, splat_softmax
 from .warp import warp, warp_bicubic
 
 __all__ = [
     "EASINGS",
+    "FORMS",
+    "Keyed",
     "MAX_MULTIPLIER",
+    "MAX_RATE",
+    "MIN_RATE",
     "MODES",
     "QUALITIES",
     "Between",
+    "ClipScores",
     "DisFlow",
     "Estimator",
     "FlowError",
     "InBetween",
     "Motion",
+    "MotionTerms",
+    "MovingRegion",
+    "RaftFlow",
     "Report",
+    "arrows",
+    "clip_scores",
+    "colour_wheel",
     "consistent",
     "coverage",
     "estimate_motion",
+    "explained",
     "fill_holes",
     "flat_share",
+    "flicker",
+    "frame_rate",
+    "frame_times",
     "in_betweens",
+    "insert_keyframes",
     "interpolate",
+    "jerk",
+    "load_raft",
+    "motion_alignment",
+    "motion_reward",
+    "motion_terms",
+    "moving_region",
+    "pictures_at",
     "round_trip",
     "splat",
     "splat_softmax",

@@ -9,8 +9,18 @@ from .edit import Edit
 from .inspect_model import InspectModel
 from .loras import LoadLora
 from .models import LoadModel, LoadModelFiles
+from .motion import (
+    ClipScore,
+    EstimateMotion,
+    InBetweenKeyframe,
+    InterpolateFrames,
+    LoadFlowModel,
+    MotionScore,
+    ShowMotion,
+)
 from .native_models import FromNative, ToNative
 from .prompts import CheckPrompts, TranslatePrompts
+from .publish import SaveClip, Sticker
 from .story import ContactSheet, LoadStoryboard, RenderStoryboard
 
 
@@ -19,5 +29,10 @@ class KontinuityExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The node classes, in the order of a storyboard's data flow."""
-        return [LoadModel, LoadModelFiles, LoadLora, FromNative, ToNative, InspectModel, DemoCharacter, Character,
-                CharacterSheet, LoadStoryboard, CheckPrompts, TranslatePrompts, RenderStoryboard, ContactSheet, Edit]
+        return [
+            LoadModel, LoadModelFiles, LoadLora, FromNative, ToNative, InspectModel,
+            DemoCharacter, Character, CharacterSheet, LoadStoryboard, CheckPrompts, TranslatePrompts,
+            RenderStoryboard, ContactSheet, Edit,
+            InBetweenKeyframe, InterpolateFrames, EstimateMotion, ShowMotion, MotionScore, ClipScore, LoadFlowModel,
+            Sticker, SaveClip,
+        ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import folder_paths
 import numpy as np
 import torch
 from comfy.cli_args import args
+from comfy_api.latest import InputImpl
 from PIL import Image
 from torch import nn
 
@@ -55,6 +56,12 @@ class Progress:
         self.done += 1
         picture = None if preview is None else ("JPEG", Image.fromarray(preview), PREVIEW_PIXELS)
         self._bar.update_absolute(self.done, self.total, picture)
+
+    def reach(self, done: int) -> None:
+        """Work up to `done` is done, or was not needed. Raises on Cancel."""
+        self.done = max(self.done, done - 1)
+        if self.done < done:
+            self.advance()
 
 
 # Memory ----------------------------------------------------------------------------------------------------------
@@ -136,6 +143,17 @@ def _unload(patcher: comfy.model_patcher.ModelPatcher) -> None:
         if loaded[i].model is patcher:
             loaded.pop(i).model_unload()
     patcher.detach()
+
+
+def new_images(count: int, height: int, width: int, where: str, field: str) -> torch.Tensor:
+    """An IMAGE batch to be filled, `float32 [count, height, width, 3]`; InputError if it does not fit in memory."""
+    needed, free = count * height * width * 3 * 4, memory.get_free_memory(torch.device("cpu"))
+    if needed > free:
+        raise InputError(
+            where, field, f"{count} pictures of {width}x{height}",
+            f"need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free",
+            "make fewer new pictures, or work on the clip in parts")
+    return torch.empty(count, height, width, 3)
 
 
 def weight_dtype() -> torch.dtype:
@@ -277,6 +295,42 @@ def _files(kind: str) -> dict[str, Path]:
     return found
 
 
+# Flow models, in the folder that later versions of ComfyUI itself use for them
+
+FLOW_MODELS = "optical_flow"
+FLOW_SUFFIXES = (".safetensors", ".pth", ".pt")
+NO_FLOW_MODELS = "no files in models/optical_flow"
+if FLOW_MODELS not in folder_paths.folder_names_and_paths:
+    folder_paths.add_model_folder_path(FLOW_MODELS, os.path.join(folder_paths.models_dir, FLOW_MODELS))
+
+
+def flow_model_names() -> list[str]:
+    """The files in models/optical_flow; never an empty list."""
+    names = [name for name in folder_paths.get_filename_list(FLOW_MODELS) if name.lower().endswith(FLOW_SUFFIXES)]
+    return sorted(names) or [NO_FLOW_MODELS]
+
+
+def flow_model_path(name: str, where: str) -> Path:
+    """The file behind a name of `flow_model_names`."""
+    path = folder_paths.get_full_path(FLOW_MODELS, name) if name in flow_model_names() else None
+    if path is None:
+        raise InputError(where, "file", name, f"is not in {folder_paths.get_folder_paths(FLOW_MODELS)[0]}",
+                         "put torchvision's RAFT weights there, refresh (R) and choose the file")
+    return Path(path)
+
+
+def device_for(network: nn.Module) -> Callable[[], torch.device]:
+    """A function that brings a small network to the GPU, if there is one, under ComfyUI's memory manager."""
+    patcher = comfy.model_patcher.ModelPatcher(KontextComponent(network), memory.get_torch_device(),
+                                               memory.unet_offload_device())
+
+    def use() -> torch.device:
+        with torch.inference_mode(False):
+            memory.load_models_gpu([patcher], force_full_load=True)
+        return patcher.load_device
+    return use
+
+
 # Input folder ----------------------------------------------------------------------------------------------------
 
 
@@ -350,6 +404,10 @@ class OutputNames:
         """The file's name for the panel or part called `suffix`."""
         return f"{self.stem}_{self.counter:05}_{suffix}.png"
 
+    def numbered(self, extension: str) -> str:
+        """The name of the run's only file, as ComfyUI's own nodes write it."""
+        return f"{self.stem}_{self.counter:05}_{extension}"
+
 
 def output_names(prefix: str, where: str) -> OutputNames:
     """Claim the next free counter for a file name prefix (which may hold subfolders) in the output folder."""
@@ -368,6 +426,21 @@ def output_names(prefix: str, where: str) -> OutputNames:
 def saved_image(names: OutputNames, file_name: str) -> dict[str, str]:
     """A saved picture as ComfyUI's frontend wants to hear of it."""
     return {"filename": file_name, "subfolder": names.subfolder, "type": "output"}
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def video_of(path: Path):
+    """A video file as ComfyUI's VIDEO; it is read only when a node asks."""
+    return InputImpl.VideoFromFile(str(path))
 
 
 def keeps_metadata() -> bool:

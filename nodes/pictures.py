@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from ..kontext import InputError
@@ -35,3 +37,53 @@ def as_pictures(image: torch.Tensor, where: str, field: str) -> list[torch.Tenso
 def as_image(picture: torch.Tensor) -> torch.Tensor:
     """One picture as an IMAGE."""
     return picture.unsqueeze(0)
+
+
+class Frames(Sequence):
+    """All pictures of a list of IMAGE batches, each converted when it is asked for: a long clip is not held twice.
+
+    Sizes and values are checked at once. With `alpha`, a picture that has an alpha channel keeps it (`[H, W, 4]`).
+    """
+
+    def __init__(self, images: list[torch.Tensor], where: str, field: str, at_least: int = 1, alpha: bool = False):
+        self._frames = [frame for batch in images for frame in batch]
+        self._where, self._field, self._alpha = where, field, alpha
+        if len(self._frames) < at_least:
+            raise InputError(where, field, f"{len(self._frames)} pictures", f"are too few, {at_least} are needed",
+                             "connect a batch, or join pictures with Batch Images")
+        self.height, self.width = self._frames[0].shape[:2]
+        for number, frame in enumerate(self._frames, 1):
+            height, width = frame.shape[:2]
+            if (height, width) != (self.height, self.width):
+                raise InputError(where, field, f"picture {number}",
+                                 f"is {width}x{height}, picture 1 is {self.width}x{self.height}",
+                                 "bring them to one size with Upscale Image, or crop them")
+            if not torch.isfinite(frame).all():
+                raise InputError(where, field, f"picture {number}", "holds values that are no numbers (NaN)",
+                                 "look at the node that made it: it went wrong there")
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        frame = self._frames[index]
+        if self._alpha and frame.shape[-1] == 4:
+            return frame.detach().to("cpu", torch.float32).clamp(0, 1)
+        return self.opaque(index)
+
+    def opaque(self, index: int) -> torch.Tensor:
+        """The picture without alpha, over white."""
+        return as_pictures(self._frames[index][None], self._where, self._field)[0]
+
+
+def resized(picture: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """A picture `[H, W, 3 or 4]` at another size; itself at its own. Hidden colours do not bleed into alpha's edge."""
+    if (picture.shape[1], picture.shape[0]) == (width, height):
+        return picture
+    if picture.shape[2] == 4:
+        picture = torch.cat([picture[..., :3] * picture[..., 3:], picture[..., 3:]], 2)
+    scaled = torch.nn.functional.interpolate(picture.permute(2, 0, 1)[None], (height, width), mode="bicubic",
+                                             align_corners=False, antialias=True)[0].permute(1, 2, 0).clamp(0, 1)
+    if scaled.shape[2] == 4:
+        scaled = torch.cat([(scaled[..., :3] / scaled[..., 3:].clamp_min(1e-4)).clamp(0, 1), scaled[..., 3:]], 2)
+    return scaled.contiguous()

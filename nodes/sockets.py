@@ -12,7 +12,9 @@ from ..storyboard import Story
 
 KontextModelSocket = io.Custom("KONTINUITY_MODEL")  # a kontext.KontextModel
 CharactersSocket = io.Custom("KONTINUITY_CHARACTERS")  # a mapping of name, or name/role, to picture
+FlowModelSocket = io.Custom("KONTINUITY_FLOW_MODEL")  # a flow.Estimator
 StorySocket = io.Custom("KONTINUITY_STORY")  # a Storyboard
+FlowSocket = io.Custom("KONTINUITY_FLOW")  # a flow.Motion; OPTICAL_FLOW is a model in later ComfyUI
 
 CATEGORY = "Kontinuity"
 

@@ -17,10 +17,11 @@ except ImportError:  # Python 3.10; pytest itself brings the same parser there
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("kontext", "flow", "storyboard", "demo_model")  # know no ComfyUI
+PARTS = ("kontext", "flow", "storyboard", "publish", "demo_model")  # know no ComfyUI
 PACK = (*PARTS, "nodes", "benchmarks")
 FACES = (*PARTS, "demo_model.toonworld")
-ALLOWED_FACES = {"kontext": (), "flow": (), "demo_model": (), "storyboard": ("kontext", "flow"), "nodes": FACES}
+ALLOWED_FACES = {"kontext": (), "flow": (), "demo_model": (), "storyboard": ("kontext", "flow"),
+                 "publish": ("kontext",), "nodes": FACES}
 HOST = re.compile(r"(comfy(_\w+)?|folder_paths|nodes|server|execution|latent_preview|node_helpers|app|utils)(\.|$)")
 HOST_FILES = (("nodes", "host.py"), ("nodes", "native.py"))  # ComfyUI's services; ComfyUI's own model types
 MAX_LINES = 450

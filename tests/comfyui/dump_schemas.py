@@ -4,8 +4,9 @@ import asyncio
 import json
 import sys
 
-CORE = ("SaveImage", "LoadImage", "PreviewImage", "PreviewAny", "UNETLoader", "DualCLIPLoader", "VAELoader")
-EXTRAS = ("nodes_preview_any.py",)  # of comfy_extras, which ComfyUI loads like node packs
+CORE = ("SaveImage", "LoadImage", "PreviewImage", "PreviewAny", "UNETLoader", "DualCLIPLoader", "VAELoader",
+        "ImageBatch", "LoadVideo", "GetVideoComponents")
+EXTRAS = ("nodes_preview_any.py", "nodes_video.py")  # of comfy_extras, which ComfyUI loads like node packs
 HEAVY = ("diffusers", "cv2", "peft", "accelerate")
 
 

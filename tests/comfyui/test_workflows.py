@@ -121,8 +121,10 @@ def test_the_demo_models_prompts_are_in_its_own_words(schemas):
              for phrasing in range(toonworld.PHRASINGS)}
     text = load(WORKFLOWS / "api" / "storyboard.json")["5"]["inputs"]["text"]
     default = schemas["nodes"]["Kontinuity_LoadStoryboard"]["info"]["input"]["required"]["text"][1]["default"]
-    edit = load(WORKFLOWS / "api" / "single_edit.json")["4"]["inputs"]["instruction"]
+    edits = {node["inputs"]["instruction"] for name in ("single_edit", "sticker")
+             for node in load(WORKFLOWS / "api" / f"{name}.json").values() if node["class_type"] == "Kontinuity_Edit"}
+    assert len(edits) == 3
     assert text == default
     story = parse_story(text)
     assert len(story.panels) == 4
-    assert {panel.prompt for panel in story.panels} | {edit} <= known
+    assert {panel.prompt for panel in story.panels} | edits <= known

@@ -1,0 +1,186 @@
+"""The nodes that write moving pictures: stickers and clips."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+
+from .. import publish
+from ..flow import MAX_RATE, MIN_RATE, frame_rate
+from ..kontext import InputError
+from . import host
+from .pictures import Frames, resized
+from .sockets import CATEGORY
+
+STICKER_TITLE = "Sticker"
+CLIP_TITLE = "Save Clip"
+KEEP, CUT_OUT = "keep", "cut out plain background"
+
+
+class Sticker(io.ComfyNode):
+    """Saves a short loop as GIF, WebP or APNG."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Kontinuity_Sticker",
+            display_name=STICKER_TITLE,
+            category=CATEGORY,
+            is_output_node=True,
+            is_input_list=True,
+            description="Saves pictures as a sticker that loops: GIF, animated WebP or APNG, cut out if you like, and "
+                        "no larger than you allow.",
+            inputs=[
+                io.Image.Input("frames", tooltip="The pictures of one size, as a batch or a list; alpha is kept."),
+                io.Float.Input("fps", default=12.0, min=MIN_RATE, max=MAX_RATE, step=0.001,
+                               tooltip="Frames a second. GIF goes up to 50, WebP and APNG to 100."),
+                io.Combo.Input("format", options=list(publish.FORMATS), default="GIF",
+                               tooltip="GIF goes everywhere, with 256 colours and hard edges. WebP is smallest. "
+                                       "APNG is lossless."),
+                io.Int.Input("loops", default=0, min=0, max=1000, tooltip="How often it is played; 0 for ever."),
+                io.Boolean.Input("ping_pong", default=False, tooltip="Play it forwards, then backwards."),
+                io.Combo.Input("background", options=[KEEP, CUT_OUT], default=KEEP,
+                               tooltip="cut out plain background makes what has the border's colour transparent. Not "
+                                       "used with a mask."),
+                io.Float.Input("tolerance", default=0.08, min=0.0, max=0.5, step=0.01,
+                               tooltip="How different the background's own pixels may be, for cutting out."),
+                io.Combo.Input("dither", options=list(publish.DITHERS), default="ordered",
+                               tooltip="How colours are mixed from few. ordered stands still, diffusion is finer and "
+                                       "crawls, none suits flat drawings."),
+                io.Int.Input("longest_side", default=0, min=0, max=4096,
+                             tooltip="Width or height of the sticker in pixels, whichever is longer. 0 keeps the "
+                                     "pictures' size."),
+                io.Int.Input("max_kilobytes", default=0, min=0, max=1_000_000,
+                             tooltip="The largest file, in thousands of bytes: colours or quality are reduced first, "
+                                     "then the size. 0 sets no limit."),
+                io.String.Input("filename_prefix", default="kontinuity/sticker",
+                                tooltip="Where it goes in the output folder; subfolders are allowed. A counter is "
+                                        "added."),
+                io.Mask.Input("mask", optional=True,
+                              tooltip="What to keep: white stays, black becomes transparent. One for all pictures, or "
+                                      "one for each."),
+            ],
+            outputs=[
+                io.String.Output(display_name="file", tooltip="The saved file's full path."),
+                io.String.Output(display_name="report", tooltip="Size, colours or quality, and length."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, frames: list[torch.Tensor], fps: list[float], format: list[str], loops: list[int],
+                ping_pong: list[bool], background: list[str], tolerance: list[float], dither: list[str],
+                longest_side: list[int], max_kilobytes: list[int], filename_prefix: list[str],
+                mask: list[torch.Tensor] | None = None) -> io.NodeOutput:
+        given = Frames(frames, STICKER_TITLE, "frames", alpha=True)
+        masks = _masks(mask, len(given))
+        scale = longest_side[0] / max(given.width, given.height) if longest_side[0] else 1
+        width, height = max(1, round(given.width * scale)), max(1, round(given.height * scale))
+        names = host.output_names(filename_prefix[0], STICKER_TITLE)
+        progress = host.Progress(2 * len(given))  # cutting out and encoding; a size limit encodes more than once
+
+        def encoding() -> None:
+            if progress.done < progress.total:
+                progress.advance()
+            host.stop_if_cancelled()
+
+        made = []
+        for index, picture in enumerate(given):
+            if masks:
+                picture = publish.with_mask(picture[..., :3], masks[index % len(masks)])
+            elif background[0] == CUT_OUT:
+                picture = publish.key_border(given.opaque(index), tolerance[0], STICKER_TITLE, f"picture {index + 1}")
+            made.append((resized(picture, width, height) * 255).round().byte().numpy())
+            progress.advance()
+        if ping_pong[0]:
+            made += made[-2:0:-1]
+        sticker = publish.encode_sticker(
+            _one_shape(made), format[0], frame_rate(fps[0]), loops=loops[0], dither=dither[0],
+            max_bytes=1000 * max_kilobytes[0], where=STICKER_TITLE, on_try=encoding)
+        file_name = names.numbered(publish.SUFFIXES[format[0]])
+        host.write_file(names.folder / file_name, sticker.data)
+        report = _sticker_report(sticker, format[0])
+        shown = {"images": [host.saved_image(names, file_name)], "text": (report,)}
+        if format[0] != "GIF":  # the canvas would try to play a GIF as a video
+            shown["animated"] = (len(made) > 1,)
+        return io.NodeOutput(str(names.folder / file_name), report, ui=shown)
+
+
+def _masks(mask: list[torch.Tensor] | None, count: int) -> list[torch.Tensor]:
+    masks = [one for batch in mask or () for one in batch]
+    if len(masks) not in (0, 1, count):
+        raise InputError(STICKER_TITLE, "mask", f"{len(masks)} masks", f"do not match the {count} pictures",
+                         "connect one mask for all, or one for each picture")
+    return masks
+
+
+def _one_shape(frames: list[np.ndarray]) -> list[np.ndarray]:
+    """All with alpha if one has it."""
+    if len({frame.shape[2] for frame in frames}) == 1:
+        return frames
+    return [frame if frame.shape[2] == 4 else np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
+            for frame in frames]
+
+
+def _sticker_report(sticker: publish.EncodedSticker, file_format: str) -> str:
+    level = f"quality {sticker.level}" if file_format == "WebP" else f"{sticker.level or 'all'} colours"
+    scaled = "" if sticker.scale == 1 else f" (scaled to {sticker.scale:.0%} for the size limit)"
+    return (f"{file_format}, {sticker.width} x {sticker.height}{scaled}, {sticker.frames} frames, "
+            f"{sticker.milliseconds / 1000:g} s, {level}, {len(sticker.data) / 1000:.0f} KB")
+
+
+class SaveClip(io.ComfyNode):
+    """Saves pictures and sound as a video file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Kontinuity_SaveClip",
+            display_name=CLIP_TITLE,
+            category=CATEGORY,
+            is_output_node=True,
+            is_input_list=True,
+            description="Saves pictures as MP4 (H.264) or WebM (VP9) with sound, at exactly the frame rate asked for.",
+            inputs=[
+                io.Image.Input("frames", tooltip="The pictures of one size, as a batch or a list."),
+                io.Float.Input("fps", default=24.0, min=MIN_RATE, max=240.0, step=0.001,
+                               tooltip="Frames a second. 23.976, 29.97 and 59.94 are taken as the broadcast fractions "
+                                       "they mean."),
+                io.Combo.Input("container", options=list(publish.CONTAINERS), default="MP4",
+                               tooltip="MP4 plays everywhere. WebM is free of patents."),
+                io.Combo.Input("quality", options=list(publish.QUALITIES), default="good",
+                               tooltip="best is hardly to be told from the pictures, small is for sending."),
+                io.String.Input("filename_prefix", default="kontinuity/clip",
+                                tooltip="Where it goes in the output folder; subfolders are allowed. A counter is "
+                                        "added."),
+                io.Audio.Input("audio", optional=True,
+                               tooltip="Sound from the clip's beginning; what is longer than the pictures is cut."),
+            ],
+            outputs=[
+                io.Video.Output(display_name="video", tooltip="The saved file, for nodes that take a video."),
+                io.String.Output(display_name="file", tooltip="The saved file's full path."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, frames: list[torch.Tensor], fps: list[float], container: list[str], quality: list[str],
+                filename_prefix: list[str], audio: list[dict] | None = None) -> io.NodeOutput:
+        given = Frames(frames, CLIP_TITLE, "frames")
+        sound = _audio(audio[0]) if audio and audio[0] else None  # Get Video Components sends None for a silent clip
+        names = host.output_names(filename_prefix[0], CLIP_TITLE)
+        file_name = names.numbered("." + container[0].lower())
+        progress = host.Progress(len(given))
+        publish.write_clip(
+            names.folder / file_name, given, (given.width, given.height), frame_rate(fps[0]), container=container[0],
+            quality=quality[0], audio=sound, metadata=host.png_text(cls.hidden), where=CLIP_TITLE,
+            on_frame=progress.advance)
+        shown = {"images": [host.saved_image(names, file_name)], "animated": (True,)}
+        return io.NodeOutput(host.video_of(names.folder / file_name), str(names.folder / file_name), ui=shown)
+
+
+def _audio(audio: dict) -> publish.Audio:
+    waveform = audio["waveform"]
+    if waveform.ndim != 3 or waveform.shape[0] != 1:
+        raise InputError(CLIP_TITLE, "audio", f"{list(waveform.shape)}", "is a batch of sounds, and one is needed",
+                         "connect one AUDIO")
+    return publish.Audio(waveform[0], int(audio["sample_rate"]))

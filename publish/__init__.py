@@ -1,0 +1,19 @@
+"""Moving pictures as files to send on: stickers (GIF, animated WebP, APNG) and clips (MP4, WebM). Knows no ComfyUI."""
+
+from .background import key_border, with_mask
+from .clip import CONTAINERS, QUALITIES, Audio, write_clip
+from .sticker import DITHERS, FORMATS, SUFFIXES, EncodedSticker, encode_sticker
+
+__all__ = [
+    "CONTAINERS",
+    "DITHERS",
+    "FORMATS",
+    "QUALITIES",
+    "SUFFIXES",
+    "Audio",
+    "EncodedSticker",
+    "encode_sticker",
+    "key_border",
+    "with_mask",
+    "write_clip",
+]

@@ -1,0 +1,88 @@
+"""A clip at another frame rate."""
+
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+from kontinuity.flow import FlowError, frame_rate, frame_times, in_betweens, pictures_at
+
+
+@pytest.mark.parametrize(("written", "meant"), [
+    (24, 24), (25.0, 25), (23.976, Fraction(24000, 1001)), (29.97, Fraction(30000, 1001)),
+    (59.94, Fraction(60000, 1001)), (59.94005994005994, Fraction(60000, 1001)), (119.88, Fraction(120000, 1001)),
+    (12.5, Fraction(25, 2)), (0.5, Fraction(1, 2)), (0.25, Fraction(1, 4)), (16.0, 16), (1000, 1000),
+])
+def test_a_rate_is_the_fraction_that_is_meant(written, meant):
+    assert frame_rate(written) == meant
+
+
+@pytest.mark.parametrize("rate", [0, 0.001, -1, 10_000, math.nan, math.inf])
+def test_a_rate_that_is_none(rate):
+    with pytest.raises(FlowError, match="must be from 0.01 to 1000"):
+        frame_rate(rate)
+
+
+def test_times_begin_at_the_first_and_end_at_the_last_picture():
+    assert frame_times(3, 12, 24) == [0, Fraction(1, 2), 1, Fraction(3, 2), 2]
+    assert frame_times(5, 24, 12) == [0, 2, 4]
+    odd = frame_times(100, 24, 60)
+    assert len(odd) == 248 and odd[:3] == [0, Fraction(2, 5), Fraction(4, 5)] and 99 - odd[-1] < Fraction(2, 5)
+    ntsc = frame_times(1001, 23.976, 24)  # no drift over a long clip
+    assert ntsc[1000] == Fraction(24000, 24024) * 1000
+    with pytest.raises(FlowError, match="more than 64 times"):
+        frame_times(2, 1, 65)
+    with pytest.raises(FlowError, match="there are 1"):
+        frame_times(1, 24, 60)
+
+
+def test_doubling_equals_in_betweens_and_each_motion_is_estimated_once(texture):
+    wide = texture(5, 64, 96)
+    clip = [wide[:, x : x + 80].contiguous() for x in (0, 2, 4)]
+    calls = []
+
+    def estimator(a, b):
+        calls.append(1)
+        return torch.zeros(*a.shape[:2], 2) + torch.tensor([2.0, 0.0]) * (1 if len(calls) % 2 else -1)
+
+    retimed = list(pictures_at(clip, frame_times(3, 10, 40), mode="project", estimator=estimator))
+    assert len(calls) == 4
+    calls.clear()
+    doubled = list(in_betweens(clip, 4, mode="project", estimator=estimator))
+    assert [item.time for item in retimed] == [item.time for item in doubled]
+    assert all(torch.equal(a.picture, b.picture) for a, b in zip(retimed, doubled, strict=True))
+    assert retimed[0].picture is clip[0] and retimed[-1].picture is clip[2]
+
+
+def test_two_pictures_are_held_and_fewer_frames_read_only_what_they_need(texture):
+    import gc
+    import weakref
+
+    alive = []
+
+    def clip():
+        for _ in range(8):
+            picture = torch.rand(16, 16, 3)
+            alive.append(weakref.ref(picture))
+            yield picture
+
+    most = 0
+    for item in pictures_at(clip(), frame_times(8, 10, 20), mode="dissolve"):
+        del item
+        gc.collect()
+        most = max(most, sum(ref() is not None for ref in alive))
+    assert most <= 3  # two, and the one just read
+    sparse = list(pictures_at((texture(i, 16, 16) for i in range(8)), frame_times(8, 20, 10)))
+    assert [item.time for item in sparse] == [0, 2, 4, 6] and all(item.report is None for item in sparse)
+
+
+def test_what_is_wrong_is_said(texture):
+    clip = [texture(1, 32, 32), texture(2, 32, 48)]
+    with pytest.raises(FlowError, match="pictures 1 and 2: second picture: is 48x32, first picture is 32x32"):
+        list(pictures_at(clip, frame_times(2, 1, 2)))
+    with pytest.raises(FlowError, match="picture 3 is asked for"):
+        list(pictures_at(clip, [Fraction(2)]))
+    with pytest.raises(FlowError, match="easing"):
+        pictures_at(clip, [Fraction(0)], easing="bounce")
+    with pytest.raises(FlowError, match="mode"):
+        pictures_at(clip, [Fraction(0)], mode="magic")
