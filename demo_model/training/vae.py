@@ -112,10 +112,12 @@ def main() -> None:
             if stage == "encoder":
                 loss = F.mse_loss(latents, truth)
             else:
-                noisy = latents + 0.02 * torch.randn_like(latents)
+                # half of them as the transformer makes them: it learnt on the PCA latents
+                drawn = torch.cat([latents[: len(latents) // 2], truth[len(latents) // 2 :]])
+                noisy = drawn + 0.02 * torch.randn_like(drawn)
                 loss = picture_loss(vae.decoder(noisy).float(), signal)
                 if stage == "joint":
-                    loss = loss + 0.02 * F.mse_loss(latents, truth)
+                    loss = loss + 0.05 * F.mse_loss(latents, truth)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
