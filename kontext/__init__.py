@@ -6,6 +6,7 @@ from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
 from .checkpoints.parts import load_parts
 from .errors import InputError
+from .lora import Lora, read_lora
 from .memory import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
 from .placement import Limited, Placement, Resident, resident_parts
@@ -23,6 +24,7 @@ __all__ = [
     "InputError",
     "KontextModel",
     "Limited",
+    "Lora",
     "ModelSettings",
     "PRESETS",
     "Placement",
@@ -38,6 +40,7 @@ __all__ = [
     "load_parts",
     "plan",
     "plan_flux",
+    "read_lora",
     "resident_parts",
     "text_token_ids",
 ]

@@ -1,5 +1,6 @@
 """KontextModel: a request in, a picture out."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 from . import prompts, references
 from .backends import Backend, Conditions
 from .cache import Recent
+from .lora import Lora
 from .placement import Placement
 from .request import EditRequest, StepInfo, check_numbers
 from .sampling import Schedule, denoise, make_noise
@@ -64,6 +66,21 @@ class KontextModel:
         prompts.check_prompt(self.backend.t5_tokenizer, request.prompt, request.where)
         check_numbers(request)
         references.check_references(request.references, request.where)
+
+    def adapted(self, loras: Sequence[tuple[Lora, float]]) -> "KontextModel":
+        """This model with more LoRAs. A light copy: weights, placement and caches are shared, and this model stays.
+
+        Args:
+            loras: (LoRA, strength) each. 1.0 is the strength it was trained for, 0 nothing, and a negative one the
+                opposite. They add up, also with those this model already has.
+
+        Raises:
+            InputError: a LoRA does not fit this model, or a strength is no finite number.
+        """
+        model = copy.copy(self)
+        model.backend = self.backend.adapted(loras)
+        model.name = " + ".join([self.name, *(f"{lora.name} ({strength:g})" for lora, strength in loras)])
+        return model
 
     @torch.no_grad()
     def edit(self, request: EditRequest, on_step: Callable[[StepInfo], None] | None = None) -> torch.Tensor:
@@ -133,7 +150,8 @@ class KontextModel:
 
     def _prompt(self, prompt: str) -> Any:
         min_tokens = self.settings.min_text_tokens
-        return self._cache.get(("prompt", prompt, min_tokens), lambda: self.backend.encode_prompt(prompt, min_tokens))
+        return self._cache.get(("prompt", prompt, min_tokens, self.backend.text_key),
+                               lambda: self.backend.encode_prompt(prompt, min_tokens))
 
     def _reference(self, picture: torch.Tensor) -> torch.Tensor:
         area = self.settings.reference_area

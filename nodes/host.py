@@ -193,7 +193,9 @@ def _diffusers_folders() -> dict[str, Path]:
 WEIGHT_KINDS = ("diffusion_models", "checkpoints", "text_encoders", "vae", "loras", "style_models")
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 WEIGHT_SUFFIXES = (".safetensors", ".sft", ".gguf", *PICKLES)
+LORA_SUFFIXES = (".safetensors", ".sft")
 NO_WEIGHTS = "no model files found"
+NO_LORAS = "no LoRA found"
 
 
 def weight_names() -> list[str]:
@@ -202,6 +204,20 @@ def weight_names() -> list[str]:
     ComfyUI searches models/unet as diffusion_models and models/clip as text_encoders, so do we.
     """
     return [DEMO_MODEL, *sorted(_weights())]
+
+
+def lora_names() -> list[str]:
+    """The safetensors files in ComfyUI's loras folders, with subfolders; never an empty list."""
+    return sorted(name for name in _files("loras") if name.lower().endswith(LORA_SUFFIXES)) or [NO_LORAS]
+
+
+def lora_path(name: str, where: str) -> Path:
+    """The file behind a name of `lora_names`."""
+    found = _files("loras")
+    if name not in found:
+        raise InputError(where, "lora", name, "is not in ComfyUI's loras folders",
+                         f"put LoRAs into {folder_paths.get_folder_paths('loras')[0]}, refresh (R) and choose one")
+    return found[name]
 
 
 def weight_files(*kinds: str) -> list[str]:
@@ -242,12 +258,19 @@ def tokenizer_folders() -> tuple[Path, Path]:
 def _weights(kinds: Iterable[str] = WEIGHT_KINDS) -> dict[str, Path]:
     found = {f"diffusers/{name}": folder for name, folder in _diffusers_folders().items()}
     for kind in kinds:
-        for root in folder_paths.folder_names_and_paths.get(kind, ([],))[0]:
-            for folder, _, files in os.walk(root, followlinks=True):
-                for file in files:
-                    if file.lower().endswith(WEIGHT_SUFFIXES) and not file.startswith("."):
-                        path = Path(folder, file)
-                        found.setdefault(f"{kind}/{path.relative_to(root).as_posix()}", path)
+        found |= {f"{kind}/{name}": path for name, path in _files(kind).items()}
+    return found
+
+
+def _files(kind: str) -> dict[str, Path]:
+    """Every weights file in one kind's folders, by its path there; the first folder wins."""
+    found: dict[str, Path] = {}
+    for root in folder_paths.folder_names_and_paths.get(kind, ([],))[0]:
+        for folder, _, files in os.walk(root, followlinks=True):
+            for file in files:
+                if file.lower().endswith(WEIGHT_SUFFIXES) and not file.startswith("."):
+                    path = Path(folder, file)
+                    found.setdefault(path.relative_to(root).as_posix(), path)
     return found
 
 

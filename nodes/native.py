@@ -5,7 +5,7 @@ Beside host.py the only file of the pack that touches `comfy.*`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,10 +19,20 @@ import comfy.patcher_extension
 import comfy.samplers
 import comfy.sd
 import comfy.supported_models
+import comfy.utils
 import torch
 from torch import nn
 
-from ..kontext import Conditions, InputError, KontextModel, ModelSettings, Schedule, Velocity, text_token_ids
+from ..kontext import (
+    Conditions,
+    InputError,
+    KontextModel,
+    Lora,
+    ModelSettings,
+    Schedule,
+    Velocity,
+    text_token_ids,
+)
 from . import host
 
 FROM_TITLE = "Kontext from MODEL, CLIP, VAE"
@@ -32,9 +42,9 @@ ORIGIN = "kontinuity"  # key of what we leave on a MODEL of ours: its name, sche
 # Of FLUX.1 Kontext dev's scheduler_config.json; a MODEL has no such file
 FLUX_SCHEDULE = Schedule(shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15,
                          base_image_seq_len=256, max_image_seq_len=4096)
-# image_model and input channels of what looks like FLUX.1 and is another model
+# image_model and input channels of what looks like FLUX.1 and is another model (64: Fill as nunchaku declares it)
 _OTHER_MODELS = {"flux2": "FLUX.2", "chroma": "Chroma", "chroma_radiance": "Chroma Radiance"}
-_OTHER_CHANNELS = {96: "FLUX.1 Fill", 32: "FLUX.1 Canny or Depth"}
+_OTHER_CHANNELS = {96: "FLUX.1 Fill", 64: "FLUX.1 Fill", 32: "FLUX.1 Canny or Depth"}
 _LOAD_MODEL = ("load flux1-dev-kontext with Load Diffusion Model, Unet Loader (GGUF) or the Nunchaku FLUX loader, "
                "and connect its MODEL")
 _LOAD_CLIP = "load clip_l and t5xxl with DualCLIPLoader, type flux, and connect its CLIP"
@@ -73,10 +83,10 @@ def _check_model(model: Any) -> None:
     if not isinstance(base, comfy.model_base.Flux) or image_model != "flux":
         kind = _OTHER_MODELS.get(image_model, type(base).__name__)
         raise InputError(FROM_TITLE, "model", kind, "is not FLUX.1 Kontext", _LOAD_MODEL)
-    channels = config.get("in_channels", 16)  # of latents; a loader that leaves it out means FLUX's own
-    if channels != 16:
+    channels, own = config.get("in_channels", 16), config.get("out_channels", 16)
+    if channels > own:
         kind = _OTHER_CHANNELS.get(channels, f"FLUX.1 with {channels} input channels")
-        raise InputError(FROM_TITLE, "model", kind, "is not FLUX.1 Kontext, which has 16 input channels", _LOAD_MODEL)
+        raise InputError(FROM_TITLE, "model", kind, f"is not FLUX.1 Kontext, which has {own} input channels", _LOAD_MODEL)
     if not config.get("guidance_embed", True):
         raise InputError(FROM_TITLE, "model", "FLUX.1 schnell", "is not FLUX.1 Kontext: it has no guidance",
                          _LOAD_MODEL)
@@ -117,6 +127,24 @@ class NativeBackend:
     def dtype(self) -> torch.dtype:
         return self.model.model_dtype()
 
+    @property
+    def text_key(self) -> Any:
+        return self.clip.patcher.patches_uuid
+
+    def adapted(self, loras: Sequence[tuple[Lora, float]]) -> NativeBackend:
+        """The same MODEL and CLIP with ComfyUI's own patches of the LoRAs' files on them."""
+        model, clip = self.model, self.clip
+        for lora, strength in loras:
+            tensors = comfy.utils.load_torch_file(lora.where, safe_load=True)
+            patched, clip = comfy.sd.load_lora_for_models(model, clip, tensors, strength, strength)
+            if _patches(patched) == _patches(model) and any(
+                    layer.target.component == "transformer" for layer in lora.layers):
+                raise InputError(lora.where, "lora", lora.name, "finds none of its layers in this MODEL",
+                                 "use the LoRA node that belongs to the MODEL's loader, before "
+                                 f"'{FROM_TITLE}', or Load Kontext LoRA directly after Load Kontext Model")
+            model = patched
+        return NativeBackend(model, clip, self.vae)
+
     def encode_prompt(self, prompt: str, min_tokens: int) -> list:
         """A CONDITIONING. The tokens are made here, since ComfyUI's would read (weights:1.2) and embeddings in it."""
         host.stop_if_cancelled()
@@ -148,6 +176,10 @@ class NativeBackend:
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         host.stop_if_cancelled()
         return self.vae.decode(self.model.model.process_latent_out(latents))[0].to("cpu", torch.float32)
+
+
+def _patches(model: Any) -> int:
+    return sum(len(patches) for patches in model.patches.values())
 
 
 class _Loop(comfy.samplers.Sampler):
@@ -255,7 +287,8 @@ class KontextTransformer(nn.Module):
         return torch.cat(found)[..., :height, :width].to(x.device)
 
 
-def _one_step(timestep: torch.Tensor) -> Callable[[Velocity, torch.Tensor], torch.Tensor]:
+def _one_step(sigma: torch.Tensor) -> Callable[[Velocity, torch.Tensor], torch.Tensor]:
+    timestep = sigma * 1000 / 1000  # rounds as in `sampling.denoise`
     return lambda velocity, latents: velocity(latents, timestep.to(latents.device))
 
 

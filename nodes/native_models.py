@@ -46,7 +46,7 @@ class ToNative(io.ComfyNode):
             category=CATEGORY,
             description="Lets ComfyUI's own samplers and nodes use a Kontext model, such as the demo model. It takes "
                         "no further memory: the weights are shared.",
-            inputs=[KontextModelSocket.Input("kontext_model", tooltip="From Load Kontext Model.")],
+            inputs=[KontextModelSocket.Input("model", tooltip="From Load Kontext Model.")],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="For KSampler and other samplers and guiders."),
                 io.Clip.Output(display_name="clip", tooltip="For CLIP Text Encode."),
@@ -55,5 +55,5 @@ class ToNative(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, kontext_model: KontextModel) -> io.NodeOutput:
-        return io.NodeOutput(*native.to_native(kontext_model))
+    def execute(cls, model: KontextModel) -> io.NodeOutput:
+        return io.NodeOutput(*native.to_native(model))

@@ -1,12 +1,13 @@
 """What runs the networks. `KontextModel` asks in this order: prompt, pictures, the denoise loop, decode."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from ..lora import Lora
 from ..placement import Placement
 from ..sampling import Velocity
 
@@ -39,6 +40,7 @@ class Backend(Protocol):
         t5_tokenizer: of transformers; counts a prompt's tokens.
         latent_channels: 16 for FLUX.
         dtype: the transformer computes in it.
+        text_key: with another one, `encode_prompt` makes something else of the same prompt.
     """
 
     components: Mapping[str, nn.Module]
@@ -46,6 +48,14 @@ class Backend(Protocol):
     t5_tokenizer: Any
     latent_channels: int
     dtype: torch.dtype
+    text_key: Hashable
+
+    def adapted(self, loras: Sequence[tuple[Lora, float]]) -> "Backend":
+        """The same networks with more LoRAs; this backend stays as it is.
+
+        Raises:
+            InputError: a LoRA does not fit, or a strength is no finite number.
+        """
 
     def encode_prompt(self, prompt: str, min_tokens: int) -> Any:
         """What the transformer reads of a checked prompt, on the CPU; kept in a cache, used in `Conditions` only.

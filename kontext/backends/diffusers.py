@@ -1,12 +1,14 @@
 """The backend on diffusers' and transformers' own modules: AutoencoderKL, FluxTransformer2DModel, CLIP and T5."""
 
-from collections.abc import Callable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from .. import prompts
+from ..lora import Branches, Lora, with_branches
 from ..memory import encoder_blocks_away, needs_tiles
 from ..offload import carousel_bytes
 from ..placement import Placement, Resident
@@ -24,6 +26,9 @@ class DiffusersBackend:
         components: "text_encoders" (ModuleDict clip, t5), "transformer", "vae".
         clip_tokenizer, t5_tokenizer: of transformers.
         placement: where they run; without one on the CPU.
+
+    Attributes:
+        branches: the LoRAs it runs with. Whatever runs the text encoders or the transformer has them on.
     """
 
     def __init__(self, components: Mapping[str, nn.Module], clip_tokenizer, t5_tokenizer,
@@ -34,15 +39,27 @@ class DiffusersBackend:
         self.placement = placement or Resident(components, "cpu")
         self.latent_channels = components["transformer"].config.in_channels // 4
         self._lean = LeanTransformer(components["transformer"])
+        self.branches = Branches()
 
     @property
     def dtype(self) -> torch.dtype:
         return self.components["transformer"].dtype
 
+    @property
+    def text_key(self) -> tuple:
+        return self.branches.text_key
+
+    def adapted(self, loras: Sequence[tuple[Lora, float]]) -> "DiffusersBackend":
+        backend = copy.copy(self)
+        backend.branches = self.branches.plus(loras, self.components)
+        return backend
+
+    @with_branches("text_encoders")
     def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `prompts.encode_prompt`."""
         encoders = self.components["text_encoders"]
         work = prompts.activation_bytes(encoders, prompts.MAX_TOKENS)
+        work += self.branches.bytes("text_encoders", torch.float32)
         blocks = encoder_blocks_away(encoders, self.placement.room(), work)
         away = {"away": blocks} if blocks else {}
         device = self.placement.use("text_encoders", work + carousel_bytes(blocks), **away)
@@ -55,12 +72,14 @@ class DiffusersBackend:
             z = vae.encode(pixels).latent_dist.mode().float()
             return ((z - vae.config.shift_factor) * vae.config.scaling_factor).cpu()
 
+    @with_branches("transformer")
     def sample(self, conditions: Conditions, noise: torch.Tensor,
                loop: Callable[[Velocity, torch.Tensor], torch.Tensor]) -> torch.Tensor:
         transformer = self.components["transformer"]
         embeds, _ = conditions.prompt
         tokens = embeds.shape[1] + sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
-        with self._lean.placed(self.placement, conditions, activation_bytes(transformer, tokens)) as device:
+        work = activation_bytes(transformer, tokens) + self.branches.bytes("transformer", self.dtype)
+        with self._lean.placed(self.placement, conditions, work) as device:
             return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ _LOADERS = (  # a transformer of another model: the precision holds this -> who 
 )
 _PLAIN = "ComfyUI's own Load Diffusion Model (UNETLoader) reads it from models/diffusion_models"
 _KINDS = {
-    "LoRA": "this version of the pack applies no LoRAs; ComfyUI's LoraLoaderModelOnly reads it from models/loras",
+    "LoRA": "if it is for FLUX.1, choose it in Load Kontext LoRA; ComfyUI's own Load LoRA reads it from models/loras",
     "style model": "ComfyUI's Load Style Model reads it from models/style_models",
     "ControlNet": "ComfyUI's Load ControlNet Model reads it from models/controlnet",
 }

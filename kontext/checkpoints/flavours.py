@@ -112,7 +112,9 @@ MARKS = (
 FLUX_LORA = "LoRA for FLUX.1 or a model built like it (FLUX.2, HunyuanVideo)"
 LORA_STARTS = (
     (("lora_unet_double_blocks_", "lora_unet_single_blocks_", "double_blocks.", "diffusion_model.double_blocks.",
-      "transformer.single_transformer_blocks.", "lora_transformer_single_transformer_blocks_"),
+      "transformer.single_transformer_blocks.", "lora_transformer_single_transformer_blocks_",
+      "single_transformer_blocks.", "transformer.double_blocks.", "base_model.model.double_blocks.",
+      "base_model.model.single_transformer_blocks."),
      FLUX_LORA),
     (("lora_te2_", "lora_unet_input_blocks_4_", "text_encoder_2."), "LoRA for SDXL"),
     (("lora_unet_down_blocks_", "unet.down_blocks.", "lora_unet_mid_block_"), "LoRA for Stable Diffusion or SDXL"),

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-CORE = ("SaveImage", "LoadImage", "PreviewImage")
+CORE = ("SaveImage", "LoadImage", "PreviewImage", "UNETLoader", "DualCLIPLoader", "VAELoader")
 HEAVY = ("diffusers", "cv2", "peft", "accelerate")
 
 

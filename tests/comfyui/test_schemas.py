@@ -44,7 +44,7 @@ def test_nodes_are_prefixed_and_derive_directly_from_comfy_node(schemas):
             if isinstance(item, ast.keyword) and item.arg == "node_id":
                 assert isinstance(item.value, ast.Constant), f"{path.name}:{item.value.lineno}"
                 literal.add(item.value.value)
-    assert literal == set(schemas["nodes"]) and len(literal) == 9
+    assert literal == set(schemas["nodes"]) and len(literal) == 12
     for node_id, node in schemas["nodes"].items():
         assert node_id.startswith("Kontinuity_")
         assert node["info"]["category"] == "Kontinuity" and node["info"]["description"]

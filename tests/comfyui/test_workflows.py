@@ -109,7 +109,7 @@ def test_there_is_an_api_twin_and_a_thumbnail(name):
 
 
 def test_no_api_graph_is_where_the_template_browser_looks():
-    assert NAMES == ["single_edit", "storyboard"]
+    assert NAMES == ["native_models", "single_edit", "storyboard"]
     assert all("nodes" in load(path) for path in WORKFLOWS.glob("*.json"))
     assert sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json")) == NAMES
 

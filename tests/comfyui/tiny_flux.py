@@ -1,7 +1,7 @@
 """A tiny random FLUX Kontext twice, from the same weights: a diffusers folder, and files for ComfyUI's own loaders.
 
-ComfyUI reads FLUX's width and depths from a file and takes the heads, the VAE's and the text encoders' sizes for granted;
-`accept_tiny` lets it take ours. Run inside a process that has ComfyUI on its path.
+ComfyUI reads FLUX's width and depths from a file and takes the heads, the VAE's and the text encoders' sizes for
+granted; `accept_tiny` lets it take ours. For a process that has ComfyUI on its path.
 """
 
 import os
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-UNET, CLIP_L, T5, VAE = "tiny-kontext.safetensors", "tiny-clip_l.safetensors", "tiny-t5xxl.safetensors", "tiny-ae.safetensors"
+UNET, VAE = "tiny-kontext.safetensors", "tiny-ae.safetensors"
+CLIP_L, T5 = "tiny-clip_l.safetensors", "tiny-t5xxl.safetensors"
 FOLDER = "tiny"
 HEADS, AXES = 2, (4, 6, 6)  # heads of 16
 CLIP_SIZES = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -1,0 +1,145 @@
+"""What LoRA files call a layer, and where that layer is in the diffusers model. Tables and patterns only.
+
+Three naming schemes are in use for FLUX.1, each with dots or, in kohya's files, with underscores:
+BFL's (`double_blocks.0.img_attn.qkv`), diffusers' (`transformer_blocks.0.attn.to_q`) and, in XLabs' files, the names of
+attention processors (`double_blocks.0.processor.qkv_lora1`). The text encoders go by transformers' names everywhere.
+"""
+
+import re
+from typing import NamedTuple
+
+
+class Target(NamedTuple):
+    """The layers of the model that one layer of a file changes."""
+
+    component: str  # "transformer", "clip" or "t5"
+    modules: tuple[str, ...]  # dotted paths; several share the file layer's outputs, in this order
+    swapped: bool = False  # its two halves of outputs are the other way round in diffusers
+
+
+# BFL's name inside a block -> diffusers' names
+_DOUBLE = {
+    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+    "img_attn.proj": ("attn.to_out.0",),
+    "img_mlp.0": ("ff.net.0.proj",),
+    "img_mlp.2": ("ff.net.2",),
+    "img_mod.lin": ("norm1.linear",),
+    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+    "txt_attn.proj": ("attn.to_add_out",),
+    "txt_mlp.0": ("ff_context.net.0.proj",),
+    "txt_mlp.2": ("ff_context.net.2",),
+    "txt_mod.lin": ("norm1_context.linear",),
+}
+_SINGLE = {
+    "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
+    "linear2": ("proj_out",),
+    "modulation.lin": ("norm.linear",),
+}
+_SINGLE_QKV = ("attn.to_q", "attn.to_k", "attn.to_v")
+_OUTSIDE = {
+    "img_in": "x_embedder",
+    "txt_in": "context_embedder",
+    "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
+    "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
+    "vector_in.in_layer": "time_text_embed.text_embedder.linear_1",
+    "vector_in.out_layer": "time_text_embed.text_embedder.linear_2",
+    "guidance_in.in_layer": "time_text_embed.guidance_embedder.linear_1",
+    "guidance_in.out_layer": "time_text_embed.guidance_embedder.linear_2",
+    "final_layer.linear": "proj_out",
+    "final_layer.adaLN_modulation.1": "norm_out.linear",
+}
+FIRST_LAYER = _OUTSIDE["img_in"]
+_SWAPPED = "final_layer.adaLN_modulation.1"  # BFL: shift, scale; diffusers: scale, shift
+
+_XLABS = {  # processor's name -> BFL's, in double blocks
+    "qkv_lora1": "img_attn.qkv", "proj_lora1": "img_attn.proj", "qkv_lora2": "txt_attn.qkv",
+    "proj_lora2": "txt_attn.proj",
+}
+
+
+def _block_names(bfl: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Every name inside a block -> diffusers' names; OneTrainer numbers the parts of a fused layer (`qkv.0`)."""
+    parts = {f"{name}.{i}": (module,) for name, modules in bfl.items() if len(modules) > 1
+             for i, module in enumerate(modules)}
+    return bfl | parts | {module: (module,) for modules in bfl.values() for module in modules}
+
+
+_DOUBLE_NAMES = _block_names(_DOUBLE) | {f"processor.{name}": _DOUBLE[bfl] for name, bfl in _XLABS.items()}
+_SINGLE_NAMES = _block_names(_SINGLE) | {"processor.qkv_lora": _SINGLE_QKV, "processor.proj_lora": ("proj_out",)}
+_OUTSIDE_NAMES = _OUTSIDE | {module: module for module in _OUTSIDE.values()}
+
+
+def _underscored(names: dict) -> dict:
+    return {name.replace(".", "_"): modules for name, modules in names.items()}
+
+
+# (what a name begins with, the blocks' folder in diffusers, names inside), with dots and with underscores
+_BLOCKS = (
+    ("double_blocks", "transformer_blocks", _DOUBLE_NAMES),
+    ("transformer_blocks", "transformer_blocks", _DOUBLE_NAMES),
+    ("single_blocks", "single_transformer_blocks", _SINGLE_NAMES),
+    ("single_transformer_blocks", "single_transformer_blocks", _SINGLE_NAMES),
+)
+_DOTTED = {start: (folder, names) for start, folder, names in _BLOCKS}
+_FLAT = {start: (folder, _underscored(names)) for start, folder, names in _BLOCKS}
+_DOTTED_BLOCK = re.compile(rf"({'|'.join(_DOTTED)})\.(\d{{1,4}})\.(.+)")
+_FLAT_BLOCK = re.compile(rf"({'|'.join(_FLAT)})_(\d{{1,4}})_(.+)")
+_FLAT_OUTSIDE = {name.replace(".", "_"): name for name in _OUTSIDE_NAMES}
+
+_DOTTED_PREFIX = re.compile(r"(?:base_model\.model\.|model\.diffusion_model\.|diffusion_model\.|transformer\.)*")
+_FLAT_PREFIXES = ("lora_unet_", "lora_transformer_", "lycoris_")
+
+# CLIP: lora_te1_ and lora_te_ (kohya), text_encoder. (diffusers), text_encoders.clip_l.transformer. (ComfyUI)
+_CLIP = re.compile(r"(?:lora_te1?[._]|text_encoder\.|text_encoders\.clip_l\.transformer\.)(?:text_model[._])?"
+                   r"encoder[._]layers[._](\d{1,4})[._](self_attn|mlp)[._](\w+)")
+# T5: lora_te2_ (OneTrainer), lora_te3_ (kohya), text_encoder_2., text_encoders.t5xxl.transformer.
+_T5 = re.compile(r"(?:lora_te[23][._]|text_encoder_2\.|text_encoders\.t5xxl\.transformer\.)"
+                 r"encoder[._]block[._](\d{1,4})[._]layer[._](\d)[._](SelfAttention|DenseReluDense)[._](\w+)")
+_OF_TEXT_ENCODER = re.compile(r"lora_te\d?[._]|text_encoders?(_\d)?\.")
+
+
+def find_target(name: str) -> Target | None:
+    """Where the layer a file calls `name` (without its suffix, such as `.lora_A.weight`) is; None: nowhere in FLUX.1.
+
+    Says nothing about whether a model has a block of that number.
+    """
+    if is_of_text_encoder(name):
+        return _text_target(name)
+    start = next((p for p in _FLAT_PREFIXES if name.startswith(p)), None)
+    if start:
+        # some of kohya's descendants leave an underscore at the end
+        return _flat_target(name[len(start):].rstrip("_"))
+    bare = _DOTTED_PREFIX.sub("", name, count=1)
+    return _in_block(_DOTTED_BLOCK.fullmatch(bare), _DOTTED) or _outside(bare)
+
+
+def is_of_text_encoder(name: str) -> bool:
+    """Whether a file's layer belongs to a text encoder, known or not."""
+    return bool(_OF_TEXT_ENCODER.match(name))
+
+
+def _text_target(name: str) -> Target | None:
+    if match := _CLIP.fullmatch(name):
+        number, part, layer = match.groups()
+        return Target("clip", (f"encoder.layers.{int(number)}.{part}.{layer}",))
+    if match := _T5.fullmatch(name):
+        number, sub, part, layer = match.groups()
+        return Target("t5", (f"encoder.block.{int(number)}.layer.{int(sub)}.{part}.{layer}",))
+    return None
+
+
+def _flat_target(name: str) -> Target | None:
+    return _in_block(_FLAT_BLOCK.fullmatch(name), _FLAT) or _outside(_FLAT_OUTSIDE.get(name, ""))
+
+
+def _in_block(match: re.Match | None, table: dict) -> Target | None:
+    if not match:
+        return None
+    folder, names = table[match[1]]
+    modules = names.get(match[3])
+    return modules and Target("transformer", tuple(f"{folder}.{int(match[2])}.{module}" for module in modules))
+
+
+def _outside(name: str) -> Target | None:
+    module = _OUTSIDE_NAMES.get(name)
+    return module and Target("transformer", (module,), name == _SWAPPED)
