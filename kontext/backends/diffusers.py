@@ -38,8 +38,8 @@ class DiffusersBackend:
         self.t5_tokenizer = t5_tokenizer
         self.placement = placement or Resident(components, "cpu")
         self.latent_channels = components["transformer"].config.in_channels // 4
-        self.branches = Branches()
         self._lean = LeanTransformer(components["transformer"])
+        self.branches = Branches()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -57,7 +57,6 @@ class DiffusersBackend:
     @with_branches("text_encoders")
     def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `prompts.encode_prompt`."""
-        encoders = self.components["text_encoders"]
         encoders = self.components["text_encoders"]
         work = prompts.activation_bytes(encoders, prompts.MAX_TOKENS)
         work += self.branches.bytes("text_encoders", torch.float32)
@@ -79,8 +78,8 @@ class DiffusersBackend:
         transformer = self.components["transformer"]
         embeds, _ = conditions.prompt
         tokens = embeds.shape[1] + sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
-        need = activation_bytes(transformer, tokens) + self.branches.bytes("transformer", self.dtype)
-        with self._lean.placed(self.placement, conditions, need) as device:
+        work = activation_bytes(transformer, tokens) + self.branches.bytes("transformer", self.dtype)
+        with self._lean.placed(self.placement, conditions, work) as device:
             return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

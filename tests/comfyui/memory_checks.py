@@ -122,11 +122,10 @@ def main(comfyui: str, pack: str, folder: str) -> None:
         from kontinuity.kontext import Identity
         from kontinuity.nodes.inspect_model import _on_the_card
 
-        file = Identity("transformer", "FLUX.1 Kontext dev", "tensors", (), "BFL", "bf16",
-                        11_901_408_320, 23_802_816_640)
-        others = ({}, {"precision": "GGUF Q4_K", "bytes": 6_700_000_000}, {"parameters": 10**6},
-                  {"kind": "diffusers folder"})
-        found["predictions"] = [_on_the_card(replace(file, **other), 11 * 2**30) for other in others]
+        file = Identity("transformer", "FLUX.1 Kontext dev", "tensors", (), "BFL", "bf16", 11_901_408_320, 0)
+        packed = {"precision": "GGUF Q4_K", "bytes": 6_700_000_000}
+        found["predictions"] = [_on_the_card(replace(file, **other), 11 * 2**30) for other in (
+            {}, packed, {"parameters": 10**6}, {"kind": "diffusers folder"})]
         found["no card"] = _on_the_card(file, None)
         found["room"] = [model.placement.room() - on_card + reserved - 5 * 10**9]
         model.placement._limit = 10**6

@@ -70,6 +70,22 @@ def test_the_same_bits_with_less_on_the_card(own, request_for, case):
     assert torch.equal(own.edit(request_for(steps=3)), expected)
 
 
+def test_what_a_lora_adds_beside_the_layers_is_there_too(own, request_for):
+    """A LoRA's branches are forward hooks: on layers that the table replaces, and in blocks that ride."""
+    transformer = own.components["transformer"]
+    layers = [transformer.transformer_blocks[0].norm1.linear, transformer.single_transformer_blocks[3].proj_mlp]
+    own.placement, own.backend._lean.residency = Limited(own.components, "cpu", 10**9), Residency()
+    bare = own.edit(request_for())
+    hooks = [layer.register_forward_hook(lambda _module, _inputs, output: output * 1.1) for layer in layers]
+    plain = own.edit(request_for())
+    own.placement = Limited(own.components, "cpu", 1)
+    lean = own.edit(request_for())
+    for hook in hooks:
+        hook.remove()
+    assert torch.equal(lean, plain) and not torch.equal(plain, bare)
+    assert torch.equal(own.edit(request_for()), bare)
+
+
 def test_what_was_chosen_stays_while_it_fits(own, request_for):
     limit = limits(own)["some"][0]
     own.placement = Counting(own.components, "cpu", limit)
