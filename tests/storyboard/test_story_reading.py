@@ -1,5 +1,6 @@
 """YAML without trust: bombs, tags, depth, and anything a random text can do."""
 
+import json
 import time
 
 import pytest
@@ -7,7 +8,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kontinuity.kontext import InputError
-from kontinuity.storyboard import parse_story, reading
+from kontinuity.storyboard import Change, Panel, Story, parse_story, reading
 
 LOADERS = sorted({yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)}, key=lambda loader: loader.__name__)
 
@@ -138,3 +139,22 @@ def test_fuzz_well_formed_yaml(data):
               "seed": DATA, "title": DATA}))
 def test_fuzz_nearly_right_stories(data):
     only_input_errors(yaml.safe_dump(data, allow_unicode=True))
+
+
+BOARD_FIELDS = sorted({*Story.model_fields, "$schema"} - {"version", "characters", "panels"})
+PANEL_FIELDS = sorted({*Panel.model_fields, "from"} - {"id", "from_"})
+INNER_FIELDS = [*Change.__dataclass_fields__, "picture", "references", "role", "crop", "region", "kind", "edit", "mia"]
+VALUES = st.sampled_from(["left", "auto", "passes", "face", "a", "mia", "16:9", 0, 1, 2.5, -1, [0, 0, 1, 1]])
+ENTRY = st.recursive(SCALARS | VALUES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
+    st.sampled_from(INNER_FIELDS), inner, max_size=4), max_leaves=8)
+
+
+@FUZZ
+@given(st.fixed_dictionaries(
+    {"version": st.just(1), "characters": st.fixed_dictionaries({"mia": ENTRY}) | st.just({"mia": None, "tom": None}),
+     "panels": st.lists(st.fixed_dictionaries(
+         {"id": st.sampled_from(["a", "b", "c"])}, optional={name: ENTRY for name in PANEL_FIELDS}), max_size=3)},
+    optional={name: ENTRY for name in BOARD_FIELDS}))
+@pytest.mark.parametrize("write", [lambda data: yaml.safe_dump(data, allow_unicode=True), json.dumps])
+def test_fuzz_every_field(write, data):
+    only_input_errors(write(data))
