@@ -111,6 +111,9 @@ def _masks(mask: list[torch.Tensor] | None, count: int) -> list[torch.Tensor]:
     if len(masks) not in (0, 1, count):
         raise InputError(STICKER_TITLE, "mask", f"{len(masks)} masks", f"do not match the {count} pictures",
                          "connect one mask for all, or one for each picture")
+    if masks and not any(one.any() for one in masks):  # what Load Image gives for a picture without alpha
+        raise InputError(STICKER_TITLE, "mask", "all black", "keeps nothing of the pictures",
+                         "put Invert Mask before it, or connect the mask of the subject")
     return masks
 
 

@@ -129,6 +129,6 @@ def schemas(comfyui, make_base, tmp_path_factory) -> dict:
     """What ComfyUI's own loader sees of the pack, from a process of its own: see dump_schemas.py."""
     base = make_base(tmp_path_factory.mktemp("schemas") / "base")
     command = [sys.executable, str(Path(__file__).with_name("dump_schemas.py")), str(comfyui), str(ROOT), str(base)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)  # a busy machine
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
