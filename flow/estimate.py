@@ -24,16 +24,19 @@ _POOR_COVERAGE = 0.9
 @dataclass(frozen=True)
 class Motion:
     """The motion of a pair of pictures: ``forward`` A to B, ``backward`` B to A, each ``[H, W, 2]``; ``coverage`` 0..1;
-    ``matched`` says that the coarse search for large motion was used."""
+    ``matched`` says that a search for large motion was used; ``figure`` holds the masks (``bool [H, W]``) of what moves
+    in A and B where all the rest stands still, None where that is not known."""
 
     forward: Tensor
     backward: Tensor
     coverage: float
     matched: bool = False
+    figure: tuple[Tensor, Tensor] | None = None
 
     def swapped(self) -> Motion:
         """The motion of the same pair the other way round."""
-        return Motion(self.backward, self.forward, self.coverage, self.matched)
+        figure = None if self.figure is None else self.figure[::-1]
+        return Motion(self.backward, self.forward, self.coverage, self.matched, figure)
 
 
 @dataclass(frozen=True)
@@ -98,15 +101,28 @@ def estimate_motion(
     Args:
         a, b: pictures of one size.
         estimator: see ``Estimator``; ``DisFlow()`` if none.
-        large_motion: search the whole picture for each part first (``coarse.py``); by default where the plain estimate
-            moves by more than 5 % of the width, or less than 90 % of it is consistent.
+        large_motion: search the whole picture for each part first (``figure.py`` in flat drawings, else or where that
+            fails ``coarse.py``); by default in flat drawings, and where the plain estimate moves by more than 5 % of
+            the width or less than 90 % of it is consistent.
     Raises:
         FlowError: no pair of pictures, or an estimator that returned no flow field for them.
     """
     check_pair(a, b)
+    if not in_order(a, b):
+        return estimate_motion(b, a, estimator, large_motion).swapped()
     estimator = estimator or DisFlow()
     forward, backward = _estimate(estimator, a, b), _estimate(estimator, b, a)
     covered = coverage(forward, backward)
+    if large_motion is False:
+        return Motion(forward, backward, covered)
+    flat = is_flat(a, b)
+    if flat:
+        from .figure import find_figure
+
+        found = find_figure(a, b, (forward, backward), estimator)
+        if found is not None:
+            covered = coverage(found.forward, found.backward)
+            return Motion(found.forward, found.backward, covered, True, (found.mask_a, found.mask_b))
     if large_motion is None:
         longest = max(_long_motion(forward), _long_motion(backward))
         large_motion = longest > _LARGE_MOTION * a.shape[1] or covered < _POOR_COVERAGE
@@ -114,10 +130,19 @@ def estimate_motion(
         return Motion(forward, backward, covered)
     from .coarse import improve
 
-    still = is_flat(a, b)  # a cartoon's background stands still, a camera's hardly ever
-    forward = improve(a, b, forward, estimator, still)
-    backward = improve(b, a, backward, estimator, still)
+    # a cartoon's background stands still, a camera's hardly ever
+    forward = improve(a, b, forward, estimator, flat)
+    backward = improve(b, a, backward, estimator, flat)
     return Motion(forward, backward, coverage(forward, backward), True)
+
+
+def in_order(a: Tensor, b: Tensor) -> bool:
+    """Which of two pictures is worked on as the first one; ``in_order(b, a)`` is the opposite unless they are equal."""
+    for row_a, row_b in zip(a, b, strict=True):
+        if not torch.equal(row_a, row_b):
+            where = (row_a != row_b).reshape(-1).nonzero()[0]
+            return bool(row_a.reshape(-1)[where] < row_b.reshape(-1)[where])
+    return True
 
 
 def _estimate(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Pictures between two pictures.
 
 *project* (for video) splats the flow to the wanted time and fetches both pictures along it; *splat* (for flat drawings)
-pushes the colours themselves. Synthesis runs in float64, so that going from B to A gives the same pictures as from A
-to B.
+pushes the colours themselves, the figure and the still background apart where they can be told apart. A pair is
+always worked on in the same order, whichever way round it is given.
 """
 
 from __future__ import annotations
@@ -13,15 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .estimate import Estimator, Motion, estimate_motion
-from .field import FlowError, background_flow, check_pair, is_flat
-from .splat import fill_holes, splat
-from .warp import inside_share, warp, warp_bicubic
+from . import synthesis
+from .estimate import Estimator, Motion, estimate_motion, in_order
+from .field import FlowError, check_pair, is_flat
 
 MODES = ("auto", "project", "splat", "dissolve", "hold")
-_SHARPNESS = 20.0  # softmax: how much a pixel that finds its colour again outweighs one that does not
-_FRONT = 2.0  # in splat mode: what moves against the background lies in front of it
-_FRONT_PIXELS = 2.0
 _CUT_COVERAGE, _DISSOLVE_COVERAGE = 0.35, 0.55
 _CUT_HISTOGRAM = 0.5
 
@@ -72,7 +68,7 @@ class Between:
             raise FlowError(f"motion: is {shapes}; same height and width")
         self.a, self.b = a, b
         self.motion = motion
-        self._importance: tuple[Tensor, Tensor] | None = None
+        self._weights: tuple[Tensor, Tensor] | None = None
         self.report = self._decide(mode, estimator)
 
     def _decide(self, mode: str, estimator: Estimator | None) -> Report:
@@ -92,10 +88,11 @@ class Between:
             if covered < _DISSOLVE_COVERAGE:
                 return Report("dissolve", f"too far apart: only {share}", covered, change)
             mode = "splat" if is_flat(a, b) else "project"
-            reason = f"{'a flat drawing' if mode == 'splat' else 'shaded pictures'}, {share}"
+            what = "shaded pictures" if mode == "project" else "a flat drawing" if self.motion.figure is None \
+                else "a flat drawing: a figure before a still background"
+            reason = f"{what}, {share}"
         else:
             reason = "asked for"
-        self._importance = (_importance(a, b, self.motion.forward, mode), _importance(b, a, self.motion.backward, mode))
         return Report(mode, reason, covered, change)
 
     def at(self, t: float) -> Tensor:
@@ -112,8 +109,22 @@ class Between:
             return self.b if t >= 0.5 else self.a
         if decision in ("duplicate", "dissolve"):
             return torch.lerp(self.a, self.b, t)
-        make = _project if decision == "project" else _splat
-        return make(self.a.double(), self.b.double(), self.motion, self._importance, t).clamp(0, 1).float()
+        return self._make(t, torch.float32)
+
+    def _make(self, t: float, dtype: torch.dtype) -> Tensor:
+        """The picture by motion; float64 is the reference for float32."""
+        t = round(t * 2**24) / 2**24  # then 1 - t is exact, also in float32
+        a, b, motion = self.a, self.b, self.motion
+        if not in_order(a, b):
+            a, b, motion, t = b, a, motion.swapped(), 1 - t
+        if self.report.decision == "splat" and motion.figure is not None:
+            return synthesis.layers(a.to(dtype), b.to(dtype), motion, motion.figure, t).clamp(0, 1).float()
+        if self._weights is None:
+            front = self.report.decision == "splat"
+            self._weights = (synthesis.importance(a, b, motion.forward, front),
+                             synthesis.importance(b, a, motion.backward, front))
+        make = synthesis.push if self.report.decision == "splat" else synthesis.project
+        return make(a.to(dtype), b.to(dtype), motion, self._weights, t).clamp(0, 1).float()
 
 
 def interpolate(
@@ -140,42 +151,3 @@ def histogram_distance(a: Tensor, b: Tensor) -> float:
         index = (bins[..., 0] * 8 + bins[..., 1]) * 8 + bins[..., 2]
         counts.append(torch.bincount(index.reshape(-1), minlength=512).double())
     return 1 - (torch.minimum(*counts).sum() / counts[0].sum()).item()
-
-
-def _importance(a: Tensor, b: Tensor, flow: Tensor, mode: str) -> Tensor:
-    """Logarithm of a weight, ``float64 [H, W]``: brightness constancy (Niklaus and Liu), and depth by motion."""
-    weight = -_SHARPNESS * (a - warp(b, flow)).abs().mean(2).double()
-    if mode == "splat":
-        against = (flow - background_flow(flow)).norm(dim=2)
-        weight += _FRONT * (against > _FRONT_PIXELS)
-    return weight
-
-
-def _together(
-    values_a: Tensor, values_b: Tensor, motion: Motion, importance: tuple[Tensor, Tensor], t: float
-) -> Tensor:
-    """Both sides splatted to time ``t`` and averaged by weight and nearness in time, holes filled: ``[H, W, C]``."""
-    top = max(importance[0].max().item(), importance[1].max().item())
-    sums, weights, densities = 0.0, 0.0, 0.0
-    sides = ((values_a, motion.forward, t, importance[0]), (values_b, motion.backward, 1 - t, importance[1]))
-    for values, flow, time, weight in sides:
-        weight = (weight - top).exp()[..., None] * (1 - time)
-        landed = splat(torch.cat([values * weight, weight, torch.ones_like(weight)], 2), flow.double() * time)
-        sums, weights, densities = sums + landed[..., :-2], weights + landed[..., -2:-1], densities + landed[..., -1]
-    mean = torch.where(weights > 0, sums / weights.clamp_min(1e-300), 0)
-    return fill_holes(mean, densities, full=0.2)
-
-
-def _project(a: Tensor, b: Tensor, motion: Motion, importance: tuple[Tensor, Tensor], t: float) -> Tensor:
-    """Splat the flow, not the colours; then fetch both pictures along the one merged flow."""
-    flow = _together(motion.forward.double(), -motion.backward.double(), motion, importance, t)
-    to_a, to_b = -t * flow, (1 - t) * flow
-    # what would come from outside one picture is taken from the other; from both if both are outside
-    share_a, share_b = (1 - t) * (inside_share(to_a) + 1e-6), t * (inside_share(to_b) + 1e-6)
-    mixed = warp_bicubic(a, to_a) * share_a[..., None] + warp_bicubic(b, to_b) * share_b[..., None]
-    return mixed / (share_a + share_b)[..., None]
-
-
-def _splat(a: Tensor, b: Tensor, motion: Motion, importance: tuple[Tensor, Tensor], t: float) -> Tensor:
-    """Splat the colours of both pictures; a place seen by one only takes that one, one seen by none is filled."""
-    return _together(a, b, motion, importance, t)
