@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .field import FlowError, check_flow, check_pair, is_flat
+from .field import WIDE, FlowError, check_flow, check_pair, halved, is_flat, resized_flow
 from .occlusion import coverage
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
 """``(a [H, W, 3], b [H, W, 3]) -> flow from a to b [H, W, 2]``"""
 
 QUALITIES = ("fast", "normal", "best")
-_HALF_SIZE_ABOVE = 1280  # pixels of width; "best" stays at full size
 _LARGE_MOTION = 0.05  # of the picture's width
 _POOR_COVERAGE = 0.9
 
@@ -62,16 +61,12 @@ class DisFlow:
 
         check_pair(a, b)
         height, width = a.shape[:2]
-        grey_a, grey_b = _grey(a), _grey(b)
-        half = width > _HALF_SIZE_ABOVE and self.quality != "best"
-        if half:
-            size = (width // 2, height // 2)
-            grey_a, grey_b = (cv2.resize(grey, size, interpolation=cv2.INTER_AREA) for grey in (grey_a, grey_b))
+        half = width > WIDE and self.quality != "best"
+        grey_a, grey_b = _grey(a, half), _grey(b, half)
         flow = self._dis().calc(grey_a, grey_b, None)
         if half:
-            flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-            flow *= (width / size[0], height / size[1])
-        return torch.from_numpy(flow).float().contiguous()
+            return resized_flow(torch.from_numpy(flow), height, width)
+        return torch.from_numpy(flow)
 
     def _dis(self):
         import cv2
@@ -87,10 +82,13 @@ class DisFlow:
         return dis
 
 
-def _grey(picture: Tensor):
+def _grey(picture: Tensor, half: bool):
     import cv2
 
-    return cv2.cvtColor((picture.clamp(0, 1) * 255).round().byte().numpy(), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(picture.numpy(), cv2.COLOR_RGB2GRAY)
+    if half:
+        grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return cv2.convertScaleAbs(grey, alpha=255)  # rounds and stays within 0..255
 
 
 def estimate_motion(
@@ -112,17 +110,14 @@ def estimate_motion(
         return estimate_motion(b, a, estimator, large_motion).swapped()
     estimator = estimator or DisFlow()
     forward, backward = _estimate(estimator, a, b), _estimate(estimator, b, a)
-    covered = coverage(forward, backward)
+    covered = _coverage(forward, backward)
     if large_motion is False:
         return Motion(forward, backward, covered)
     flat = is_flat(a, b)
     if flat:
-        from .figure import find_figure
-
-        found = find_figure(a, b, (forward, backward), estimator)
+        found = _figure(a, b, (forward, backward), estimator)
         if found is not None:
-            covered = coverage(found.forward, found.backward)
-            return Motion(found.forward, found.backward, covered, True, (found.mask_a, found.mask_b))
+            return found
     if large_motion is None:
         longest = max(_long_motion(forward), _long_motion(backward))
         large_motion = longest > _LARGE_MOTION * a.shape[1] or covered < _POOR_COVERAGE
@@ -133,7 +128,36 @@ def estimate_motion(
     # a cartoon's background stands still, a camera's hardly ever
     forward = improve(a, b, forward, estimator, flat)
     backward = improve(b, a, backward, estimator, flat)
-    return Motion(forward, backward, coverage(forward, backward), True)
+    return Motion(forward, backward, _coverage(forward, backward), True)
+
+
+def _figure(a: Tensor, b: Tensor, plain: tuple[Tensor, Tensor], estimator: Estimator) -> Motion | None:
+    """The motion of a drawn figure before a still background, if there is one; wide pictures are halved for it."""
+    from .figure import find_figure
+
+    height, width = a.shape[:2]
+    if width > WIDE:
+        a, b = halved(a), halved(b)
+        plain = tuple(resized_flow(flow, *a.shape[:2]) for flow in plain)
+    found = find_figure(a, b, plain, estimator)
+    if found is None:
+        return None
+    covered = coverage(found.forward, found.backward)
+    flows, masks = (found.forward, found.backward), (found.mask_a, found.mask_b)
+    if width > WIDE:
+        flows = tuple(resized_flow(flow, height, width) for flow in flows)
+        masks = tuple(resized_flow(mask[..., None].float().expand(-1, -1, 2), height, width)[..., 0]
+                      > width / a.shape[1] / 2 for mask in masks)
+    return Motion(*flows, covered, True, masks)
+
+
+def _coverage(forward: Tensor, backward: Tensor) -> float:
+    """``coverage``, in wide pictures measured on fields of half the size (the bound stays that of full pixels)."""
+    height, width = forward.shape[:2]
+    if width <= WIDE:
+        return coverage(forward, backward)
+    small = (resized_flow(flow, height // 2, width // 2) for flow in (forward, backward))
+    return coverage(*small, bound=0.75)
 
 
 def in_order(a: Tensor, b: Tensor) -> bool:
@@ -155,5 +179,6 @@ def _estimate(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
 
 def _long_motion(flow: Tensor) -> float:
     """The motion that 5 % of the pixels exceed, pixels."""
-    lengths = flow.norm(dim=2).reshape(-1)
+    step = max(1, flow.shape[0] // 256)
+    lengths = flow[::step, ::step].norm(dim=2).reshape(-1)
     return lengths.kthvalue(max(1, int(0.95 * lengths.numel()))).values.item()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import synthesis
 from .estimate import Estimator, Motion, estimate_motion, in_order
-from .field import FlowError, check_pair, is_flat
+from .field import WIDE, FlowError, check_pair, halved, is_flat, resized_flow
 
 MODES = ("auto", "project", "splat", "dissolve", "hold")
 _CUT_COVERAGE, _DISSOLVE_COVERAGE = 0.35, 0.55
@@ -119,12 +119,29 @@ class Between:
             a, b, motion, t = b, a, motion.swapped(), 1 - t
         if self.report.decision == "splat" and motion.figure is not None:
             return synthesis.layers(a.to(dtype), b.to(dtype), motion, motion.figure, t).clamp(0, 1).float()
+        pushed = self.report.decision == "splat"
+        if dtype == torch.float64:
+            return self._moved(a.double(), b.double(), motion, self._weigh(a, b, motion, pushed), t, pushed)
         if self._weights is None:
-            front = self.report.decision == "splat"
-            self._weights = (synthesis.importance(a, b, motion.forward, front),
-                             synthesis.importance(b, a, motion.backward, front))
-        make = synthesis.push if self.report.decision == "splat" else synthesis.project
-        return make(a.to(dtype), b.to(dtype), motion, self._weights, t).clamp(0, 1).float()
+            small = a.shape[1] > WIDE and not pushed
+            self._weights = self._weigh(*_half_size(a, b, motion), False) if small else \
+                self._weigh(a, b, motion, pushed)
+        return self._moved(a, b, motion, self._weights, t, pushed)
+
+    @staticmethod
+    def _weigh(a: Tensor, b: Tensor, motion: Motion, front: bool) -> tuple[Tensor, Tensor]:
+        return synthesis.importance(a, b, motion.forward, front), synthesis.importance(b, a, motion.backward, front)
+
+    @staticmethod
+    def _moved(a, b, motion: Motion, weights, t: float, pushed: bool) -> Tensor:
+        make = synthesis.push if pushed else synthesis.project
+        return make(a, b, motion, weights, t).clamp(0, 1).float()
+
+
+def _half_size(a: Tensor, b: Tensor, motion: Motion) -> tuple[Tensor, Tensor, Motion]:
+    a, b = halved(a), halved(b)
+    flows = (resized_flow(flow, *a.shape[:2]) for flow in (motion.forward, motion.backward))
+    return a, b, Motion(*flows, motion.coverage)
 
 
 def interpolate(
@@ -144,10 +161,14 @@ def check_time(t: float) -> float:
 
 
 def histogram_distance(a: Tensor, b: Tensor) -> float:
-    """1 minus the intersection of two colour histograms of 8 x 8 x 8 bins; 0 (equal) .. 1 (no colour in common)."""
+    """1 minus the intersection of two colour histograms of 8 x 8 x 8 bins; 0 (equal) .. 1 (no colour in common).
+
+    Of large pictures about 256 evenly spaced rows and columns are counted.
+    """
     counts = []
+    step = max(1, min(a.shape[:2]) // 256)
     for picture in (a, b):
-        bins = (picture.clamp(0, 1) * 8).long().clamp(max=7)
+        bins = (picture[::step, ::step].clamp(0, 1) * 8).long().clamp(max=7)
         index = (bins[..., 0] * 8 + bins[..., 1]) * 8 + bins[..., 2]
         counts.append(torch.bincount(index.reshape(-1), minlength=512).double())
     return 1 - (torch.minimum(*counts).sum() / counts[0].sum()).item()

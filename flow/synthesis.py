@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .estimate import Motion
-from .field import background_flow
+from .field import background_flow, resized_flow
 from .splat import fill_holes, splat
 from .warp import inside_share, warp, warp_bicubic
 
@@ -30,7 +30,13 @@ def importance(a: Tensor, b: Tensor, flow: Tensor, front: bool) -> Tensor:
 
 def project(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
     """Splat the flow, not the colours; then fetch both pictures along the one merged flow (for video)."""
+    height, width = a.shape[:2]
+    if weights[0].shape != a.shape[:2]:  # flows are smooth: in wide pictures half the size will do
+        flows = (resized_flow(flow, *weights[0].shape) for flow in (motion.forward, motion.backward))
+        motion = Motion(*flows, motion.coverage)
     flow = _together(motion.forward.to(a.dtype), -motion.backward.to(a.dtype), motion, weights, t)
+    if weights[0].shape != a.shape[:2]:
+        flow = resized_flow(flow, height, width)
     to_a, to_b = -t * flow, (1 - t) * flow
     # what would come from outside one picture is taken from the other; from both if both are outside
     share_a, share_b = (1 - t) * (inside_share(to_a) + 1e-6), t * (inside_share(to_b) + 1e-6)
