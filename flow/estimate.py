@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .field import WIDE, FlowError, check_flow, check_pair, halved, is_flat, resized_flow
+from .field import WIDE, FlowError, check_flow, check_masks, check_pair, halved, is_flat, resized_flow
 from .occlusion import coverage
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
@@ -57,7 +57,6 @@ class DisFlow:
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Flow from ``a`` to ``b``, ``float32 [H, W, 2]``; ``FlowError`` if they are no pair of pictures."""
-        import cv2
 
         check_pair(a, b)
         height, width = a.shape[:2]
@@ -92,7 +91,11 @@ def _grey(picture: Tensor, half: bool):
 
 
 def estimate_motion(
-    a: Tensor, b: Tensor, estimator: Estimator | None = None, large_motion: bool | None = None
+    a: Tensor,
+    b: Tensor,
+    estimator: Estimator | None = None,
+    large_motion: bool | None = None,
+    figure: tuple[Tensor, Tensor] | None = None,
 ) -> Motion:
     """The motion of a pair in both directions.
 
@@ -102,20 +105,22 @@ def estimate_motion(
         large_motion: search the whole picture for each part first (``figure.py`` in flat drawings, else or where that
             fails ``coarse.py``); by default in flat drawings, and where the plain estimate moves by more than 5 % of
             the width or less than 90 % of it is consistent.
+        figure: masks of a figure in ``a`` and ``b`` where they are known, ``bool [H, W]``; the rest stands still then.
     Raises:
         FlowError: no pair of pictures, or an estimator that returned no flow field for them.
     """
     check_pair(a, b)
+    check_masks(figure, a)
     if not in_order(a, b):
-        return estimate_motion(b, a, estimator, large_motion).swapped()
+        return estimate_motion(b, a, estimator, large_motion, figure and figure[::-1]).swapped()
     estimator = estimator or DisFlow()
     forward, backward = _estimate(estimator, a, b), _estimate(estimator, b, a)
     covered = _coverage(forward, backward)
-    if large_motion is False:
+    if large_motion is False and figure is None:
         return Motion(forward, backward, covered)
     flat = is_flat(a, b)
-    if flat:
-        found = _figure(a, b, (forward, backward), estimator)
+    if flat or figure is not None:
+        found = _figure(a, b, (forward, backward), estimator, figure)
         if found is not None:
             return found
     if large_motion is None:
@@ -131,7 +136,7 @@ def estimate_motion(
     return Motion(forward, backward, _coverage(forward, backward), True)
 
 
-def _figure(a: Tensor, b: Tensor, plain: tuple[Tensor, Tensor], estimator: Estimator) -> Motion | None:
+def _figure(a: Tensor, b: Tensor, plain: tuple[Tensor, Tensor], estimator: Estimator, given) -> Motion | None:
     """The motion of a drawn figure before a still background, if there is one; wide pictures are halved for it."""
     from .figure import find_figure
 
@@ -139,16 +144,22 @@ def _figure(a: Tensor, b: Tensor, plain: tuple[Tensor, Tensor], estimator: Estim
     if width > WIDE:
         a, b = halved(a), halved(b)
         plain = tuple(resized_flow(flow, *a.shape[:2]) for flow in plain)
-    found = find_figure(a, b, plain, estimator)
+    small = given and tuple(_resized_mask(mask, *a.shape[:2]) for mask in given)
+    found = find_figure(a, b, plain, estimator, small)
     if found is None:
         return None
     covered = coverage(found.forward, found.backward)
     flows, masks = (found.forward, found.backward), (found.mask_a, found.mask_b)
     if width > WIDE:
         flows = tuple(resized_flow(flow, height, width) for flow in flows)
-        masks = tuple(resized_flow(mask[..., None].float().expand(-1, -1, 2), height, width)[..., 0]
-                      > width / a.shape[1] / 2 for mask in masks)
+        masks = given or tuple(_resized_mask(mask, height, width) for mask in masks)
     return Motion(*flows, covered, True, masks)
+
+
+def _resized_mask(mask: Tensor, height: int, width: int) -> Tensor:
+    import cv2
+
+    return torch.from_numpy(cv2.resize(mask.float().numpy(), (width, height), interpolation=cv2.INTER_LINEAR)) > 0.5
 
 
 def _coverage(forward: Tensor, backward: Tensor) -> float:

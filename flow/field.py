@@ -56,6 +56,18 @@ def check_pair(a: Tensor, b: Tensor, names: tuple[str, str] = ("first picture", 
         raise FlowError(f"{names[1]}: is {sizes[1]}, {names[0]} is {sizes[0]}; bring them to one size first")
 
 
+def check_masks(masks: tuple[Tensor, Tensor] | None, picture: Tensor) -> None:
+    """None, or two masks ``bool [H, W]`` of the picture's size, else a ``FlowError``."""
+    if masks is None:
+        return
+    if not isinstance(masks, (tuple, list)) or len(masks) != 2:
+        raise FlowError("figure: expected two masks, of the first and of the second picture")
+    for mask in masks:
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != picture.shape[:2]:
+            kind = f"{list(mask.shape)} {mask.dtype}" if isinstance(mask, Tensor) else type(mask).__name__
+            raise FlowError(f"figure: expected masks of bool {list(picture.shape[:2])}, got {kind}")
+
+
 def check_flow(flow: Tensor, name: str = "flow") -> None:
     """A finite ``[H, W, 2]`` floating-point tensor, else a ``FlowError``."""
     if not isinstance(flow, Tensor) or flow.ndim != 3 or flow.shape[2] != 2 or not flow.is_floating_point():

@@ -44,28 +44,41 @@ class Figure:
     backward: Tensor
 
 
-def find_figure(a: Tensor, b: Tensor, plain: tuple[Tensor, Tensor], estimator: Estimator) -> Figure | None:
+def find_figure(
+    a: Tensor,
+    b: Tensor,
+    plain: tuple[Tensor, Tensor],
+    estimator: Estimator,
+    masks: tuple[Tensor, Tensor] | None = None,
+) -> Figure | None:
     """The figure that moves between two flat drawings.
 
     Args:
         a, b: pictures of one size.
         plain: the estimator's flows from ``a`` to ``b`` and back; used where they fit best.
         estimator: finds what the matching of pieces leaves.
+        masks: the figure in ``a`` and in ``b`` where it is known, ``bool [H, W]``.
     Returns:
-        None if the background moves as well, nothing moves, or what moves does not explain what changed.
+        None if the background moves as well, nothing moves, or what moves does not explain what changed; never None
+        with ``masks``.
     """
-    import cv2
 
     pixels = a.numpy(), b.numpy()
     changed = np.abs(pixels[0] - pixels[1]).max(2) > _CHANGED
-    if not 0 < changed.mean() < 1 - _STILL:
+    if masks is not None:
+        changed = (masks[0] | masks[1]).numpy()
+        if not changed.any():
+            return Figure(*masks, *(torch.zeros_like(flow) for flow in plain))
+    elif not 0 < changed.mean() < 1 - _STILL:
         return None
     region = _filled(changed)
     whole = _vote(pixels, changed)
     pieces = tuple(_Pieces.of(picture, region, changed) for picture in pixels)
     pairs = _match(*pieces, whole, a.shape[1])
-    painted = tuple(torch.from_numpy(np.where(region[..., None], picture, _GREY)) for picture in pixels)
-    masks, flows = [], []
+    keep = (region, region) if masks is None else [_filled(mask.numpy()) for mask in masks]
+    painted = [torch.from_numpy(np.where(area[..., None], picture, _GREY))
+               for area, picture in zip(keep, pixels, strict=True)]
+    found, flows = [], []
     for side in (0, 1):
         one, other = pixels[side], pixels[1 - side]
         way = np.float32(whole) * (-1) ** side
@@ -78,17 +91,24 @@ def find_figure(a: Tensor, b: Tensor, plain: tuple[Tensor, Tensor], estimator: E
             rest = estimator(painted[side], moved).float()
             candidates.append(rest + warp(start, rest))
         best, flow = _best(one, other, candidates, region)
-        figure = (best < _mismatch(one, other, torch.zeros_like(plain[side]))) & (best < _SAME)
-        sure = np.isin(pieces[side].labels, pieces[side].numbers[pairs[:, side]]).astype(np.uint8)
-        figure |= cv2.dilate(sure, np.ones((5, 5), np.uint8)) > 0  # with its outline
-        figure &= region & ~pieces[side].ground
-        figure = cv2.morphologyEx(figure.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
-        masks.append(torch.from_numpy(figure))
+        figure = masks[side].numpy() if masks is not None else _figure(
+            best, _mismatch(one, other, torch.zeros_like(plain[side])), pieces[side], pairs[:, side], region)
+        found.append(torch.from_numpy(figure))
         flows.append(torch.from_numpy(np.where(figure[..., None], flow, np.float32(0))))
-    explained = (masks[0] | masks[1]).numpy()[changed].mean()
-    if explained < _EXPLAINED:
+    if masks is None and (found[0] | found[1]).numpy()[changed].mean() < _EXPLAINED:
         return None
-    return Figure(*masks, *flows)
+    return Figure(*found, *flows)
+
+
+def _figure(moving: np.ndarray, still: np.ndarray, pieces: _Pieces, matched: np.ndarray, region: np.ndarray):
+    """The mask: what fits better moving than still, and the matched pieces with their outlines."""
+    import cv2
+
+    figure = (moving < still) & (moving < _SAME)
+    sure = np.isin(pieces.labels, pieces.numbers[matched]).astype(np.uint8)
+    figure |= cv2.dilate(sure, np.ones((5, 5), np.uint8)) > 0
+    figure &= region & ~pieces.ground
+    return cv2.morphologyEx(figure.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
 
 
 def _filled(changed: np.ndarray) -> np.ndarray:

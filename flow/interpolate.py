@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from . import synthesis
+from .drift import Drift, find_drift
 from .estimate import Estimator, Motion, estimate_motion, in_order
-from .field import WIDE, FlowError, check_pair, halved, is_flat, resized_flow
+from .field import WIDE, FlowError, check_masks, check_pair, halved, is_flat, resized_flow
 
 MODES = ("auto", "project", "splat", "dissolve", "hold")
 _CUT_COVERAGE, _DISSOLVE_COVERAGE = 0.35, 0.55
@@ -48,6 +49,12 @@ class Between:
         mode: "auto" decides by itself; "project", "splat", "dissolve" and "hold" are done as told.
         estimator: see ``Estimator``; ``DisFlow()`` if none.
         motion: that of the pair if it is known already; the estimator is not asked then.
+        figure: masks of the figure in ``a`` and ``b``, ``bool [H, W]``, where they are known: it is moved by itself,
+            before a background that stands still or drifts a little. Not used with ``motion``.
+
+    ``motion`` then holds the motion that was found; in flat drawings whose background was redrawn that of the pair
+    without the drift of the background (``drift.py``), which is added again in proportion to time.
+
     Raises:
         FlowError: no pair of pictures, an unknown mode, or a motion that does not fit them.
     """
@@ -59,27 +66,33 @@ class Between:
         mode: str = "auto",
         estimator: Estimator | None = None,
         motion: Motion | None = None,
+        figure: tuple[Tensor, Tensor] | None = None,
     ):
         if mode not in MODES:
             raise FlowError(f"mode '{mode}': is unknown; use one of {', '.join(MODES)}")
         check_pair(a, b)
+        check_masks(figure, a)
         if motion is not None and not motion.forward.shape[:2] == motion.backward.shape[:2] == a.shape[:2]:
             shapes = f"{list(motion.forward.shape)} for pictures {list(a.shape)}"
             raise FlowError(f"motion: is {shapes}; same height and width")
         self.a, self.b = a, b
         self.motion = motion
+        self._turned = not in_order(a, b)
+        self._pair = (b, a) if self._turned else (a, b)
+        self._drift: Drift | None = None
         self._weights: tuple[Tensor, Tensor] | None = None
-        self.report = self._decide(mode, estimator)
+        self.report = self._decide(mode, estimator, figure)
 
-    def _decide(self, mode: str, estimator: Estimator | None) -> Report:
+    def _decide(self, mode: str, estimator: Estimator | None, figure: tuple[Tensor, Tensor] | None) -> Report:
         a, b = self.a, self.b
         change = histogram_distance(a, b)
         if (a - b).abs().max().item() < 1 / 255:
             return Report("duplicate", "the pictures are equal", None, change)
         if mode in ("dissolve", "hold"):
             return Report(mode, "asked for", None, change)
+        drawn = is_flat(a, b) or figure is not None
         if self.motion is None:
-            self.motion = estimate_motion(a, b, estimator)
+            self.motion = self._estimate(estimator, figure, drawn and mode != "project")
         covered = self.motion.coverage
         if mode == "auto":
             share = f"{covered:.0%} of the motion agrees"
@@ -87,13 +100,28 @@ class Between:
                 return Report("hold", f"a cut: only {share} and the colours are others", covered, change)
             if covered < _DISSOLVE_COVERAGE:
                 return Report("dissolve", f"too far apart: only {share}", covered, change)
-            mode = "splat" if is_flat(a, b) else "project"
-            what = "shaded pictures" if mode == "project" else "a flat drawing" if self.motion.figure is None \
-                else "a flat drawing: a figure before a still background"
+            mode = "splat" if drawn else "project"
+            what = "shaded pictures" if mode == "project" else "the given figure" if figure else "a flat drawing"
+            if self.motion.figure is not None:
+                what += f", a figure before a {'still' if self._drift is None else 'drifting'} background"
             reason = f"{what}, {share}"
         else:
             reason = "asked for"
         return Report(mode, reason, covered, change)
+
+    def _estimate(self, estimator: Estimator | None, figure: tuple[Tensor, Tensor] | None, drawn: bool) -> Motion:
+        if figure is not None and self._turned:
+            figure = figure[::-1]
+        first, second = self._pair
+        if drawn:
+            self._drift = find_drift(first, second, figure)
+        if self._drift is not None:
+            second = self._drift.removed(second)
+            self._pair = first, second
+            if figure is not None:
+                figure = figure[0], self._drift.removed(figure[1][..., None].float())[..., 0] > 0.5
+        motion = estimate_motion(first, second, estimator, None, figure)
+        return motion.swapped() if self._turned else motion
 
     def at(self, t: float) -> Tensor:
         """The picture at time ``t``, 0 (``a``) .. 1 (``b``); at 0 and 1 the given tensors themselves.
@@ -114,9 +142,13 @@ class Between:
     def _make(self, t: float, dtype: torch.dtype) -> Tensor:
         """The picture by motion; float64 is the reference for float32."""
         t = round(t * 2**24) / 2**24  # then 1 - t is exact, also in float32
-        a, b, motion = self.a, self.b, self.motion
-        if not in_order(a, b):
-            a, b, motion, t = b, a, motion.swapped(), 1 - t
+        (a, b), motion = self._pair, self.motion
+        if self._turned:
+            motion, t = motion.swapped(), 1 - t
+        made = self._without_drift(a, b, motion, t, dtype)
+        return made if self._drift is None else self._drift.applied(made, t)
+
+    def _without_drift(self, a: Tensor, b: Tensor, motion: Motion, t: float, dtype: torch.dtype) -> Tensor:
         if self.report.decision == "splat" and motion.figure is not None:
             return synthesis.layers(a.to(dtype), b.to(dtype), motion, motion.figure, t).clamp(0, 1).float()
         pushed = self.report.decision == "splat"

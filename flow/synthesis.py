@@ -20,7 +20,7 @@ _FRONT_PIXELS = 2.0
 
 
 def importance(a: Tensor, b: Tensor, flow: Tensor, front: bool) -> Tensor:
-    """Logarithm of a weight, ``[H, W]``: brightness constancy (Niklaus and Liu) and, with ``front``, depth by motion."""
+    """Logarithm of a weight, ``[H, W]``: brightness constancy (Niklaus, Liu), with ``front`` also depth by motion."""
     weight = -_SHARPNESS * (a - warp(b, flow)).abs().mean(2)
     if front:
         against = (flow - background_flow(flow)).norm(dim=2)
