@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .field import FlowError, check_flow, check_pair, is_flat
+from .field import WIDE, FlowError, check_flow, check_masks, check_pair, halved, is_flat, resized_flow
 from .occlusion import coverage
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
 """``(a [H, W, 3], b [H, W, 3]) -> flow from a to b [H, W, 2]``"""
 
 QUALITIES = ("fast", "normal", "best")
-_HALF_SIZE_ABOVE = 1280  # pixels of width; "best" stays at full size
 _LARGE_MOTION = 0.05  # of the picture's width
 _POOR_COVERAGE = 0.9
 
@@ -24,16 +23,19 @@ _POOR_COVERAGE = 0.9
 @dataclass(frozen=True)
 class Motion:
     """The motion of a pair of pictures: ``forward`` A to B, ``backward`` B to A, each ``[H, W, 2]``; ``coverage`` 0..1;
-    ``matched`` says that the coarse search for large motion was used."""
+    ``matched`` says that a search for large motion was used; ``figure`` holds the masks (``bool [H, W]``) of what moves
+    in A and B where all the rest stands still, None where that is not known."""
 
     forward: Tensor
     backward: Tensor
     coverage: float
     matched: bool = False
+    figure: tuple[Tensor, Tensor] | None = None
 
     def swapped(self) -> Motion:
         """The motion of the same pair the other way round."""
-        return Motion(self.backward, self.forward, self.coverage, self.matched)
+        figure = None if self.figure is None else self.figure[::-1]
+        return Motion(self.backward, self.forward, self.coverage, self.matched, figure)
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,15 @@ class DisFlow:
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Flow from ``a`` to ``b``, ``float32 [H, W, 2]``; ``FlowError`` if they are no pair of pictures."""
-        import cv2
 
         check_pair(a, b)
         height, width = a.shape[:2]
-        grey_a, grey_b = _grey(a), _grey(b)
-        half = width > _HALF_SIZE_ABOVE and self.quality != "best"
-        if half:
-            size = (width // 2, height // 2)
-            grey_a, grey_b = (cv2.resize(grey, size, interpolation=cv2.INTER_AREA) for grey in (grey_a, grey_b))
+        half = width > WIDE and self.quality != "best"
+        grey_a, grey_b = _grey(a, half), _grey(b, half)
         flow = self._dis().calc(grey_a, grey_b, None)
         if half:
-            flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-            flow *= (width / size[0], height / size[1])
-        return torch.from_numpy(flow).float().contiguous()
+            return resized_flow(torch.from_numpy(flow), height, width)
+        return torch.from_numpy(flow)
 
     def _dis(self):
         import cv2
@@ -84,29 +81,48 @@ class DisFlow:
         return dis
 
 
-def _grey(picture: Tensor):
+def _grey(picture: Tensor, half: bool):
     import cv2
 
-    return cv2.cvtColor((picture.clamp(0, 1) * 255).round().byte().numpy(), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(picture.numpy(), cv2.COLOR_RGB2GRAY)
+    if half:
+        grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return cv2.convertScaleAbs(grey, alpha=255)  # rounds and stays within 0..255
 
 
 def estimate_motion(
-    a: Tensor, b: Tensor, estimator: Estimator | None = None, large_motion: bool | None = None
+    a: Tensor,
+    b: Tensor,
+    estimator: Estimator | None = None,
+    large_motion: bool | None = None,
+    figure: tuple[Tensor, Tensor] | None = None,
 ) -> Motion:
     """The motion of a pair in both directions.
 
     Args:
         a, b: pictures of one size.
         estimator: see ``Estimator``; ``DisFlow()`` if none.
-        large_motion: search the whole picture for each part first (``coarse.py``); by default where the plain estimate
-            moves by more than 5 % of the width, or less than 90 % of it is consistent.
+        large_motion: search the whole picture for each part first (``figure.py`` in flat drawings, else or where that
+            fails ``coarse.py``); by default in flat drawings, and where the plain estimate moves by more than 5 % of
+            the width or less than 90 % of it is consistent.
+        figure: masks of a figure in ``a`` and ``b`` where they are known, ``bool [H, W]``; the rest stands still then.
     Raises:
         FlowError: no pair of pictures, or an estimator that returned no flow field for them.
     """
     check_pair(a, b)
+    check_masks(figure, a)
+    if not in_order(a, b):
+        return estimate_motion(b, a, estimator, large_motion, figure and figure[::-1]).swapped()
     estimator = estimator or DisFlow()
     forward, backward = _estimate(estimator, a, b), _estimate(estimator, b, a)
-    covered = coverage(forward, backward)
+    covered = _coverage(forward, backward)
+    if large_motion is False and figure is None:
+        return Motion(forward, backward, covered)
+    flat = is_flat(a, b)
+    if flat or figure is not None:
+        found = _figure(a, b, (forward, backward), estimator, figure)
+        if found is not None:
+            return found
     if large_motion is None:
         longest = max(_long_motion(forward), _long_motion(backward))
         large_motion = longest > _LARGE_MOTION * a.shape[1] or covered < _POOR_COVERAGE
@@ -114,10 +130,54 @@ def estimate_motion(
         return Motion(forward, backward, covered)
     from .coarse import improve
 
-    still = is_flat(a, b)  # a cartoon's background stands still, a camera's hardly ever
-    forward = improve(a, b, forward, estimator, still)
-    backward = improve(b, a, backward, estimator, still)
-    return Motion(forward, backward, coverage(forward, backward), True)
+    # a cartoon's background stands still, a camera's hardly ever
+    forward = improve(a, b, forward, estimator, flat)
+    backward = improve(b, a, backward, estimator, flat)
+    return Motion(forward, backward, _coverage(forward, backward), True)
+
+
+def _figure(a: Tensor, b: Tensor, plain: tuple[Tensor, Tensor], estimator: Estimator, given) -> Motion | None:
+    """The motion of a drawn figure before a still background, if there is one; wide pictures are halved for it."""
+    from .figure import find_figure
+
+    height, width = a.shape[:2]
+    if width > WIDE:
+        a, b = halved(a), halved(b)
+        plain = tuple(resized_flow(flow, *a.shape[:2]) for flow in plain)
+    small = given and tuple(_resized_mask(mask, *a.shape[:2]) for mask in given)
+    found = find_figure(a, b, plain, estimator, small)
+    if found is None:
+        return None
+    covered = coverage(found.forward, found.backward)
+    flows, masks = (found.forward, found.backward), (found.mask_a, found.mask_b)
+    if width > WIDE:
+        flows = tuple(resized_flow(flow, height, width) for flow in flows)
+        masks = given or tuple(_resized_mask(mask, height, width) for mask in masks)
+    return Motion(*flows, covered, True, masks)
+
+
+def _resized_mask(mask: Tensor, height: int, width: int) -> Tensor:
+    import cv2
+
+    return torch.from_numpy(cv2.resize(mask.float().numpy(), (width, height), interpolation=cv2.INTER_LINEAR)) > 0.5
+
+
+def _coverage(forward: Tensor, backward: Tensor) -> float:
+    """``coverage``, in wide pictures measured on fields of half the size (the bound stays that of full pixels)."""
+    height, width = forward.shape[:2]
+    if width <= WIDE:
+        return coverage(forward, backward)
+    small = (resized_flow(flow, height // 2, width // 2) for flow in (forward, backward))
+    return coverage(*small, bound=0.75)
+
+
+def in_order(a: Tensor, b: Tensor) -> bool:
+    """Which of two pictures is worked on as the first one; ``in_order(b, a)`` is the opposite unless they are equal."""
+    for row_a, row_b in zip(a, b, strict=True):
+        if not torch.equal(row_a, row_b):
+            where = (row_a != row_b).reshape(-1).nonzero()[0]
+            return bool(row_a.reshape(-1)[where] < row_b.reshape(-1)[where])
+    return True
 
 
 def _estimate(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
@@ -130,5 +190,6 @@ def _estimate(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
 
 def _long_motion(flow: Tensor) -> float:
     """The motion that 5 % of the pixels exceed, pixels."""
-    lengths = flow.norm(dim=2).reshape(-1)
+    step = max(1, flow.shape[0] // 256)
+    lengths = flow[::step, ::step].norm(dim=2).reshape(-1)
     return lengths.kthvalue(max(1, int(0.95 * lengths.numel()))).values.item()

@@ -1,8 +1,8 @@
 """Pictures between two pictures.
 
 *project* (for video) splats the flow to the wanted time and fetches both pictures along it; *splat* (for flat drawings)
-pushes the colours themselves. Synthesis runs in float64, so that going from B to A gives the same pictures as from A
-to B.
+pushes the colours themselves, the figure and the still background apart where they can be told apart. A pair is
+always worked on in the same order, whichever way round it is given.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .estimate import Estimator, Motion, estimate_motion
-from .field import FlowError, background_flow, check_pair, is_flat
-from .splat import fill_holes, splat
-from .warp import inside_share, warp, warp_bicubic
+from . import synthesis
+from .drift import Drift, find_drift
+from .estimate import Estimator, Motion, estimate_motion, in_order
+from .field import WIDE, FlowError, check_masks, check_pair, halved, is_flat, resized_flow
 
 MODES = ("auto", "project", "splat", "dissolve", "hold")
-_SHARPNESS = 20.0  # softmax: how much a pixel that finds its colour again outweighs one that does not
-_FRONT = 2.0  # in splat mode: what moves against the background lies in front of it
-_FRONT_PIXELS = 2.0
 _CUT_COVERAGE, _DISSOLVE_COVERAGE = 0.35, 0.55
 _CUT_HISTOGRAM = 0.5
 
@@ -52,6 +49,12 @@ class Between:
         mode: "auto" decides by itself; "project", "splat", "dissolve" and "hold" are done as told.
         estimator: see ``Estimator``; ``DisFlow()`` if none.
         motion: that of the pair if it is known already; the estimator is not asked then.
+        figure: masks of the figure in ``a`` and ``b``, ``bool [H, W]``, where they are known: it is moved by itself,
+            before a background that stands still or drifts a little. Not used with ``motion``.
+
+    ``motion`` then holds the motion that was found; in flat drawings whose background was redrawn that of the pair
+    without the drift of the background (``drift.py``), which is added again in proportion to time.
+
     Raises:
         FlowError: no pair of pictures, an unknown mode, or a motion that does not fit them.
     """
@@ -63,27 +66,33 @@ class Between:
         mode: str = "auto",
         estimator: Estimator | None = None,
         motion: Motion | None = None,
+        figure: tuple[Tensor, Tensor] | None = None,
     ):
         if mode not in MODES:
             raise FlowError(f"mode '{mode}': is unknown; use one of {', '.join(MODES)}")
         check_pair(a, b)
+        check_masks(figure, a)
         if motion is not None and not motion.forward.shape[:2] == motion.backward.shape[:2] == a.shape[:2]:
             shapes = f"{list(motion.forward.shape)} for pictures {list(a.shape)}"
             raise FlowError(f"motion: is {shapes}; same height and width")
         self.a, self.b = a, b
         self.motion = motion
-        self._importance: tuple[Tensor, Tensor] | None = None
-        self.report = self._decide(mode, estimator)
+        self._turned = not in_order(a, b)
+        self._pair = (b, a) if self._turned else (a, b)
+        self._drift: Drift | None = None
+        self._weights: tuple[Tensor, Tensor] | None = None
+        self.report = self._decide(mode, estimator, figure)
 
-    def _decide(self, mode: str, estimator: Estimator | None) -> Report:
+    def _decide(self, mode: str, estimator: Estimator | None, figure: tuple[Tensor, Tensor] | None) -> Report:
         a, b = self.a, self.b
         change = histogram_distance(a, b)
         if (a - b).abs().max().item() < 1 / 255:
             return Report("duplicate", "the pictures are equal", None, change)
         if mode in ("dissolve", "hold"):
             return Report(mode, "asked for", None, change)
+        drawn = is_flat(a, b) or figure is not None
         if self.motion is None:
-            self.motion = estimate_motion(a, b, estimator)
+            self.motion = self._estimate(estimator, figure, drawn and mode != "project")
         covered = self.motion.coverage
         if mode == "auto":
             share = f"{covered:.0%} of the motion agrees"
@@ -91,12 +100,28 @@ class Between:
                 return Report("hold", f"a cut: only {share} and the colours are others", covered, change)
             if covered < _DISSOLVE_COVERAGE:
                 return Report("dissolve", f"too far apart: only {share}", covered, change)
-            mode = "splat" if is_flat(a, b) else "project"
-            reason = f"{'a flat drawing' if mode == 'splat' else 'shaded pictures'}, {share}"
+            mode = "splat" if drawn else "project"
+            what = "shaded pictures" if mode == "project" else "the given figure" if figure else "a flat drawing"
+            if self.motion.figure is not None:
+                what += f", a figure before a {'still' if self._drift is None else 'drifting'} background"
+            reason = f"{what}, {share}"
         else:
             reason = "asked for"
-        self._importance = (_importance(a, b, self.motion.forward, mode), _importance(b, a, self.motion.backward, mode))
         return Report(mode, reason, covered, change)
+
+    def _estimate(self, estimator: Estimator | None, figure: tuple[Tensor, Tensor] | None, drawn: bool) -> Motion:
+        if figure is not None and self._turned:
+            figure = figure[::-1]
+        first, second = self._pair
+        if drawn:
+            self._drift = find_drift(first, second, figure)
+        if self._drift is not None:
+            second = self._drift.removed(second)
+            self._pair = first, second
+            if figure is not None:
+                figure = figure[0], self._drift.removed(figure[1][..., None].float())[..., 0] > 0.5
+        motion = estimate_motion(first, second, estimator, None, figure)
+        return motion.swapped() if self._turned else motion
 
     def at(self, t: float) -> Tensor:
         """The picture at time ``t``, 0 (``a``) .. 1 (``b``); at 0 and 1 the given tensors themselves.
@@ -112,8 +137,43 @@ class Between:
             return self.b if t >= 0.5 else self.a
         if decision in ("duplicate", "dissolve"):
             return torch.lerp(self.a, self.b, t)
-        make = _project if decision == "project" else _splat
-        return make(self.a.double(), self.b.double(), self.motion, self._importance, t).clamp(0, 1).float()
+        return self._make(t, torch.float32)
+
+    def _make(self, t: float, dtype: torch.dtype) -> Tensor:
+        """The picture by motion; float64 is the reference for float32."""
+        t = round(t * 2**24) / 2**24  # then 1 - t is exact, also in float32
+        (a, b), motion = self._pair, self.motion
+        if self._turned:
+            motion, t = motion.swapped(), 1 - t
+        made = self._without_drift(a, b, motion, t, dtype)
+        return made if self._drift is None else self._drift.applied(made, t)
+
+    def _without_drift(self, a: Tensor, b: Tensor, motion: Motion, t: float, dtype: torch.dtype) -> Tensor:
+        if self.report.decision == "splat" and motion.figure is not None:
+            return synthesis.layers(a.to(dtype), b.to(dtype), motion, motion.figure, t).clamp(0, 1).float()
+        pushed = self.report.decision == "splat"
+        if dtype == torch.float64:
+            return self._moved(a.double(), b.double(), motion, self._weigh(a, b, motion, pushed), t, pushed)
+        if self._weights is None:
+            small = a.shape[1] > WIDE and not pushed
+            self._weights = self._weigh(*_half_size(a, b, motion), False) if small else \
+                self._weigh(a, b, motion, pushed)
+        return self._moved(a, b, motion, self._weights, t, pushed)
+
+    @staticmethod
+    def _weigh(a: Tensor, b: Tensor, motion: Motion, front: bool) -> tuple[Tensor, Tensor]:
+        return synthesis.importance(a, b, motion.forward, front), synthesis.importance(b, a, motion.backward, front)
+
+    @staticmethod
+    def _moved(a, b, motion: Motion, weights, t: float, pushed: bool) -> Tensor:
+        make = synthesis.push if pushed else synthesis.project
+        return make(a, b, motion, weights, t).clamp(0, 1).float()
+
+
+def _half_size(a: Tensor, b: Tensor, motion: Motion) -> tuple[Tensor, Tensor, Motion]:
+    a, b = halved(a), halved(b)
+    flows = (resized_flow(flow, *a.shape[:2]) for flow in (motion.forward, motion.backward))
+    return a, b, Motion(*flows, motion.coverage)
 
 
 def interpolate(
@@ -133,49 +193,14 @@ def check_time(t: float) -> float:
 
 
 def histogram_distance(a: Tensor, b: Tensor) -> float:
-    """1 minus the intersection of two colour histograms of 8 x 8 x 8 bins; 0 (equal) .. 1 (no colour in common)."""
+    """1 minus the intersection of two colour histograms of 8 x 8 x 8 bins; 0 (equal) .. 1 (no colour in common).
+
+    Of large pictures about 256 evenly spaced rows and columns are counted.
+    """
     counts = []
+    step = max(1, min(a.shape[:2]) // 256)
     for picture in (a, b):
-        bins = (picture.clamp(0, 1) * 8).long().clamp(max=7)
+        bins = (picture[::step, ::step].clamp(0, 1) * 8).long().clamp(max=7)
         index = (bins[..., 0] * 8 + bins[..., 1]) * 8 + bins[..., 2]
         counts.append(torch.bincount(index.reshape(-1), minlength=512).double())
     return 1 - (torch.minimum(*counts).sum() / counts[0].sum()).item()
-
-
-def _importance(a: Tensor, b: Tensor, flow: Tensor, mode: str) -> Tensor:
-    """Logarithm of a weight, ``float64 [H, W]``: brightness constancy (Niklaus and Liu), and depth by motion."""
-    weight = -_SHARPNESS * (a - warp(b, flow)).abs().mean(2).double()
-    if mode == "splat":
-        against = (flow - background_flow(flow)).norm(dim=2)
-        weight += _FRONT * (against > _FRONT_PIXELS)
-    return weight
-
-
-def _together(
-    values_a: Tensor, values_b: Tensor, motion: Motion, importance: tuple[Tensor, Tensor], t: float
-) -> Tensor:
-    """Both sides splatted to time ``t`` and averaged by weight and nearness in time, holes filled: ``[H, W, C]``."""
-    top = max(importance[0].max().item(), importance[1].max().item())
-    sums, weights, densities = 0.0, 0.0, 0.0
-    sides = ((values_a, motion.forward, t, importance[0]), (values_b, motion.backward, 1 - t, importance[1]))
-    for values, flow, time, weight in sides:
-        weight = (weight - top).exp()[..., None] * (1 - time)
-        landed = splat(torch.cat([values * weight, weight, torch.ones_like(weight)], 2), flow.double() * time)
-        sums, weights, densities = sums + landed[..., :-2], weights + landed[..., -2:-1], densities + landed[..., -1]
-    mean = torch.where(weights > 0, sums / weights.clamp_min(1e-300), 0)
-    return fill_holes(mean, densities, full=0.2)
-
-
-def _project(a: Tensor, b: Tensor, motion: Motion, importance: tuple[Tensor, Tensor], t: float) -> Tensor:
-    """Splat the flow, not the colours; then fetch both pictures along the one merged flow."""
-    flow = _together(motion.forward.double(), -motion.backward.double(), motion, importance, t)
-    to_a, to_b = -t * flow, (1 - t) * flow
-    # what would come from outside one picture is taken from the other; from both if both are outside
-    share_a, share_b = (1 - t) * (inside_share(to_a) + 1e-6), t * (inside_share(to_b) + 1e-6)
-    mixed = warp_bicubic(a, to_a) * share_a[..., None] + warp_bicubic(b, to_b) * share_b[..., None]
-    return mixed / (share_a + share_b)[..., None]
-
-
-def _splat(a: Tensor, b: Tensor, motion: Motion, importance: tuple[Tensor, Tensor], t: float) -> Tensor:
-    """Splat the colours of both pictures; a place seen by one only takes that one, one seen by none is filled."""
-    return _together(a, b, motion, importance, t)

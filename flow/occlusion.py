@@ -24,19 +24,19 @@ def round_trip(forward: Tensor, backward: Tensor) -> Tensor:
     return torch.where(inside_share(forward) >= 1, back, torch.inf)
 
 
-def consistent(forward: Tensor, backward: Tensor) -> Tensor:
-    """``bool [H, W]``: the pixels of A whose round trip ends within 1.5 pixels or 1 % of the motion.
+def consistent(forward: Tensor, backward: Tensor, bound: float = 1.5) -> Tensor:
+    """``bool [H, W]``: the pixels of A whose round trip ends within ``bound`` pixels or 1 % of the motion.
 
     What is false is occluded in B, leaves the picture, or was not understood (the test of Sundaram, Brox and Keutzer,
     ECCV 2010, with a relative and an absolute bound).
     """
-    return round_trip(forward, backward) < (0.01 * forward.norm(dim=2)).clamp_min(1.5)
+    return round_trip(forward, backward) < (0.01 * forward.norm(dim=2)).clamp_min(bound)
 
 
-def coverage(forward: Tensor, backward: Tensor) -> float:
+def coverage(forward: Tensor, backward: Tensor, bound: float = 1.5) -> float:
     """The share of both pictures (0..1) that is consistent; symmetric in its arguments.
 
     Measured on video: above 0.9 interpolates well, 0.65 to 0.8 acceptably, below 0.5 badly.
     """
-    there, back = consistent(forward, backward), consistent(backward, forward)
+    there, back = consistent(forward, backward, bound), consistent(backward, forward, bound)
     return (there.double().mean().item() + back.double().mean().item()) / 2

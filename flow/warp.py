@@ -24,12 +24,17 @@ def corners(flow: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     fx, fy = (flow - whole).clamp(0, 1).unbind(2)
     x0 = torch.arange(width) + whole[..., 0].long()
     y0 = torch.arange(height)[:, None] + whole[..., 1].long()
-    for dy, wy in ((0, 1 - fy), (1, fy)):
-        for dx, wx in ((0, 1 - fx), (1, fx)):
-            x, y = x0 + dx, y0 + dy
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
-            yield index.reshape(-1), (wx * wy * inside).reshape(-1)
+    columns = [_one_axis(x0, 1 - fx, width), _one_axis(x0 + 1, fx, width)]
+    for y, wy in (_one_axis(y0, 1 - fy, height), _one_axis(y0 + 1, fy, height)):
+        y = y * width
+        for x, wx in columns:
+            yield (y + x).reshape(-1), (wx * wy).reshape(-1)
+
+
+def _one_axis(place: Tensor, weight: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Places brought into 0 .. side - 1; the weight is 0 where they were outside."""
+    inside = place.clamp(0, side - 1)
+    return inside, weight * (inside == place)
 
 
 def warp(values: Tensor, flow: Tensor) -> Tensor:
@@ -56,12 +61,13 @@ def warp_bicubic(values: Tensor, flow: Tensor) -> Tensor:
     """
     check_values(values, flow)
     height, width = flow.shape[:2]
-    # float64: grid_sample's coordinates are relative to the picture's width; in float32 they are off by 1e-5 pixels
-    position = flow.double() + torch.stack(torch.meshgrid(
-        torch.arange(width, dtype=torch.float64), torch.arange(height, dtype=torch.float64), indexing="xy"), 2)
-    grid = (2 * position + 1) / torch.tensor([width, height], dtype=torch.float64) - 1
+    dtype = torch.float64 if values.dtype == torch.float64 else torch.float32
+    x = flow[..., 0].to(dtype) + torch.arange(width, dtype=dtype)
+    y = flow[..., 1].to(dtype) + torch.arange(height, dtype=dtype)[:, None]
+    # grid_sample counts from -1 to 1 between the picture's edges: in float32 a place is off by up to 1e-4 pixels
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], 2)
     out = torch.nn.functional.grid_sample(
-        values.double().permute(2, 0, 1)[None], grid[None], "bicubic", "border", align_corners=False)
+        values.to(dtype).permute(2, 0, 1)[None], grid[None], "bicubic", "border", align_corners=False)
     return out[0].permute(1, 2, 0).to(values.dtype)
 
 

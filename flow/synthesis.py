@@ -1,0 +1,114 @@
+"""Making a picture at a time between two, once the motion is known.
+
+Everything here is the same, to the bit, when the pictures, their flows and the time are swapped and turned round:
+sums have two terms each, and ``1 - t`` is exact (``Between`` sees to that).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .estimate import Motion
+from .field import background_flow, resized_flow
+from .splat import fill_holes, splat
+from .warp import inside_share, warp, warp_bicubic
+
+_SHARPNESS = 20.0  # softmax: how much a pixel that finds its colour again outweighs one that does not
+_FRONT = 2.0  # in splat mode: what moves against the background lies in front of it
+_FRONT_PIXELS = 2.0
+
+
+def importance(a: Tensor, b: Tensor, flow: Tensor, front: bool) -> Tensor:
+    """Logarithm of a weight, ``[H, W]``: brightness constancy (Niklaus, Liu), with ``front`` also depth by motion."""
+    weight = -_SHARPNESS * (a - warp(b, flow)).abs().mean(2)
+    if front:
+        against = (flow - background_flow(flow)).norm(dim=2)
+        weight += _FRONT * (against > _FRONT_PIXELS)
+    return weight
+
+
+def project(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
+    """Splat the flow, not the colours; then fetch both pictures along the one merged flow (for video)."""
+    height, width = a.shape[:2]
+    if weights[0].shape != a.shape[:2]:  # flows are smooth: in wide pictures half the size will do
+        flows = (resized_flow(flow, *weights[0].shape) for flow in (motion.forward, motion.backward))
+        motion = Motion(*flows, motion.coverage)
+    flow = _together(motion.forward.to(a.dtype), -motion.backward.to(a.dtype), motion, weights, t)
+    if weights[0].shape != a.shape[:2]:
+        flow = resized_flow(flow, height, width)
+    to_a, to_b = -t * flow, (1 - t) * flow
+    # what would come from outside one picture is taken from the other; from both if both are outside
+    share_a, share_b = (1 - t) * (inside_share(to_a) + 1e-6), t * (inside_share(to_b) + 1e-6)
+    mixed = warp_bicubic(a, to_a) * share_a[..., None] + warp_bicubic(b, to_b) * share_b[..., None]
+    return mixed / (share_a + share_b)[..., None]
+
+
+def push(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
+    """Splat the colours of both pictures (for flat drawings); a place seen by one takes that one, by none is filled."""
+    return _together(a, b, motion, weights, t)
+
+
+def layers(a: Tensor, b: Tensor, motion: Motion, masks: tuple[Tensor, Tensor], t: float) -> Tensor:
+    """Splat the figure of both pictures onto the background that they show together.
+
+    Args:
+        masks: the figure in ``a`` and in ``b``, ``bool [H, W]``; everything else is background and stands still.
+    """
+    box = _around(masks[0] | masks[1], 4)
+    out = torch.lerp(a, b, t)
+    if box is None:
+        return out
+    a, b = a[box], b[box]
+    motion = Motion(motion.forward[box].to(a.dtype), motion.backward[box].to(a.dtype), motion.coverage)
+    masks = masks[0][box], masks[1][box]
+    # the background: a margin keeps the figure's soft edge out of it
+    free_a, free_b = (1 - _wider(mask, 2).to(a.dtype)[..., None] for mask in masks)
+    known = ((free_a + free_b) > 0)[..., 0]
+    share_a, share_b = free_a * (1 - t) + 1e-6, free_b * t + 1e-6
+    ground = (a * share_a + b * share_b) / (share_a + share_b)
+    sides = ((a, b, motion.forward, _wider(masks[0], 1), t), (b, a, motion.backward, _wider(masks[1], 1), 1 - t))
+    parts = []
+    for one, other, flow, mask, time in sides:
+        near = (1 - time) * mask.to(a.dtype)[..., None]
+        weight = importance(one, other, flow, False).exp()[..., None] * near
+        parts.append(splat(torch.cat([one * weight, weight, near], 2), flow * time))
+    sums = parts[0] + parts[1]
+    density = sums[..., -1]
+    colour = torch.where(sums[..., 3:4] > 0, sums[..., :3] / sums[..., 3:4].clamp_min(1e-30), 0)
+    colour = fill_holes(colour, density, full=0.2)
+    # half of the figure's weight is enough; where no picture shows the background it is the figure everywhere
+    opaque = torch.where(known, ((density - 0.25) * 2).clamp(0, 1), 1)[..., None]
+    out[box] = ground + (colour - ground) * opaque
+    return out
+
+
+def _wider(mask: Tensor, pixels: int) -> Tensor:
+    """A mask grown by a disc."""
+    import cv2
+
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
+    return torch.from_numpy(cv2.dilate(mask.byte().numpy(), disc)) > 0
+
+
+def _around(mask: Tensor, margin: int) -> tuple[slice, slice] | None:
+    """The rows and columns that hold a mask, with a margin; None if it is empty."""
+    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+    if not len(rows):
+        return None
+    return tuple(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin) for found in (rows, columns))
+
+
+def _together(values_a: Tensor, values_b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
+    """Both sides splatted to time ``t`` and averaged by weight and nearness in time, holes filled: ``[H, W, C]``."""
+    top = max(weights[0].max().item(), weights[1].max().item())
+    parts = []
+    sides = ((values_a, motion.forward, t, weights[0]), (values_b, motion.backward, 1 - t, weights[1]))
+    for values, flow, time, weight in sides:
+        weight = (weight - top).to(values.dtype).exp()[..., None] * (1 - time)
+        parts.append(splat(torch.cat([values * weight, weight, torch.ones_like(weight)], 2),
+                           flow.to(values.dtype) * time))
+    sums = parts[0] + parts[1]
+    total = sums[..., -2:-1]
+    mean = torch.where(total > 0, sums[..., :-2] / total.clamp_min(torch.finfo(total.dtype).tiny), 0)
+    return fill_holes(mean, sums[..., -1], full=0.2)

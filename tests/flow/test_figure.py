@@ -1,0 +1,157 @@
+"""A figure before a still or drifting background; wide pictures; the fast synthesis against its float64 reference."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from kontinuity.flow import Between, FlowError, Motion, estimate_motion, interpolate
+from kontinuity.flow.drift import Drift, find_drift
+from kontinuity.flow.estimate import in_order
+
+
+def psnr(a, b):
+    return 10 * math.log10(1 / max(1e-12, ((a - b) ** 2).mean().item()))
+
+
+@pytest.fixture(scope="module")
+def busy():
+    """`busy(x)`: a ball with a stripe at x, before still shapes with outlines; 144 x 256. `busy(x, mask=True)`: where."""
+    import cv2
+
+    def make(x, mask=False):
+        picture = np.full((288, 512, 3), (150, 200, 240), np.uint8)
+        picture[200:] = (120, 170, 110)
+        for left, top, colour in ((20, 30, (230, 180, 90)), (120, 150, (90, 120, 200)), (210, 60, (200, 120, 150)),
+                                  (330, 170, (240, 230, 200)), (430, 40, (110, 90, 140)), (440, 220, (200, 90, 70))):
+            cv2.rectangle(picture, (left, top), (left + 55, top + 60), colour, -1)
+            cv2.rectangle(picture, (left, top), (left + 55, top + 60), (60, 50, 40), 5)
+        if mask:
+            picture[:] = 0
+        centre = (round(2 * x * 16), 150 * 16)
+        cv2.circle(picture, centre, 50 * 16, (70, 20, 20), -1, cv2.LINE_AA, 4)
+        cv2.circle(picture, centre, 44 * 16, (230, 60, 50), -1, cv2.LINE_AA, 4)
+        cv2.circle(picture, (centre[0] + 12 * 16, 138 * 16), 12 * 16, (250, 240, 220), -1, cv2.LINE_AA, 4)
+        small = cv2.resize(picture, (256, 144), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        return torch.from_numpy(small).amax(2) > 0.04 if mask else torch.from_numpy(small)
+
+    return make
+
+
+@pytest.mark.parametrize("way", [8, 30, 90])
+def test_a_figure_moves_and_the_background_stays(busy, way):
+    a, truth, b = busy(128 - way / 2), busy(128), busy(128 + way / 2)
+    made, report = interpolate(a, b, 0.5)
+    assert report.decision == "splat" and "still background" in report.reason
+    assert psnr(made, truth) > 28 and psnr(made, truth) > psnr((a + b) / 2, truth) + 5
+    far = (busy(128, mask=True) | busy(128 - way / 2, mask=True) | busy(128 + way / 2, mask=True)).logical_not()
+    far[:, 20:236] = False
+    assert torch.equal(made[far], a[far])
+
+
+def test_the_masks_are_the_figure(busy):
+    motion = estimate_motion(busy(90), busy(150))
+    assert motion.matched
+    for found, x in zip(motion.figure, (90, 150), strict=True):
+        truth = busy(x, mask=True)
+        assert (found & truth).sum() / (found | truth).sum() > 0.85
+    assert motion.forward[motion.figure[0]].median(0).values[0] == pytest.approx(60, abs=1)
+    assert not motion.forward[~motion.figure[0]].any()
+
+
+def test_given_masks_are_kept_and_help(busy):
+    a, truth, b = busy(98), busy(128), busy(158)
+    masks = busy(98, mask=True), busy(158, mask=True)
+    pair = Between(a, b, figure=masks)
+    assert all(torch.equal(*both) for both in zip(pair.motion.figure, masks, strict=True))
+    assert "given figure" in pair.report.reason
+    assert psnr(pair.at(0.5), truth) > 28
+    turned = Between(b, a, figure=masks[::-1])
+    assert torch.equal(turned.at(0.25), pair.at(0.75))
+
+
+@pytest.mark.parametrize("bad", [(None, None), (torch.zeros(144, 256),) * 2, (torch.zeros(9, 9, dtype=torch.bool),) * 2,
+                                 torch.zeros(144, 256, dtype=torch.bool)], ids=["none", "float", "size", "one"])
+def test_masks_that_do_not_fit_are_refused(busy, bad):
+    with pytest.raises(FlowError, match="figure: expected"):
+        Between(busy(98), busy(158), figure=bad)
+
+
+def test_an_empty_mask_leaves_a_cross_fade(busy):
+    a, b = busy(98), busy(158)
+    none = torch.zeros(144, 256, dtype=torch.bool)
+    assert torch.allclose(Between(a, b, "splat", figure=(none, none)).at(0.5), (a + b) / 2, atol=1e-6)
+
+
+def test_a_drift_is_found_and_taken_out(busy):
+    a, b = busy(98), busy(158)
+    truth = Drift(np.array([[1.004, 0, 1.6], [0, 1.004, -1.2]]), np.array([0.97] * 3), np.array([0.01] * 3))
+    drifted = truth.applied(b, 1.0)
+    found = find_drift(a, drifted)
+    corners = np.array([[0, 0, 1], [255, 143, 1]])
+    assert np.abs(corners @ (found.matrix - truth.matrix).T).max() < 0.5
+    assert found.gain == pytest.approx(truth.gain, abs=0.02)
+    assert psnr(found.removed(drifted)[8:-8, 8:-8], b[8:-8, 8:-8]) > psnr(drifted[8:-8, 8:-8], b[8:-8, 8:-8]) + 6
+    assert find_drift(a, b) is None and find_drift(a, a) is None
+
+
+def test_a_redrawn_background_does_not_pulse(busy, monkeypatch):
+    """The picture half-way has half of the drift: in it the background lies between those of the given pictures."""
+    drift = Drift(np.array([[1, 0, 2.0], [0, 1, -1.4]]), np.array([0.96] * 3), np.array([0.0] * 3))
+    a, b = busy(98), drift.applied(busy(158), 1.0)
+    truth = drift.applied(busy(128), 0.5)
+    pair = Between(a, b)
+    assert "drifting background" in pair.report.reason
+    assert torch.equal(Between(b, a).at(0.7), pair.at(0.3))
+    monkeypatch.setattr("kontinuity.flow.interpolate.find_drift", lambda *args: None)
+    made, pulsing = (one.at(0.5)[6:-6, 6:-6] for one in (pair, Between(a, b)))
+    assert psnr(made, truth[6:-6, 6:-6]) > 25
+    assert psnr(made, truth[6:-6, 6:-6]) > psnr(pulsing, truth[6:-6, 6:-6]) + 2
+    assert pair.at(0) is a and pair.at(1) is b
+
+
+@pytest.mark.parametrize("mode", ["project", "splat"])
+@pytest.mark.parametrize("t", [0.1, 0.5, 0.77])
+def test_turning_time_round_changes_no_bit(texture, busy, mode, t):
+    for a, b in ((texture(7), texture(7).roll((3, -5), (0, 1))), (busy(98), busy(150))):
+        assert in_order(a, b) != in_order(b, a)
+        assert torch.equal(interpolate(a, b, t, mode)[0], interpolate(b, a, 1 - t, mode)[0])
+
+
+@pytest.mark.parametrize("mode", ["project", "splat"])
+def test_float32_synthesis_equals_its_float64_reference(texture, busy, mode):
+    """To 2e-4 of the range; where the softmax weights are next to nothing float32 may fill instead: 0.1 % of values."""
+    for a, b in ((texture(7), texture(7).roll((3, -5), (0, 1))), (busy(98), busy(150))):
+        pair = Between(a, b, mode)
+        difference = (pair._make(0.4, torch.float32) - pair._make(0.4, torch.float64)).abs()
+        assert (difference > 2e-4).double().mean() < 1e-3
+
+
+def test_wide_pictures_are_made_at_half_the_flow_and_full_size(texture):
+    """Above 1280 pixels the flow is splatted at half size; on smooth flows that is within 0.01 of the reference."""
+    wide = texture(3, 96, 1440)
+    a, truth, b = (wide[8:88, start:start + 1400].contiguous() for start in (20, 24, 28))
+    pair = Between(a, b)
+    made, reference = pair.at(0.5), pair._make(0.5, torch.float64)
+    assert pair.report.decision == "project" and made.shape == a.shape
+    assert psnr(made[8:-8, 16:-16], truth[8:-8, 16:-16]) > 35
+    assert (made - reference)[8:-8, 16:-16].abs().mean() < 0.002
+    assert torch.equal(Between(b, a).at(0.5), made)
+
+
+def test_a_figure_in_a_wide_picture(busy):
+    import cv2
+
+    def grown(x):
+        return torch.from_numpy(cv2.resize(busy(x).numpy(), (1536, 864), interpolation=cv2.INTER_CUBIC)).clamp(0, 1)
+
+    pair = Between(grown(108), grown(148))
+    assert pair.motion.figure[0].shape == (864, 1536) and pair.motion.forward.shape == (864, 1536, 2)
+    assert psnr(pair.at(0.5), grown(128)) > 27
+
+
+def test_motion_knows_its_figure_the_other_way_round():
+    masks = torch.zeros(4, 4, dtype=torch.bool), torch.ones(4, 4, dtype=torch.bool)
+    flow = torch.zeros(4, 4, 2)
+    assert Motion(flow, flow, 1.0, True, masks).swapped().figure == masks[::-1]
+    assert Motion(flow, flow, 1.0).swapped().figure is None
