@@ -86,7 +86,8 @@ def _check_model(model: Any) -> None:
     channels, own = config.get("in_channels", 16), config.get("out_channels", 16)
     if channels > own:
         kind = _OTHER_CHANNELS.get(channels, f"FLUX.1 with {channels} input channels")
-        raise InputError(FROM_TITLE, "model", kind, f"is not FLUX.1 Kontext, which has {own} input channels", _LOAD_MODEL)
+        raise InputError(FROM_TITLE, "model", kind, f"is not FLUX.1 Kontext: it takes more than {own} channels",
+                         _LOAD_MODEL)
     if not config.get("guidance_embed", True):
         raise InputError(FROM_TITLE, "model", "FLUX.1 schnell", "is not FLUX.1 Kontext: it has no guidance",
                          _LOAD_MODEL)

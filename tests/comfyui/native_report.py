@@ -8,6 +8,7 @@ import json
 import sys
 import uuid
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -142,7 +143,11 @@ class Bench:
         changed = self.edit(self.from_native(patched), self.request())[0]
         after = self.edit(self.theirs, self.request())[0]
         sigmas = self.theirs.schedule.sigmas(4, 36)[:-1].tolist()
-        return {"effect": float((changed - before).abs().max()), "afterwards": float((after - before).abs().max()),
+        small, = self.nodes.UNETLoader().load_unet(self.names.UNET, "fp8_e4m3fn")
+        fp8 = self.from_native(small)
+        return {"fp8": float((self.edit(fp8, self.request())[0] - before).abs().max()),
+                "fp8 dtype": str(fp8.backend.dtype),
+                "effect": float((changed - before).abs().max()), "afterwards": float((after - before).abs().max()),
                 "sigmas": max(abs(a - b) for a, b in zip(calls, sigmas, strict=True))}
 
     def lora(self) -> dict:
@@ -252,6 +257,8 @@ class Bench:
                                  sockets_metadata={})
         executor = execution.PromptExecutor(server, cache_type=execution.CacheType.CLASSIC,
                                             cache_args={"lru": 0, "ram": 0})
+        # at FLUX's own 1 MP the reference alone would take half a minute
+        self.native.ModelSettings = partial(self.kontext.ModelSettings, reference_area=REFERENCE_AREA)
         valid, error, outputs, node_errors = asyncio.run(execution.validate_prompt(str(uuid.uuid4()), graph, None))
         if not valid:
             return {"error": [error, node_errors]}

@@ -50,6 +50,11 @@ def test_patches_of_the_model_are_used_and_leave_the_others_alone(report):
     assert patches["sigmas"] < 1e-6  # a wrapper was called once a step, with our sigmas
 
 
+def test_fp8_weights_stay_fp8(report):
+    assert report["patches"]["fp8 dtype"] == "torch.float8_e4m3fn"
+    assert 100 * TOLERANCE < report["patches"]["fp8"] < 1
+
+
 def test_a_lora_gives_the_same_on_either_backend(report):
     """Ours adds branches, ComfyUI changes the weights."""
     lora = report["lora"]
