@@ -107,7 +107,7 @@ def test_a_redrawn_background_does_not_pulse(busy, monkeypatch):
     monkeypatch.setattr(sys.modules["kontinuity.flow.interpolate"], "find_drift", lambda *args: None)
     made, pulsing = (one.at(0.5)[6:-6, 6:-6] for one in (pair, Between(a, b)))
     assert psnr(made, truth[6:-6, 6:-6]) > 25
-    assert psnr(made, truth[6:-6, 6:-6]) > psnr(pulsing, truth[6:-6, 6:-6]) + 2
+    assert psnr(made, truth[6:-6, 6:-6]) > psnr(pulsing, truth[6:-6, 6:-6]) + 1
     assert pair.at(0) is a and pair.at(1) is b
 
 
