@@ -219,6 +219,15 @@ def test_a_change_becomes_a_sentence(model):
         "characters: {mia: {action: waving}}", head=head), PICTURES, model)
     assert a.request.prompt == ("Change the background to a beach, the girl in red is waving, full body, low angle. "
                                 "Change the style to ink drawing. Keep the same coat.")
+    c, d = plan(story_of(
+        "id: c, change: {}, characters: {mia: {region: left, action: waving}, tom: {region: right, action: jumping}}",
+        "id: d, change: {action: dancing}, characters: {mia: {region: left}, tom: {action: jumping}}"), PICTURES, model)
+    assert c.request.prompt == ("The girl in red on the left is waving, the character on the right is jumping. "
+                                "Keep the same face, hair and clothes.")
+    assert "the girl in red and the character are dancing" in d.request.prompt.lower()
+    long = HEAD.replace("a girl in red", "x" * 499)
+    with pytest.raises(InputError, match="panel 'e': characters '5.. characters': of traits and actions are more than"):
+        plan(story_of("id: e, change: {}, characters: {mia: {action: waving}, tom: }", head=long), PICTURES, model)
     assert b.request.prompt.startswith("Change the background to a forest, the girl in red is running, close-up. "
                                        "Change the style to oil painting. Keep the same face")
 
