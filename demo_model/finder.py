@@ -64,7 +64,7 @@ def read_heat(maps: torch.Tensor) -> list[tuple[float, float, float, float]]:
     heat, edges = maps[0].sigmoid(), maps[1:] * (128 / STRIDE)
     rows, columns = heat.shape
     peaks = (heat == F.max_pool2d(heat[None], 3, 1, 1)[0]) & (heat > _SURE)
-    places = sorted(peaks.nonzero().tolist(), key=lambda place: -float(heat[*place]))
+    places = sorted(peaks.nonzero().tolist(), key=lambda place: -float(heat[place[0], place[1]]))
     boxes = []
     for y, x in places:
         left, top, right, bottom = edges[:, y, x].tolist()

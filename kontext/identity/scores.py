@@ -103,6 +103,10 @@ class Cast:
     def __init__(self, scorer: Scorer, vectors: Mapping[str, tuple[torch.Tensor, torch.Tensor]]):
         self._scorer, self._vectors = scorer, vectors
 
+    def only(self, names: Sequence[str]) -> Cast:
+        """Some of them."""
+        return Cast(self._scorer, {name: self._vectors[name] for name in names})
+
     def score(self, picture: torch.Tensor, regions: Mapping[str, Box] | None = None) -> PictureScore:
         """Score a picture `float32 [H, W, 3]` in 0..1 in which all of the cast should be.
 
