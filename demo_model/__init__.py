@@ -2,10 +2,22 @@
 
 from pathlib import Path
 
+from .finder import FigureFinder
+
 
 def weights_folder() -> Path:
     """The diffusers folder of the shipped demo model."""
     return Path(__file__).parent / "weights"
 
 
-__all__ = ["weights_folder"]
+def identity_folder() -> Path:
+    """The transformers folder of the drawn world's identity encoder."""
+    return Path(__file__).parent / "identity"
+
+
+def figure_finder() -> FigureFinder:
+    """What finds the figures of the drawn world."""
+    return FigureFinder(identity_folder() / "finder.safetensors")
+
+
+__all__ = ["FigureFinder", "figure_finder", "identity_folder", "weights_folder"]

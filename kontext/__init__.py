@@ -6,6 +6,7 @@ from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
 from .checkpoints.parts import load_parts
 from .errors import InputError
+from .identity import Encoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
 from .lora import Lora, read_lora
 from .memory import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
@@ -20,6 +21,9 @@ __all__ = [
     "Backend",
     "Conditions",
     "EditRequest",
+    "Encoder",
+    "FaceFinder",
+    "Finder",
     "Identity",
     "InputError",
     "KontextModel",
@@ -27,15 +31,18 @@ __all__ = [
     "Lora",
     "ModelSettings",
     "PRESETS",
+    "PictureScore",
     "Placement",
     "Plan",
     "Resident",
     "Schedule",
+    "Scorer",
     "StepInfo",
     "Velocity",
     "check_folder",
     "check_size",
     "identify",
+    "load_encoder",
     "load_folder",
     "load_parts",
     "plan",

@@ -21,6 +21,7 @@ from .motion import (
 from .native_models import FromNative, ToNative
 from .prompts import CheckPrompts, TranslatePrompts
 from .publish import SaveClip, Sticker
+from .scores import LoadScorer, PickCandidate, ScorePanels
 from .story import ContactSheet, LoadStoryboard, RenderStoryboard
 
 
@@ -32,7 +33,7 @@ class KontinuityExtension(ComfyExtension):
         return [
             LoadModel, LoadModelFiles, LoadLora, FromNative, ToNative, InspectModel,
             DemoCharacter, Character, CharacterSheet, LoadStoryboard, CheckPrompts, TranslatePrompts,
-            RenderStoryboard, ContactSheet, Edit,
+            LoadScorer, RenderStoryboard, ScorePanels, PickCandidate, ContactSheet, Edit,
             InBetweenKeyframe, InterpolateFrames, EstimateMotion, ShowMotion, MotionScore, ClipScore, LoadFlowModel,
             Sticker, SaveClip,
         ]

@@ -15,6 +15,7 @@ CharactersSocket = io.Custom("KONTINUITY_CHARACTERS")  # a mapping of name, or n
 FlowModelSocket = io.Custom("KONTINUITY_FLOW_MODEL")  # a flow.Estimator
 StorySocket = io.Custom("KONTINUITY_STORY")  # a Storyboard
 FlowSocket = io.Custom("KONTINUITY_FLOW")  # a flow.Motion; OPTICAL_FLOW is a model in later ComfyUI
+ScorerSocket = io.Custom("KONTINUITY_SCORER")  # a kontext.Scorer
 
 CATEGORY = "Kontinuity"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from comfy_api.latest import io
 
-from ..kontext import InputError, KontextModel
+from ..kontext import InputError, KontextModel, Scorer
 from ..storyboard import (
     StoryText,
     contact_sheet,
@@ -20,13 +20,14 @@ from ..storyboard import (
     record,
     render,
     save_panel,
+    story_judge,
     story_pictures,
     unused_fields,
 )
 from . import host
 from .pictures import as_image, as_pictures
 from .prompts import check_before_sampling, traits
-from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, Storyboard, StorySocket
+from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, ScorerSocket, Storyboard, StorySocket
 
 log = logging.getLogger("kontinuity")
 
@@ -152,35 +153,62 @@ class RenderStoryboard(io.ComfyNode):
                 io.String.Input("filename_prefix", default="kontinuity/board",
                                 tooltip="Where the panels go in the output folder; subfolders are allowed. A counter "
                                         "for the run and the panel's id are added."),
+                ScorerSocket.Input("scorer", optional=True,
+                                   tooltip="From Load Identity Scorer. Needed for panels with candidates or min_score: "
+                                           "the picture most like its characters is kept."),
+                io.Int.Input("reroll", default=0, min=0, max=9999, optional=True,
+                             tooltip="0 is the story's own picture of each panel rendered; 1, 2, ... are others, made "
+                                     "from other seeds. Name the panels to roll again in panels."),
+                io.Int.Input("budget", default=0, min=0, max=100000, optional=True,
+                             tooltip="The most pictures of a run, all candidates together. Every panel gets one anyway. "
+                                     "0 is no limit."),
             ],
             outputs=[
                 io.Image.Output(display_name="pictures", is_output_list=True, tooltip="One picture for each panel."),
                 io.String.Output(display_name="ids", is_output_list=True, tooltip="The panels' ids in the same order."),
+                io.Image.Output(display_name="candidates", is_output_list=True,
+                                tooltip="Every picture that was made, panel by panel, for Pick Candidate."),
+                io.Float.Output(display_name="candidate_scores", is_output_list=True,
+                                tooltip="The score of each candidate, 0 to 1; 0 without a scorer."),
             ],
         )
 
     @classmethod
     def execute(cls, model: KontextModel, story: Storyboard, panels: str, steps: int, guidance: float,
-                filename_prefix: str) -> io.NodeOutput:
+                filename_prefix: str, scorer: Scorer | None = None, reroll: int = 0,
+                budget: int = 0) -> io.NodeOutput:
         only = panels.replace(",", " ").split()
         jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE)
         remarks = check_before_sampling(
             ((one.request.where, one.request.prompt,
               traits(story.story, [one.character] if one.character else job.characters))
              for job in jobs for one in job.passes), model)
+        judge = story_judge(story.story, story.pictures, scorer) if scorer else None
+        said = [remarks] if remarks else []
+        if judge is None and (idle := [job.panel_id for job in jobs if job.wish.chooses]):
+            said.append(f"One picture is made of {', '.join(idle)}: candidates and min_score need a scorer. Connect "
+                        "Load Identity Scorer.")
+            log.warning("%s: %s", RENDER_TITLE, said[-1])
         names = host.output_names(filename_prefix, RENDER_TITLE)
         text_chunks = host.png_text(cls.hidden)
-        progress = host.Progress(sum(job.steps for job in jobs))
+        progress = host.Progress(sum(job.steps * (job.wish.most if judge else 1) for job in jobs))
         made = {}  # by the panel's number: a panel that is made from a later one comes after it
-        for job, picture in render(jobs, model, lambda _, info: progress.advance(model.preview(info))):
+        finished = render(jobs, model, lambda _, info: progress.advance(model.preview(info)), judge=judge,
+                          budget=budget, first=reroll)
+        for job, picture in finished:
             file_name = names.file_name(job.panel_id)
             history = record(job, model.name) if host.keeps_metadata() else {}
             if history and job.panel_id in story.originals:
                 history["prompt_as_written"] = story.originals[job.panel_id]
             save_panel(names.folder / file_name, picture, history, text_chunks)
-            made[job.number] = (as_image(picture), job.panel_id, host.saved_image(names, file_name))
-        pictures, ids, saved = map(list, zip(*(made[number] for number in sorted(made)), strict=True))
-        return io.NodeOutput(pictures, ids, ui={"images": saved, "text": [remarks]})
+            made[job.number] = (as_image(picture), job.panel_id, host.saved_image(names, file_name), job)
+        progress.reach(progress.total)  # candidates that were not needed
+        pictures, ids, saved, done = map(list, zip(*(made[number] for number in sorted(made)), strict=True))
+        said += [f"panel '{job.panel_id}', {one}" + (" - kept" if one.number == job.chosen else "")
+                 for job in done for one in job.tried if one.score]
+        tried = [one for job in done for one in job.tried]
+        return io.NodeOutput(pictures, ids, [as_image(one.picture) for one in tried], [one.total for one in tried],
+                             ui={"images": saved, "text": ["\n".join(said)]})
 
 
 class ContactSheet(io.ComfyNode):

@@ -3,6 +3,7 @@
 The queue client is `storyboard.queue`, a module of its own, because it needs aiohttp.
 """
 
+from .candidates import Candidate, Wish, candidate_seed, own_references, story_judge
 from .change import Change
 from .instruction import panel_prompt
 from .panels import PanelJob, plan, render
@@ -17,7 +18,8 @@ from .unused import unused_fields
 from .views import character_sheet
 
 __all__ = [
-    "ROLES", "STORY_SUFFIXES", "Change", "Character", "Panel", "PanelJob", "Picture", "Story", "StoryText",
-    "character_sheet", "contact_sheet", "load_story", "open_picture", "panel_prompt", "panel_seed", "parse_story",
-    "plan", "read_story", "record", "render", "save_panel", "story_pictures", "unused_fields",
+    "ROLES", "STORY_SUFFIXES", "Candidate", "Change", "Character", "Panel", "PanelJob", "Picture", "Story", "StoryText",
+    "Wish", "candidate_seed", "character_sheet", "contact_sheet", "load_story", "open_picture", "own_references",
+    "panel_prompt", "panel_seed", "parse_story", "plan", "read_story", "record", "render", "save_panel", "story_judge",
+    "story_pictures", "unused_fields",
 ]

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 
 from ..kontext import EditRequest, InputError, KontextModel, StepInfo
+from .candidates import Candidate, Judge, Wish, best_of, candidate_seed, candidates_of
 from .instruction import figure_prompt, panel_prompt, place_prompt
 from .passes import PixelBox, even_regions, paste, pixel_box
 from .pictures import Picture
@@ -42,7 +43,8 @@ class PanelJob:
     `number` is its 1-based position in the story, `characters` are the names of those in it. `passes` are made in
     order; most panels have one. `source` is the id of the panel whose picture they start from. `together` says how
     several references are combined: "stitch", "offset", "passes", or "" with fewer than two. A job that is not `wanted`
-    is made only because another one starts from it.
+    is made only because another one starts from it. `seed` is the panel's, `wish` how many candidates are made to
+    choose from; `tried` are those of a finished job, and `chosen` is the number of the one kept.
     """
 
     panel_id: str
@@ -52,6 +54,10 @@ class PanelJob:
     source: str | None = None
     together: str = ""
     wanted: bool = True
+    seed: int = 0
+    wish: Wish = Wish()
+    tried: tuple[Candidate, ...] = ()
+    chosen: int = 0
 
     @property
     def request(self) -> EditRequest:
@@ -62,6 +68,15 @@ class PanelJob:
     def steps(self) -> int:
         """Sampling steps of all passes."""
         return sum(one.request.steps for one in self.passes)
+
+    def candidate(self, number: int) -> "PanelJob":
+        """The same job with the seed of another candidate; 0 is the job itself."""
+        if number == 0:
+            return self
+        seed = candidate_seed(self.seed, number)
+        return replace(self, seed=seed, passes=tuple(
+            replace(one, request=replace(one.request, seed=panel_seed(seed, one.character) if one.character else seed))
+            for one in self.passes))
 
 
 def plan(story: Story, pictures: Mapping[str, Picture], model: KontextModel, *, only: Iterable[str] = (),
@@ -99,28 +114,53 @@ def plan(story: Story, pictures: Mapping[str, Picture], model: KontextModel, *, 
 
 
 def render(jobs: Iterable[PanelJob], model: KontextModel,
-           on_step: Callable[[PanelJob, StepInfo], None] | None = None) -> Iterator[tuple[PanelJob, Picture]]:
+           on_step: Callable[[PanelJob, StepInfo], None] | None = None, *, judge: Judge | None = None,
+           budget: int = 0, first: int = 0) -> Iterator[tuple[PanelJob, Picture]]:
     """Make the pictures lazily: a panel is sampled when its turn comes, so each can be kept before the next begins.
 
     Panels come in the order of `jobs`, except that one comes after the panel it is made from. The jobs that come back
     hold every reference that was used. Jobs that are not wanted are made and not handed out. `on_step(job, info)` is
     called after each sampling step; an exception it raises cancels and propagates unchanged.
+
+    `judge` scores pictures, and the best candidate of a panel is kept (see Wish); without it each panel is made once.
+    `budget` is the most pictures of all jobs together; every job gets one anyway; 0 means no limit. `first` is the
+    number of the first candidate of a wanted panel: another number is a re-roll.
     """
     jobs = list(jobs)
     model.prepare([one.request for job in jobs for one in job.passes])  # the text encoders come once
     sources = {job.source for job in jobs}
     made: dict[str, Picture] = {}
+    spare = budget - len(jobs) if budget else math.inf
     for job in _sources_first(jobs):
-        picture, passes = made.get(job.source), []
-        for one in job.passes:
-            one = _with_picture(one, picture) if one.on_picture else one
-            result = model.edit(one.request, partial(on_step, job) if on_step else None)
-            picture = result if one.box is None else paste(picture, result, one.box)
-            passes.append(one)
+        rolled: dict[int, PanelJob] = {}
+
+        def candidate(number: int, job: PanelJob = job, rolled: dict[int, PanelJob] = rolled) -> Candidate:
+            rolled[number], picture = _make(job.candidate(number), made.get(job.source), model, on_step)
+            score = judge(job.panel_id, picture) if judge else None
+            return Candidate(number, rolled[number].seed, picture, score)
+
+        tried = candidates_of(job.wish, first if job.wanted else 0, 1 + max(0, spare), candidate)
+        spare -= len(tried) - 1
+        best = best_of(tried)
+        if job.wish.min_score is not None and best.score and best.total < job.wish.min_score:
+            log.warning("panel '%s': the best of %d pictures scores %.2f, less than its min_score %.2f", job.panel_id,
+                        len(tried), best.total, job.wish.min_score)
         if job.panel_id in sources:
-            made[job.panel_id] = picture
+            made[job.panel_id] = best.picture
         if job.wanted:
-            yield replace(job, passes=tuple(passes)), picture
+            yield replace(rolled[best.number], tried=tuple(tried), chosen=best.number), best.picture
+
+
+def _make(job: PanelJob, source: Picture | None, model: KontextModel,
+          on_step: Callable[[PanelJob, StepInfo], None] | None) -> tuple[PanelJob, Picture]:
+    """One picture of a panel, and the job with the references that were used."""
+    picture, passes = source, []
+    for one in job.passes:
+        one = _with_picture(one, picture) if one.on_picture else one
+        result = model.edit(one.request, partial(on_step, job) if on_step else None)
+        picture = result if one.box is None else paste(picture, result, one.box)
+        passes.append(one)
+    return replace(job, passes=tuple(passes)), picture
 
 
 class _Board:
@@ -149,7 +189,8 @@ class _Board:
             if together == "stitch":
                 request = replace(request, references=(stitch(references),))
             passes = (Pass(request, on_picture=source is not None),)
-        return PanelJob(panel.id, number, cast, passes, source, together, wanted)
+        return PanelJob(panel.id, number, cast, passes, source, together, wanted, self.seed(panel),
+                        Wish(panel.candidates, panel.min_score, panel.stop_score))
 
     def passes(self, panel: Panel, request: EditRequest, names: tuple[str, ...],
                source: str | None) -> tuple[Pass, ...]:

@@ -23,7 +23,8 @@ FACES = (*PARTS, "demo_model.toonworld")
 ALLOWED_FACES = {"kontext": (), "flow": (), "demo_model": (), "storyboard": ("kontext", "flow"),
                  "publish": ("kontext",), "nodes": FACES}
 HOST = re.compile(r"(comfy(_\w+)?|folder_paths|nodes|server|execution|latent_preview|node_helpers|app|utils)(\.|$)")
-HOST_FILES = (("nodes", "host.py"), ("nodes", "native.py"))  # ComfyUI's services; ComfyUI's own model types
+HOST_FILES = (  # ComfyUI's services; its own model types; where identity models are
+    ("nodes", "host.py"), ("nodes", "native.py"), ("nodes", "identity_models.py"))
 MAX_LINES = 450
 
 

@@ -1,0 +1,92 @@
+"""Image encoders behind one interface: a crop becomes a unit vector, and like vectors mean like figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import InputError
+
+_MAX_SIDE = 1024  # pixels; nobody's encoder looks at more
+_HALF = (0.5, 0.5, 0.5)
+
+
+class Encoder(Protocol):
+    """`name` says in reports and records which encoder made a score."""
+
+    name: str
+
+    def embed(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Pictures `float32 [H, W, 3]` in 0..1, of any sizes, to unit vectors `float32 [n, d]` on the CPU."""
+        ...
+
+
+class FolderEncoder:
+    """A transformers image model on the CPU. Made by `load_encoder`."""
+
+    def __init__(self, model: torch.nn.Module, name: str, side: int, mean: Sequence[float], std: Sequence[float]):
+        self.name, self._model, self._side = name, model, side
+        self._mean, self._std = (torch.tensor(values).view(3, 1, 1) for values in (mean, std))
+
+    @torch.no_grad()
+    def embed(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+        """See `Encoder`. Pictures are brought to the model's square without regard to their shape."""
+        planes = torch.stack([
+            F.interpolate(picture.permute(2, 0, 1)[None], size=(self._side, self._side), mode="bilinear",
+                          antialias=True)[0] for picture in pictures])
+        result = self._model(pixel_values=(planes - self._mean) / self._std)
+        vectors = getattr(result, "image_embeds", None)
+        if vectors is None:
+            vectors = result.pooler_output
+        return F.normalize(vectors.float().flatten(1), dim=1)
+
+
+def load_encoder(folder: str | Path, name: str, where: str) -> FolderEncoder:
+    """A transformers image model from a folder: CLIP (its vision half, projected), DINOv2, ResNet, ViT ...
+
+    Args:
+        folder: with `config.json`, safetensors weights and `preprocessor_config.json`.
+        name: for reports and records.
+        where: who asks, for error messages.
+    Raises:
+        InputError: no such model there, a model of something else than pictures, or weights that are not safetensors.
+    """
+    folder = Path(folder)
+    config, prepare = (_read(folder / file, where) for file in ("config.json", "preprocessor_config.json"))
+    if not list(folder.glob("*.safetensors")):
+        raise InputError(where, "encoder", name, "has no .safetensors weights",
+                         "download the model's safetensors files; pickled weights are not read")
+    from transformers import AutoModel, CLIPVisionModelWithProjection
+
+    loader = CLIPVisionModelWithProjection if config.get("model_type") in ("clip", "clip_vision_model") else AutoModel
+    try:
+        model = loader.from_pretrained(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False,
+                                       dtype=torch.float32)
+    except Exception as error:  # transformers raises nearly anything on a folder that is not what it says
+        raise InputError(where, "encoder", name, f"cannot be loaded ({' '.join(str(error).split())[:160]})",
+                         "use a transformers folder of CLIP, DINOv2, ResNet or another image model") from None
+    if model.main_input_name != "pixel_values":
+        raise InputError(where, "encoder", name, "is no model of pictures", "use CLIP, DINOv2 or ResNet")
+    size = prepare.get("crop_size") or prepare.get("size") or 224
+    side = size if isinstance(size, int) else size.get("height") or size.get("shortest_edge")
+    if not isinstance(side, int) or not 16 <= side <= _MAX_SIDE:
+        raise InputError(where, "encoder", name, f"its preprocessor_config.json wants pictures of {size}",
+                         f"use a model for squares of 16 to {_MAX_SIDE} pixels")
+    mean, std = (tuple(prepare.get(key) or _HALF) for key in ("image_mean", "image_std"))
+    return FolderEncoder(model.eval().requires_grad_(False), name, side, mean, std)
+
+
+def _read(path: Path, where: str) -> dict:
+    try:
+        read = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        read = None
+    if not isinstance(read, dict):
+        raise InputError(where, "encoder", path.parent.name, f"has no readable {path.name}",
+                         "use a complete transformers folder of an image model")
+    return read
