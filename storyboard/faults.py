@@ -71,7 +71,7 @@ def first_error(error: ValidationError, data: dict, lines: dict[EntryPath, int],
         if entry["type"] == "too_short" and entry["input"]:
             continue  # only because its faulty entries, which have errors of their own, do not count
         context = entry.get("ctx", {})
-        # Parts in brackets are pydantic's: "[key]", and the kinds of Panel.characters; an unknown field is the writer's.
+        # Parts in brackets are pydantic's: "[key]", and the kinds of Panel.characters; an unknown one is the writer's.
         *above, last = entry["loc"] or ("[",)
         theirs = entry["type"] in _UNKNOWN_FIELD or not str(last).startswith("[")
         path = tuple(part for part in above if not str(part).startswith("[")) + ((last,) if theirs else ())
