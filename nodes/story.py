@@ -160,7 +160,7 @@ class RenderStoryboard(io.ComfyNode):
                              tooltip="0 is the story's own picture of each panel rendered; 1, 2, ... are others, made "
                                      "from other seeds. Name the panels to roll again in panels."),
                 io.Int.Input("budget", default=0, min=0, max=100000, optional=True,
-                             tooltip="The most pictures of a run, candidates included. Every panel gets one anyway. "
+                             tooltip="The most pictures of a run, candidates included; every panel gets one anyway. "
                                      "0 is no limit."),
             ],
             outputs=[

@@ -65,11 +65,15 @@ def load_encoder(folder: str | Path, name: str, where: str) -> FolderEncoder:
 
     loader = CLIPVisionModelWithProjection if config.get("model_type") in ("clip", "clip_vision_model") else AutoModel
     try:
-        model = loader.from_pretrained(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False,
-                                       dtype=torch.float32)
+        model, report = loader.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
+            output_loading_info=True)
     except Exception as error:  # transformers raises nearly anything on a folder that is not what it says
         raise InputError(where, "encoder", name, f"cannot be loaded ({' '.join(str(error).split())[:160]})",
                          "use a transformers folder of CLIP, DINOv2, ResNet or another image model") from None
+    if absent := [*report["missing_keys"], *report["mismatched_keys"]]:  # transformers would make them up
+        raise InputError(where, "encoder", name, f"lacks weights ({str(sorted(map(str, absent))[0])[:80]})",
+                         "use the whole model, not one with another head")
     if model.main_input_name != "pixel_values":
         raise InputError(where, "encoder", name, "is no model of pictures", "use CLIP, DINOv2 or ResNet")
     size = prepare.get("crop_size") or prepare.get("size") or 224
