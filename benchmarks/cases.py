@@ -174,8 +174,15 @@ def _done(case: Case, made: np.ndarray, shot: Shot, seen: Shot, others_kept: boo
         return both_apart(made, edit.after.cast, shot)
     if kind == "same":
         return None
-    asked = {"scene": ("scene",), "framing": ("framing",), "shot": ("scene", "framing")}.get(kind, ())
-    figures = {"turn": ("facing",), "action": ("action",), "shot": ("action", "facing")}.get(kind, ())
+    asked = {
+        "scene": ("scene",),
+        "framing": ("framing",),
+        "shot": ("scene", "framing"),
+        "board": ("scene", "framing"),
+    }.get(kind, ())
+    figures = {"turn": ("facing",), "action": ("action",), "shot": ("action", "facing"), "board": ("action",)}.get(
+        kind, ()
+    )
     return all(getattr(seen, name) == getattr(shot, name) for name in asked) and all(
         getattr(a, name) == getattr(b, name)
         for name in figures

@@ -76,13 +76,13 @@ def seconds_of_20_steps(model: KontextModel, case: Case) -> float:
     return round(time.perf_counter() - begun, 2)
 
 
-def measure(model: KontextModel, per_kind: int, steps: int) -> tuple[dict, list[np.ndarray]]:
+def measure(model: KontextModel, kinds: tuple[str, ...], per_kind: int, steps: int) -> tuple[dict, list[np.ndarray]]:
     """The figures and the cells of the sheet: reference, model, truth of the first cases."""
-    scores = {way: {kind: Score() for kind in EDIT_KINDS} for way in WAYS}
+    scores = {way: {kind: Score() for kind in kinds} for way in WAYS}
     overall = {way: Score() for way in WAYS}
     cells = []
     for seed in range(per_kind):
-        for kind in EDIT_KINDS:
+        for kind in kinds:
             case, other = unseen_case(kind, seed), unseen_case(kind, seed + 1)
             pictures = answers(model, case, other, steps)
             for way, picture in pictures.items():
@@ -94,7 +94,7 @@ def measure(model: KontextModel, per_kind: int, steps: int) -> tuple[dict, list[
         print(f"\r{seed + 1}/{per_kind} {overall['model'].figures()}", end="", file=sys.stderr)
     print(file=sys.stderr)
     by_steps = {}
-    few = [unseen_case(kind, seed) for seed in range(max(1, per_kind // 5)) for kind in EDIT_KINDS]
+    few = [unseen_case(kind, seed) for seed in range(max(1, per_kind // 5)) for kind in kinds]
     for count in STEPS:
         score = Score()
         for case in few:
@@ -103,8 +103,8 @@ def measure(model: KontextModel, per_kind: int, steps: int) -> tuple[dict, list[
     by_size = {}
     for size in SIZES:
         score = Score()
-        for seed in range(per_kind):
-            case = unseen_case("shot", seed, size)
+        for seed in range(max(1, per_kind // 5)):
+            case = unseen_case(kinds[0], seed, size)
             score.add(case, answer(model, case, steps))
         by_size[f"{size[0]}x{size[1]}"] = score.figures()
     return {
@@ -131,15 +131,17 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = load_folder(options.weights)
-    figures, cells = measure(model, options.per_kind, options.steps)
-    characters = options.per_kind * (len(EDIT_KINDS) + 1)  # "two" has two
+    figures, cells = measure(model, tuple(options.kinds), options.per_kind, options.steps)
+    characters = options.per_kind * (len(options.kinds) + ("two" in options.kinds))
     result = {
         "benchmark": "demo_model",
         "characters": characters,
         "cases_of_each_kind": options.per_kind,
         "steps": options.steps,
     }
-    result |= figures | {"seconds_of_20_steps_on_one_core": seconds_of_20_steps(model, unseen_case("shot", 0))}
+    result |= figures | {
+        "seconds_of_20_steps_on_one_core": seconds_of_20_steps(model, unseen_case(options.kinds[0], 0))
+    }
     if options.sheet:
         save_sheet(options.sheet, cells)
     print(json.dumps(result))

@@ -95,6 +95,13 @@ def _usual(rng: random.Random) -> Shot:
     return replace(shot.turned("front"), style="cartoon")
 
 
+def _board(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
+    """A storyboard's usual panel: from the plain reference, the whole shot named in one of the main phrasings."""
+    after = Shot(rng.choice(SCENES), rng.choice(ACTIONS), rng.choice(FRAMINGS), variation=rng.randrange(VARIATIONS))
+    text = words.instruction(after, rng.randrange(words.PHRASINGS))
+    return Edit("board", (View(cast, REFERENCE_SHOT),), text, View(cast, after), new_scene=True)
+
+
 def _shot(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
     """A new shot: scene, action, framing; sometimes where the figure stands and which way it looks."""
     before = _usual(rng)
@@ -244,6 +251,7 @@ def _two(rng: random.Random, cast: tuple[Character, ...]) -> Edit:
 
 
 _MAKERS: dict[str, Callable[[random.Random, tuple[Character, ...]], Edit]] = {
+    "board": _board,
     "shot": _shot,
     "scene": _scene,
     "action": _action,
