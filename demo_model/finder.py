@@ -1,4 +1,4 @@
-"""Finds the figures of the drawn world: a small fully convolutional network paints a heat map of heads, and says at each
+"""Finds the figures of the drawn world: a small convolutional network paints a heat map of heads, and at each head says
 where the figure's edges are (after CenterNet, Zhou et al. 2019, arXiv 1904.07850)."""
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..kontext import Identity, identify, plan_flux
-from . import host
+from . import folders, host
 from .sockets import CATEGORY
 
 TITLE = "Inspect Model"
@@ -17,7 +17,7 @@ class InspectModel(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        names = host.weight_names()
+        names = folders.weight_names()
         return io.Schema(
             node_id="Kontinuity_InspectModel",
             display_name=TITLE,
@@ -35,11 +35,11 @@ class InspectModel(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str) -> str:
-        return host.weight_stamp(file)
+        return folders.weight_stamp(file)
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        found = identify(host.weight_path(file, TITLE))
+        found = identify(folders.weight_path(file, TITLE))
         needed = found.loaded_bytes(host.weight_dtype().itemsize) / 2**30
         report = (f"{file}\n{found.report}\nmemory: its weights take {needed:.2f} GiB as this pack or ComfyUI loads "
                   f"them here ({host.card_memory()})")

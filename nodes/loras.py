@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..kontext import KontextModel, read_lora
-from . import host
+from . import folders
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Load Kontext LoRA"
@@ -16,7 +16,7 @@ class LoadLora(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        names = host.lora_names()
+        names = folders.lora_names()
         return io.Schema(
             node_id="Kontinuity_LoadLora",
             display_name=TITLE,
@@ -36,9 +36,9 @@ class LoadLora(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, lora: str, **_) -> str:
-        return host.weight_stamp(f"loras/{lora}")
+        return folders.weight_stamp(f"loras/{lora}")
 
     @classmethod
     def execute(cls, model: KontextModel, lora: str, strength: float) -> io.NodeOutput:
-        loaded = read_lora(host.lora_path(lora, TITLE))
+        loaded = read_lora(folders.lora_path(lora, TITLE))
         return io.NodeOutput(model.adapted([(loaded, strength)]), ui=ui.PreviewText(loaded.report))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..kontext import PRESETS, InputError, KontextModel, load_folder, load_parts
-from . import host
+from . import folders, host
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Load Kontext Model"
@@ -27,7 +27,7 @@ class LoadModel(io.ComfyNode):
             description="Loads a FLUX.1 Kontext model: the small demo model that comes with the pack, or a diffusers "
                         "folder under models/diffusers.",
             inputs=[
-                io.Combo.Input("model", options=host.model_names(), default=host.DEMO_MODEL,
+                io.Combo.Input("model", options=folders.model_names(), default=folders.DEMO_MODEL,
                                tooltip="The demo model comes with the pack and draws its own cartoon world only. "
                                        "Others: diffusers folders (with a model_index.json) in models/diffusers."),
                 memory_input(),
@@ -39,7 +39,7 @@ class LoadModel(io.ComfyNode):
     @classmethod
     def execute(cls, model: str, memory: str = "auto") -> io.NodeOutput:
         limit = memory_limit(memory, TITLE)
-        return io.NodeOutput(_hosted(load_folder(host.model_folder(model, TITLE), dtype=host.weight_dtype()), limit))
+        return io.NodeOutput(_hosted(load_folder(folders.model_folder(model, TITLE), dtype=host.weight_dtype()), limit))
 
 
 class LoadModelFiles(io.ComfyNode):
@@ -47,9 +47,9 @@ class LoadModelFiles(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        transformers = host.weight_files("diffusion_models", "checkpoints") or [host.NO_WEIGHTS]
-        encoders = [IN_THE_CHECKPOINT, *host.weight_files("text_encoders")]
-        vaes = [IN_THE_CHECKPOINT, *host.weight_files("vae")]
+        transformers = folders.weight_files("diffusion_models", "checkpoints") or [folders.NO_WEIGHTS]
+        encoders = [IN_THE_CHECKPOINT, *folders.weight_files("text_encoders")]
+        vaes = [IN_THE_CHECKPOINT, *folders.weight_files("vae")]
         return io.Schema(
             node_id="Kontinuity_LoadModelFiles",
             display_name=FILES_TITLE,
@@ -75,16 +75,16 @@ class LoadModelFiles(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, transformer: str, clip: str, t5: str, vae: str, memory: str = "auto") -> str:
-        return host.weight_stamp(transformer, clip, t5, vae)
+        return folders.weight_stamp(transformer, clip, t5, vae)
 
     @classmethod
     def execute(cls, transformer: str, clip: str, t5: str, vae: str, memory: str = "auto") -> io.NodeOutput:
         limit = memory_limit(memory, FILES_TITLE)
-        parts = {field: None if name == IN_THE_CHECKPOINT else host.weight_path(name, FILES_TITLE, field)
+        parts = {field: None if name == IN_THE_CHECKPOINT else folders.weight_path(name, FILES_TITLE, field)
                  for field, name in (("clip", clip), ("t5", t5), ("vae", vae))}
         return io.NodeOutput(_hosted(load_parts(
-            host.weight_path(transformer, FILES_TITLE, "transformer"), **parts,
-            tokenizers=host.tokenizer_folders(), dtype=host.weight_dtype()), limit))
+            folders.weight_path(transformer, FILES_TITLE, "transformer"), **parts,
+            tokenizers=folders.tokenizer_folders(), dtype=host.weight_dtype()), limit))
 
 
 def memory_input() -> io.Combo.Input:

@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 
 from .. import flow
 from ..kontext import EditRequest, KontextModel
-from . import host
+from . import folders, host
 from .pictures import Frames, as_image, one_picture, resized
 from .sockets import CATEGORY, FlowModelSocket, FlowSocket, KontextModelSocket
 
@@ -43,7 +43,7 @@ class LoadFlowModel(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        names = host.flow_model_names()
+        names = folders.flow_model_names()
         return io.Schema(
             node_id="Kontinuity_LoadFlowModel",
             display_name=LOAD_TITLE,
@@ -60,7 +60,7 @@ class LoadFlowModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        path = host.flow_model_path(file, LOAD_TITLE)
+        path = folders.flow_model_path(file, LOAD_TITLE)
         with torch.inference_mode(False):  # else its weights could never be moved
             network = flow.load_raft(path)
         return io.NodeOutput(flow.RaftFlow(network, host.device_for(network)))

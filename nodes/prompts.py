@@ -11,7 +11,7 @@ from comfy_api.latest import io, ui
 
 from ..kontext import InputError, KontextModel
 from ..storyboard import Story, panel_prompt, prompts
-from . import host
+from . import folders
 from .sockets import CATEGORY, KontextModelSocket, Storyboard, StorySocket
 
 CHECK_TITLE = "Check Prompts"
@@ -91,8 +91,8 @@ class TranslatePrompts(io.ComfyNode):
             description="Turns prompts into English with your own dictionary or a translation model on this computer. "
                         "Kontext reads English only. Nothing is sent or downloaded.",
             inputs=[
-                io.Combo.Input("translator", options=[host.NO_TRANSLATION, *host.translators()],
-                               default=host.NO_TRANSLATION,
+                io.Combo.Input("translator", options=[folders.NO_TRANSLATION, *folders.translators()],
+                               default=folders.NO_TRANSLATION,
                                tooltip="A *.dictionary.yaml file of the input folder, or a Marian or NLLB folder in "
                                        "models/translation."),
                 io.String.Input("language", default="",
@@ -111,7 +111,7 @@ class TranslatePrompts(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, translator: str, **_) -> str:
-        return host.translator_stamp(translator)
+        return folders.translator_stamp(translator)
 
     @classmethod
     def execute(cls, translator: str, language: str, story: Storyboard | None = None,
@@ -129,9 +129,9 @@ class TranslatePrompts(io.ComfyNode):
 
 
 def _translator(name: str, language: str) -> prompts.Translate:
-    if name == host.NO_TRANSLATION:
+    if name == folders.NO_TRANSLATION:
         return str
-    path = host.translator_path(name, TRANSLATE_TITLE)
+    path = folders.translator_path(name, TRANSLATE_TITLE)
     return _model(str(path), language) if path.is_dir() else prompts.read_dictionary(path)
 
 

@@ -24,7 +24,7 @@ from ..storyboard import (
     story_pictures,
     unused_fields,
 )
-from . import host
+from . import folders, host
 from .pictures import as_image, as_pictures
 from .prompts import check_before_sampling, traits
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, ScorerSocket, Storyboard, StorySocket
@@ -75,7 +75,7 @@ class LoadStoryboard(io.ComfyNode):
                 io.String.Input("text", multiline=True, dynamic_prompts=False, default=DEFAULT_STORY,
                                 tooltip="The story as YAML: characters, and panels with an id and a prompt each. "
                                         "Used when no file is chosen."),
-                io.Combo.Input("file", options=[USE_TEXT, *host.story_files()], default=USE_TEXT,
+                io.Combo.Input("file", options=[USE_TEXT, *folders.story_files()], default=USE_TEXT,
                                tooltip="A story in ComfyUI's input folder, instead of the text: *.yaml, *.json, a "
                                        "*.fountain screenplay, or a *.csv shot list."),
                 CharactersSocket.Input("characters", optional=True,
@@ -119,11 +119,11 @@ class LoadStoryboard(io.ComfyNode):
 def _story(text: str, file: str) -> tuple[StoryText, Path]:
     """The story, and the folder its picture names start from."""
     if file == USE_TEXT:
-        return StoryText(parse_story(text), text), host.input_folder()
-    if file not in host.story_files():
-        raise InputError(LOAD_TITLE, "file", file, f"is no story file under {host.input_folder()}",
+        return StoryText(parse_story(text), text), folders.input_folder()
+    if file not in folders.story_files():
+        raise InputError(LOAD_TITLE, "file", file, f"is no story file under {folders.input_folder()}",
                          f"put a *.yaml file there and refresh, or choose '{USE_TEXT}'")
-    path = host.input_folder() / file
+    path = folders.input_folder() / file
     return load_story(path), path.parent
 
 

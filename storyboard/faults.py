@@ -58,6 +58,8 @@ _MODELS = {  # by path; * is a name or a number
     "panels * voice": Voice,
 }
 
+_UNKNOWN_FIELD = ("extra_forbidden", "unexpected_keyword_argument")
+
 
 def first_error(error: ValidationError, data: dict, lines: dict[EntryPath, int], source: str) -> InputError:
     """Translate what pydantic found: the entry that comes first in the text, as one InputError.
@@ -69,8 +71,10 @@ def first_error(error: ValidationError, data: dict, lines: dict[EntryPath, int],
         if entry["type"] == "too_short" and entry["input"]:
             continue  # only because its faulty entries, which have errors of their own, do not count
         context = entry.get("ctx", {})
-        # Parts in brackets are pydantic's: "[key]", and the kinds of Panel.characters.
-        path = tuple(part for part in entry["loc"] if not str(part).startswith("["))
+        # Parts in brackets are pydantic's: "[key]", and the kinds of Panel.characters; an unknown one is the writer's.
+        *above, last = entry["loc"] or ("[",)
+        theirs = entry["type"] in _UNKNOWN_FIELD or not str(last).startswith("[")
+        path = tuple(part for part in above if not str(part).startswith("[")) + ((last,) if theirs else ())
         path += tuple(context.get("inside", ()))
         known = next(path[:n] for n in range(len(path), -1, -1) if path[:n] in lines)
         missing = entry["type"] == "missing" or context.get("problem") == "is missing"
@@ -80,7 +84,7 @@ def first_error(error: ValidationError, data: dict, lines: dict[EntryPath, int],
     kind, value = entry["type"], entry["input"]
     if kind == "story":
         value, problem, remedy = context["value"], context["problem"], context["remedy"]
-    elif kind in ("extra_forbidden", "unexpected_keyword_argument"):
+    elif kind in _UNKNOWN_FIELD:
         value, problem, remedy = path[-1], "is not a field here", did_you_mean(path[-1], _fields_at(path[:-1]))
         path = path[:-1]
     elif kind in ("too_long", "too_short"):

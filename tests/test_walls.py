@@ -23,8 +23,8 @@ FACES = (*PARTS, "demo_model.toonworld")
 ALLOWED_FACES = {"kontext": (), "flow": (), "demo_model": (), "storyboard": ("kontext", "flow"),
                  "publish": ("kontext",), "nodes": FACES}
 HOST = re.compile(r"(comfy(_\w+)?|folder_paths|nodes|server|execution|latent_preview|node_helpers|app|utils)(\.|$)")
-HOST_FILES = (  # ComfyUI's services; its own model types; where identity models are
-    ("nodes", "host.py"), ("nodes", "native.py"), ("nodes", "identity_models.py"))
+HOST_FILES = (  # ComfyUI's services; its folders; those of identity models; its own model types
+    ("nodes", "host.py"), ("nodes", "folders.py"), ("nodes", "identity_models.py"), ("nodes", "native.py"))
 MAX_LINES = 450
 
 
@@ -91,7 +91,7 @@ def at(root: Path, path: Path, line: int, problem: str) -> str:
 
 
 def knows_the_host(root: Path) -> list[str]:
-    """kontext/, flow/, storyboard/, demo_model/ import nothing of ComfyUI; among the nodes only two files do."""
+    """kontext/, flow/, storyboard/, demo_model/ import nothing of ComfyUI; among the nodes only HOST_FILES do."""
     problems = []
     for path in python_files(root, *PARTS, "nodes"):
         place = path.relative_to(root).parts

@@ -21,8 +21,6 @@ def main(comfyui: str, pack: str, base: str) -> None:
     before = set(sys.modules)
     loaded = asyncio.run(nodes.load_custom_node(pack))
     heavy = [name for name in HEAVY if name in sys.modules and name not in before]
-    for extra in EXTRAS:
-        asyncio.run(nodes.load_custom_node(f"{comfyui}/comfy_extras/{extra}", module_parent="comfy_extras"))
     described = {}
     for node_id, node in nodes.NODE_CLASS_MAPPINGS.items():
         if hasattr(node, "GET_SCHEMA") and node.RELATIVE_PYTHON_MODULE:
@@ -35,6 +33,8 @@ def main(comfyui: str, pack: str, base: str) -> None:
                 "output_ids": [item.id for item in schema.outputs],
                 "input_list": schema.is_input_list,
             }
+    for extra in EXTRAS:
+        asyncio.run(nodes.load_custom_node(f"{comfyui}/comfy_extras/{extra}", module_parent="comfy_extras"))
     core = {node_id: {"info": {"input": nodes.NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES(),
                                "output": nodes.NODE_CLASS_MAPPINGS[node_id].RETURN_TYPES}} for node_id in CORE}
     print(json.dumps({"loaded": loaded, "heavy": heavy, "nodes": described, "core": core}, default=str))

@@ -22,7 +22,7 @@ def tolerance(precision: str) -> float | None:
         return None
     if "scaled_fp8" in precision:
         return 0.05  # ComfyUI rounds the biases of this layout to fp8, this pack does not
-    return 5e-5
+    return 5e-6
 
 
 PROMPT = "Change the background to a beach at night; she's waving. Café, 3 cats & \"quotes\" \n 😀 KEEP the face"

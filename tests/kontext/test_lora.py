@@ -221,6 +221,9 @@ def test_memory_is_counted_and_freed(model, style, request_for):
     asked = {}
 
     class Placement:
+        def room(self):
+            return None
+
         def use(self, component, activation_bytes):
             asked.setdefault(component, []).append(activation_bytes)
             return torch.device("cpu")

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kontinuity.kontext import InputError
 from kontinuity.storyboard import Change, Panel, Story, parse_story, reading
@@ -126,6 +126,7 @@ def test_fuzz_text(text):
 
 @FUZZ
 @given(DATA)
+@example({"[": None})
 def test_fuzz_well_formed_yaml(data):
     only_input_errors(yaml.safe_dump(data, allow_unicode=True))
 
