@@ -11,7 +11,7 @@ from comfy_api.latest import io, ui
 from ..demo_model import figure_finder, identity_folder
 from ..kontext import FaceFinder, InputError, PictureScore, Scorer, load_encoder
 from ..storyboard import contact_sheet, own_references, story_judge
-from . import folders, host, identity_models
+from . import host, identity_models
 from .pictures import as_image, as_pictures
 from .sockets import CATEGORY, CharactersSocket, ScorerSocket, Storyboard, StorySocket
 
