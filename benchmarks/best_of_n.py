@@ -102,7 +102,7 @@ def best_of_n(scorer: Scorer, options: argparse.Namespace) -> dict:
         made = [edit(model, case.reference, case.edit.text, candidate_seed(case.seed, i), options.steps, case.size)
                 for i in range(COUNT)]
         scores = [cast.score(as_picture(one)).total for one in made]
-        kept.append([float(np.mean(list(judge(case, one)[1].values()) or [1.0])) for one in made])
+        kept.append([float(np.mean(list(judge(case, one)[1].values()))) for one in made])
         chosen.append(scores.index(max(scores)))
         print(f"\r{number + 1}/{options.characters}", end="", file=sys.stderr)
     print(file=sys.stderr)

@@ -17,6 +17,7 @@ MODEL_INDEX = "model_index.json"
 DICTIONARY_SUFFIXES = (".dictionary.yaml", ".dictionary.yml")
 TRANSLATION = "translation"  # the folder in models/ for translation models
 NO_TRANSLATION = "no translation"
+IDENTITY = "identity"  # the folder in models/ for identity encoders and face finders
 
 
 # Model folders ---------------------------------------------------------------------------------------------------
@@ -162,6 +163,42 @@ def flow_model_path(name: str, where: str) -> Path:
         raise InputError(where, "file", name, f"is not in {folder_paths.get_folder_paths(FLOW_MODELS)[0]}",
                          "put torchvision's RAFT weights there, refresh (R) and choose the file")
     return Path(path)
+
+
+# Identity models -------------------------------------------------------------------------------------------------
+
+
+def identity_encoders() -> list[str]:
+    """The transformers folders, as `identity/name`."""
+    return sorted(_identity_models("*/config.json"))
+
+
+def face_finders() -> list[str]:
+    """The ONNX files, as `identity/name.onnx`."""
+    return sorted(_identity_models("*.onnx"))
+
+
+def identity_path(name: str, where: str, field: str) -> Path:
+    """The folder or file behind a name."""
+    found = _identity_models("*/config.json") | _identity_models("*.onnx")
+    if name not in found:
+        raise InputError(where, field, name, "is not there",
+                         f"put it into {_identity_roots()[0]}, refresh (R) and choose it, or choose what is built in")
+    return found[name]
+
+
+def _identity_roots() -> list[Path]:
+    known = folder_paths.folder_names_and_paths.get(IDENTITY)
+    return [Path(root) for root in known[0]] if known else [Path(folder_paths.models_dir, IDENTITY)]
+
+
+def _identity_models(pattern: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for root in _identity_roots():
+        for path in root.glob(pattern):
+            path = path.parent if path.name == "config.json" else path
+            found.setdefault(f"{IDENTITY}/{path.relative_to(root).as_posix()}", path)
+    return found
 
 
 # Input folder ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from comfy_api.latest import io, ui
 from ..demo_model import figure_finder, identity_folder
 from ..kontext import FaceFinder, InputError, PictureScore, Scorer, load_encoder
 from ..storyboard import contact_sheet, own_references, story_judge
-from . import host, identity_models
+from . import folders, host
 from .pictures import as_image, as_pictures
 from .sockets import CATEGORY, CharactersSocket, ScorerSocket, Storyboard, StorySocket
 
@@ -56,13 +56,13 @@ class LoadScorer(io.ComfyNode):
             category=CATEGORY,
             description="Loads what tells whether the character in a picture is the one of the reference.",
             inputs=[
-                io.Combo.Input("encoder", options=[DRAWN_WORLD, CLIP_VISION, *identity_models.encoder_names()],
+                io.Combo.Input("encoder", options=[DRAWN_WORLD, CLIP_VISION, *folders.identity_encoders()],
                                default=DRAWN_WORLD,
                                tooltip="What sees likeness. The built-in one knows the demo model's drawn world only. "
                                        "Others: CLIP vision from ComfyUI, or a transformers folder (CLIP, DINOv2, "
                                        "ResNet) in models/identity."),
                 io.Combo.Input("finder", options=[WITH_ENCODER, WHOLE_PICTURE, DRAWN_WORLD,
-                                                  *identity_models.face_finder_names()],
+                                                  *folders.face_finders()],
                                default=WITH_ENCODER,
                                tooltip="What finds and counts the figures. Only the built-in encoder has its own. "
                                        "YuNet face detectors (*.onnx) in models/identity find faces."),
@@ -83,7 +83,7 @@ def _encoder(name: str, clip_vision):
     if name == DRAWN_WORLD:
         return load_encoder(identity_folder(), "drawn world", LOAD_TITLE)
     if name != CLIP_VISION:
-        return load_encoder(identity_models.path_of(name, LOAD_TITLE, "encoder"), name, LOAD_TITLE)
+        return load_encoder(folders.identity_path(name, LOAD_TITLE, "encoder"), name, LOAD_TITLE)
     if clip_vision is None:
         raise InputError(LOAD_TITLE, "clip_vision", "nothing", "is not connected",
                          f"connect Load CLIP Vision, or choose '{DRAWN_WORLD}'")
@@ -95,7 +95,7 @@ def _finder(name: str):
         return None
     if name == DRAWN_WORLD:
         return figure_finder()
-    return FaceFinder(identity_models.path_of(name, LOAD_TITLE, "finder"), LOAD_TITLE)
+    return FaceFinder(folders.identity_path(name, LOAD_TITLE, "finder"), LOAD_TITLE)
 
 
 class ScorePanels(io.ComfyNode):
@@ -183,7 +183,7 @@ class PickCandidate(io.ComfyNode):
                 io.Int.Input("index", default=BEST, min=BEST, max=9999,
                              tooltip="The number of the picture to take, from 0 as on the sheet. -1 takes the one of "
                                      "the best score."),
-                io.Float.Input("scores", optional=True, force_input=True,
+                io.Float.Input("scores", optional=True, force_input=True, min=0.0, max=1.0,
                                tooltip="One score for each picture, from Render Storyboard (candidate_scores) or Score "
                                        "Panels."),
             ],

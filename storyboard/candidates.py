@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..kontext import PictureScore, Scorer
@@ -47,7 +47,7 @@ class Candidate:
 
     number: int
     seed: int
-    picture: Picture
+    picture: Picture = field(compare=False, repr=False)
     score: PictureScore | None
 
     @property

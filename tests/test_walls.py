@@ -23,8 +23,8 @@ FACES = (*PARTS, "demo_model.toonworld")
 ALLOWED_FACES = {"kontext": (), "flow": (), "demo_model": (), "storyboard": ("kontext", "flow"),
                  "publish": ("kontext",), "nodes": FACES}
 HOST = re.compile(r"(comfy(_\w+)?|folder_paths|nodes|server|execution|latent_preview|node_helpers|app|utils)(\.|$)")
-HOST_FILES = (  # ComfyUI's services; its folders; those of identity models; its own model types
-    ("nodes", "host.py"), ("nodes", "folders.py"), ("nodes", "identity_models.py"), ("nodes", "native.py"))
+HOST_FILES = (  # ComfyUI's services; its folders; its own model types
+    ("nodes", "host.py"), ("nodes", "folders.py"), ("nodes", "native.py"))
 MAX_LINES = 450
 
 
