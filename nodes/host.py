@@ -169,7 +169,7 @@ def flux_latent_rgb() -> dict[str, list]:
 
 def device_for(network: nn.Module) -> Callable[[], torch.device]:
     """A function that brings a small network to the GPU, if there is one, under ComfyUI's memory manager."""
-    patcher = comfy.model_patcher.ModelPatcher(KontextComponent(network), memory.get_torch_device(),
+    patcher = comfy.model_patcher.ModelPatcher(KontextComponent([network]), memory.get_torch_device(),
                                                memory.unet_offload_device())
 
     def use() -> torch.device:

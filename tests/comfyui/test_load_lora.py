@@ -90,7 +90,7 @@ def test_a_model_with_a_lora_as_native_model(server, run, edit, loras):
     graph |= {
         "10": {"class_type": "Kontinuity_LoadLora",
                "inputs": {"model": ["2", 0], "lora": "styles/random.safetensors", "strength": 1.0}},
-        "11": {"class_type": "Kontinuity_ToNative", "inputs": {"kontext_model": ["10", 0]}},
+        "11": {"class_type": "Kontinuity_ToNative", "inputs": {"model": ["10", 0]}},
         "13": {"class_type": "Kontinuity_FromNative",
                "inputs": {"model": ["11", 0], "clip": ["11", 1], "vae": ["11", 2]}},
         "14": {"class_type": "Kontinuity_LoadLora",
