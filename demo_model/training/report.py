@@ -41,7 +41,7 @@ def plot(lines: list[dict]) -> Image.Image:
         pen.text((x - 30, _HEIGHT - _BOTTOM + 8), f"{most * (i + 1) / 5:,.0f}", (90, 90, 90))
     for i, (name, colour) in enumerate(CURVES.items()):
         pen.line([at(line["samples"], line[name]) for line in lines], colour, 3)
-        pen.text((_WIDTH - 330, 24 + 16 * i), f"unseen characters, {name.replace('_', ' ')}", colour)
+        pen.text((_WIDTH - 330, 200 + 16 * i), f"unseen characters, {name.replace('_', ' ')}", colour)
     pen.text((_LEFT, 4), "velocity error over training pictures", (60, 60, 60))
     return picture
 
