@@ -29,7 +29,7 @@ from ..demo_model.toonworld import (
 from ..demo_model.training.examples import random_character
 from ..kontext import Scorer, load_encoder, load_folder
 from ..storyboard import candidate_seed
-from .cases import as_picture, edit, judge, unseen_case
+from ._cases import as_picture, edit, judge, unseen_case
 
 COUNT = 4
 _FAR = 64  # of 255: a colour this far off is another colour

@@ -20,7 +20,7 @@ import torch
 from ..demo_model import weights_folder
 from ..demo_model.toonworld import ATTRIBUTES, EDIT_KINDS, draw
 from ..kontext import KontextModel, load_folder
-from .cases import Case, Tally, answer, judge, squared_error, through_codec, unseen_case
+from ._cases import Case, Tally, answer, judge, squared_error, through_codec, unseen_case
 
 WAYS = ("model", "codec", "wrong_reference", "copy_of_reference")
 PARTS = ("done", "scene", "action", "facing", "framing", "untouched")

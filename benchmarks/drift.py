@@ -28,7 +28,7 @@ from ..demo_model.toonworld import (
 )
 from ..demo_model.training.examples import random_character
 from ..kontext import load_folder
-from .cases import Tally, edit
+from ._cases import Tally, edit
 from .demo_model import save_sheet
 
 ROUNDS = 10

@@ -7,7 +7,7 @@ import random
 
 import pytest
 import torch
-from kontinuity.benchmarks.cases import Tally, answer, judge, through_codec, unseen_case
+from kontinuity.benchmarks._cases import Tally, answer, judge, through_codec, unseen_case
 from kontinuity.demo_model import weights_folder
 from kontinuity.demo_model.toonworld import PHRASINGS, Shot, draw, instruction
 from kontinuity.demo_model.training import text
