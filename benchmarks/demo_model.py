@@ -110,7 +110,7 @@ def measure(model: KontextModel, kinds: tuple[str, ...], per_kind: int, steps: i
     return {
         "overall": {way: overall[way].figures() for way in WAYS},
         "kinds": {
-            kind: {way: scores[way][kind].figures() for way in WAYS if scores[way][kind].errors} for kind in EDIT_KINDS
+            kind: {way: scores[way][kind].figures() for way in WAYS if scores[way][kind].errors} for kind in kinds
         },
         "attributes": {way: {name: overall[way].attributes.share(name) for name in ATTRIBUTES} for way in WAYS},
         "by_steps": {"cases": len(few), **by_steps},
