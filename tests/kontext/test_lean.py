@@ -87,6 +87,7 @@ def test_what_a_lora_adds_beside_the_layers_is_there_too(own, request_for):
 
 
 def test_what_was_chosen_stays_while_it_fits(own, request_for):
+    own.backend._lean.residency = Residency()
     limit = limits(own)["some"][0]
     own.placement = Counting(own.components, "cpu", limit)
     own.edit(request_for(steps=3))
