@@ -11,15 +11,11 @@ import torch
 
 from ..demo_model.toonworld import (
     COLOURED,
-    PHRASINGS,
-    REFERENCE_SHOT,
     STYLES,
     Character,
     Edit,
     Shot,
-    distance,
     draw,
-    instruction,
     kept_attributes,
     nearest_name,
     random_edit,
@@ -79,11 +75,6 @@ def answer(model: KontextModel, case: Case, steps: int, reference: np.ndarray | 
     """The model's answer to a case, or to its instruction with another reference."""
     given = case.reference if reference is None else reference
     return edit(model, given, case.edit.text, case.seed, steps, case.size)
-
-
-def edit_character(model: KontextModel, character: Character, shot: Shot, number: int, steps: int) -> np.ndarray:
-    """The answer to ``instruction(shot)`` for the studio picture of ``character``; ``number`` is seed and phrasing."""
-    return edit(model, draw(character, REFERENCE_SHOT), instruction(shot, number % PHRASINGS), number, steps)
 
 
 @torch.no_grad()
@@ -206,9 +197,3 @@ def both_apart(made: np.ndarray, cast: tuple[Character, ...], shot: Shot) -> boo
         if own <= other:
             return False
     return True
-
-
-def colour_error(made: np.ndarray, cast: tuple[Character, ...], shot: Shot) -> list[float]:
-    """How far the visible colours of the first figure are off, root mean square of the channels, of 255."""
-    readings = read_identity(made, shot, cast if len(cast) > 1 else ())
-    return [distance(reading.value, getattr(cast[0], name)) for name, reading in readings.items() if name in COLOURED]

@@ -5,7 +5,7 @@ pixels."""
 from .colours import PALETTE, distance, nearest_name
 from .draw import backdrop, draw
 from .edits import EDIT_KINDS, Edit, View, random_edit, random_shot
-from .instructions import PHRASINGS, every_instruction_word, instruction
+from .instructions import PHRASINGS, instruction
 from .meter import Reading, kept_attributes, read_identity, read_layout, read_shot, visible_attributes
 from .styles import STYLES
 from .world import (
@@ -54,7 +54,6 @@ __all__ = [
     "backdrop",
     "distance",
     "draw",
-    "every_instruction_word",
     "instruction",
     "kept_attributes",
     "nearest_name",
