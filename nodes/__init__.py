@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .characters import Character, CharacterSheet, DemoCharacter
+from .characters import Character, CharacterSheet, CropCharacter, DemoCharacter
 from .edit import Edit
 from .inspect_model import InspectModel
 from .loras import LoadLora
@@ -32,7 +32,7 @@ class KontinuityExtension(ComfyExtension):
         """The node classes, in the order of a storyboard's data flow."""
         return [
             LoadModel, LoadModelFiles, LoadLora, FromNative, ToNative, InspectModel,
-            DemoCharacter, Character, CharacterSheet, LoadStoryboard, CheckPrompts, TranslatePrompts,
+            DemoCharacter, CropCharacter, Character, CharacterSheet, LoadStoryboard, CheckPrompts, TranslatePrompts,
             LoadScorer, RenderStoryboard, ScorePanels, PickCandidate, ContactSheet, Edit,
             InBetweenKeyframe, InterpolateFrames, EstimateMotion, ShowMotion, MotionScore, ClipScore, LoadFlowModel,
             Sticker, SaveClip,

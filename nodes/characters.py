@@ -7,14 +7,23 @@ from collections.abc import Mapping
 import torch
 from comfy_api.latest import io
 
-from ..kontext import InputError, KontextModel
-from ..storyboard import ROLES, character_sheet
-from . import host
+from ..demo_model import figure_finder
+from ..kontext import FaceFinder, InputError, KontextModel
+from ..publish import key_border
+from ..storyboard import ROLES, character_sheet, crop_picture
+from . import folders, host
 from .pictures import as_image, one_picture
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket
 
 TITLE = "Character"
 SHEET_TITLE = "Character Sheet"
+CROP_TITLE = "Crop Character"
+FIGURE = "figure, before a plain background"
+DRAWN_FIGURE = "figure, drawn world (built in)"
+FACE = "face, by "
+KEEP, NEUTRAL = "keep", "light grey, in place of a plain one"
+_GREY = 0.85
+_TOLERANCE = 0.1  # of a plain background's own pixels: above JPEG's noise
 MAX_SEED = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -81,6 +90,61 @@ class Character(io.ComfyNode):
             raise InputError(TITLE, "name", name, "is already taken by another Character node in this chain",
                              "give each character its own name, or each of its pictures another role")
         return io.NodeOutput({**others, key: one_picture(picture, f"{TITLE} '{name}'", "picture")})
+
+
+class CropCharacter(io.ComfyNode):
+    """Cuts the figure or the face out of a picture, so that a reference shows the character and nothing else."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Kontinuity_CropCharacter",
+            display_name=CROP_TITLE,
+            category=CATEGORY,
+            description="Crops a picture to one figure, or to one face, for use as a reference.",
+            inputs=[
+                io.Image.Input("picture", tooltip="One picture with the character."),
+                io.Combo.Input("find", default=FIGURE,
+                               options=[FIGURE, DRAWN_FIGURE, *(FACE + name for name in folders.face_finders())],
+                               tooltip="What to crop to. Faces need a YuNet detector (*.onnx) in models/identity."),
+                io.Int.Input("number", default=1, min=1, max=100,
+                             tooltip="Which one, when there are several: 1 is the leftmost."),
+                io.Combo.Input("background", options=[KEEP, NEUTRAL], default=KEEP,
+                               tooltip="A plain background can be made light grey, so that no colour of it gets into "
+                                       "the panels."),
+            ],
+            outputs=[io.Image.Output(display_name="picture", tooltip="The part of the picture, for Character.")],
+        )
+
+    @classmethod
+    def execute(cls, picture: torch.Tensor, find: str, number: int, background: str) -> io.NodeOutput:
+        whole = one_picture(picture, CROP_TITLE, "picture")
+        cropped = _crop(whole, find, number)
+        if background == NEUTRAL:
+            cut = key_border(cropped, _TOLERANCE, CROP_TITLE, "background")
+            colour, alpha = cut[..., :3], cut[..., 3:]
+            cropped = colour * alpha + _GREY * (1 - alpha)
+        return io.NodeOutput(as_image(cropped))
+
+
+def _crop(picture: torch.Tensor, find: str, number: int) -> torch.Tensor:
+    """The part of a picture that `find` names."""
+    if find == FIGURE:
+        if number > 1:
+            raise InputError(CROP_TITLE, "number", str(number), "asks for one of several, and all that stands before "
+                             "the plain background is one figure", "set it to 1, or choose what finds each figure")
+        return crop_picture(picture, "auto", CROP_TITLE, "find")
+    finder = figure_finder() if find == DRAWN_FIGURE else FaceFinder(
+        folders.identity_path(find.removeprefix(FACE), CROP_TITLE, "find"), CROP_TITLE)
+    found = sorted(finder.find(picture))
+    if number > len(found):
+        raise InputError(CROP_TITLE, "number", str(number), f"is more than were found: {len(found)}",
+                         "lower it, use a larger picture, or crop by hand with Image Crop")
+    height, width = picture.shape[:2]
+    left, top, right, bottom = found[number - 1]
+    box = (int(left * width), int(top * height))
+    size = (max(1, round(right * width) - box[0]), max(1, round(bottom * height) - box[1]))
+    return crop_picture(picture, (*box, *size), CROP_TITLE, "find")
 
 
 class CharacterSheet(io.ComfyNode):

@@ -202,8 +202,9 @@ class _Board:
         elif self.size(self.story.panel(source)) != (request.width, request.height):
             raise InputError(request.where, "size", f"{request.width}x{request.height}",
                              f"is not that of panel '{source}', and passes keep its pixels", "give both one size")
-        for name, even in zip(names, even_regions(len(names)), strict=True):
-            region = panel.appearance(name).region or even
+        places = dict(zip(names, even_regions(len(names), MOST_FIGURES), strict=True))
+        for name in (*names[MOST_FIGURES:], *names[:MOST_FIGURES]):  # the crowd first: it stands behind
+            region = panel.appearance(name).region or places[name]
             figure = replace(request, prompt=figure_prompt(self.story, panel, name, region),
                              references=(request.references[names.index(name)],), seed=panel_seed(request.seed, name))
             passes.append(Pass(figure, True, pixel_box(region, request.width, request.height), name))
@@ -222,16 +223,18 @@ class _Board:
 
     def together(self, panel: Panel, names: tuple[str, ...]) -> str:
         """How the references of these characters are combined."""
-        if len(names) > MOST_FIGURES:
-            log.warning("panel '%s': %d characters at once; Kontext mixes up more than %d. Make the panel from another "
-                        "panel (`from:`) that shows some of them, with `together: passes`.",
-                        panel.id, len(names), MOST_FIGURES)
         method = panel.together or self.story.together
+        if len(names) > MOST_FIGURES and method != "passes":
+            log.warning("panel '%s': %d characters at once; Kontext mixes up more than %d. %s", panel.id, len(names),
+                        MOST_FIGURES, "Each gets a pass of its own, the first three in front." if method == "auto" else
+                        "Leave `together` out, or write `together: passes`, and each gets a pass of its own.")
         if len(names) < 2:
             # One character joins another panel, or the panel itself asks: only then is one a pass.
             alone = method == "passes" and names and (panel.from_ != REFERENCE or panel.together)
             return "passes" if alone else ""
-        return "stitch" if method == "auto" else method
+        if method == "auto":
+            return "stitch" if len(names) <= MOST_FIGURES else "passes"
+        return method
 
     def seed(self, panel: Panel) -> int:
         """The panel's own seed, or the one from its id."""

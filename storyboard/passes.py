@@ -12,9 +12,14 @@ PixelBox = tuple[int, int, int, int]  # left, top, right, bottom
 _FEATHER = 0.08  # of the box's shorter side: how wide the result fades in at the box's edges
 
 
-def even_regions(count: int) -> list[Region]:
-    """As many columns as there are characters, from left to right, in parts of the picture."""
-    return [(index / count, 0.0, 1 / count, 1.0) for index in range(count)]
+def even_regions(count: int, front: int) -> list[Region]:
+    """Where characters stand, in parts of the picture: columns from left to right. Of more than `front` the others
+    are a crowd: a row of smaller boxes behind, which the lower boxes of the front row overlap."""
+    if count <= front:
+        return [(index / count, 0.0, 1 / count, 1.0) for index in range(count)]
+    behind = count - front
+    return ([(index / front, 0.3, 1 / front, 0.7) for index in range(front)]
+            + [(index / behind, 0.05, 1 / behind, 0.55) for index in range(behind)])
 
 
 def pixel_box(region: Sequence[float], width: int, height: int) -> PixelBox:

@@ -42,12 +42,12 @@ class Run:
         """Part of the budget used, 0..1."""
         return min(1.0, self.elapsed / self.budget)
 
-    def tick(self, samples: int) -> bool:
-        """Count one step; save when due. False when the budget is used up."""
+    def tick(self, samples: int, save: bool = True) -> bool:
+        """Count one step; save when due, if this is the worker that saves. False when the budget is used up."""
         self.step += 1
         self.samples += samples
         self.elapsed = time.monotonic() - self._begun
-        if self.elapsed - self._saved > SAVE_EVERY or self.elapsed >= self.budget:
+        if save and (self.elapsed - self._saved > SAVE_EVERY or self.elapsed >= self.budget):
             self.save()
         return self.elapsed < self.budget
 

@@ -4,10 +4,14 @@ codec, which the VAE learns to agree with.
 
 Rectified flow as in Stable Diffusion 3 (Esser et al. 2024, arXiv 2403.03206): x_t = (1 - t) x_0 + t e, the model
 predicts e - x_0.
+
+Several workers share the work under ``torchrun --nproc-per-node N -m ...transformer``: each makes batches of its own,
+gradients are averaged. The first one judges, logs and saves.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from contextlib import nullcontext
 from pathlib import Path
@@ -108,9 +112,9 @@ class Batches:
         self._encode, self._prompts = encode, prompts
         self._batch, self._device, self._held_out = batch, device, held_out
 
-    def draw(self, rng: random.Random) -> dict[str, torch.Tensor]:
+    def draw(self, shapes: random.Random, rng: random.Random) -> dict[str, torch.Tensor]:
         """A batch of a random shape."""
-        _, size, kind = rng.choices(SHAPES, [share for share, _, _ in SHAPES])[0]
+        _, size, kind = shapes.choices(SHAPES, [share for share, _, _ in SHAPES])[0]
         return self.of(rng, size, kind)
 
     def of(self, rng: random.Random, size: tuple[int, int] = (128, 128), kind: str | None = None) -> dict:
@@ -176,23 +180,39 @@ def random_times(n: int, generator: torch.Generator, device) -> torch.Tensor:
     return t.to(device)
 
 
+@torch.no_grad()
+def share_gradients(model: torch.nn.Module) -> None:
+    """Replace the gradients by their average over all workers."""
+    gradients = [value.grad for value in model.parameters()]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(together)
+    together /= torch.distributed.get_world_size()
+    for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0], minutes=120)
     parser.add_argument(
-        "--start", type=Path, help="transformer folder whose weights to begin with, if there is no state"
+        "--weights", type=Path, help="transformer folder whose weights to begin with, if there is no state"
     )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--peak", type=float, default=1.5e-3, help="learning rate")
     parser.add_argument("--name", default="transformer")
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile the blocks; needs a C++ compiler on a CPU"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
     device = options.device
+    rank, workers = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if workers > 1:
+        torch.distributed.init_process_group("gloo")
     pca = PatchPCA.load().to(device)
     prompts = PromptCache(device)
     model = build_transformer()
-    if options.start:
-        model.load_state_dict(load_file(options.start / "diffusion_pytorch_model.safetensors"))
+    if options.weights:
+        model.load_state_dict(load_file(options.weights / "diffusion_pytorch_model.safetensors"))
     model.to(device)
     average = Average(model, 0.998)
     muon, adamw = optimisers(model, options.peak)
@@ -202,8 +222,12 @@ def main() -> None:
         options.minutes,
         {"module": model, "average": average, "muon": muon, "adamw": adamw},
     )
-    rng = random.Random(f"{options.seed}/{run.step}")
-    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + run.step)
+    if options.compile:
+        model.compile_repeated_blocks(fullgraph=True, dynamic=False)
+    shapes = random.Random(f"{options.seed}/{run.step}")  # the same for all workers, so that none waits for another
+    rng = random.Random(f"{options.seed}/{run.step}/{rank}")
+    generator = torch.Generator().manual_seed((options.seed * 1_000_003 + run.step) * workers + rank)
+    torch.manual_seed(options.seed * workers + rank)
 
     batches = Batches(pca.encode, prompts, options.batch, device)
     unseen = Batches(pca.encode, prompts, 66, device, held_out=True).of(random.Random("unseen"))
@@ -245,26 +269,35 @@ def main() -> None:
         with sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext():
             return velocity_error(model, batch, t, noise)
 
-    going = True
-    while going:
-        rate = learning_rate(run.progress, options.peak * min(1.0, (run.step + 1) / 100), flat=0.6)
+    def progress() -> float:
+        """Part of the budget used; the first worker's clock counts for all."""
+        used = torch.tensor(run.progress)
+        if workers > 1:
+            torch.distributed.broadcast(used, 0)
+        return used.item()
+
+    while (used := progress()) < 1.0:
+        rate = learning_rate(used, options.peak * min(1.0, (run.step + 1) / 100), flat=0.6)
         for optimiser in (muon, adamw):
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        batch = batches.draw(rng)
+        batch = batches.draw(shapes, rng)
         noise = torch.randn(batch["target"].shape, generator=generator).to(device)
         error = error_of(batch, random_times(len(noise), generator, device), noise)
         loss = (error * batch["weight"]).mean() / batch["weight"].mean()
         model.zero_grad(set_to_none=True)
         loss.backward()
+        if workers > 1:
+            share_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         muon.step()
         adamw.step()
         average.update(model)
-        going = run.tick(len(noise))
-        if run.step % 100 == 0 or not going:
-            run.log(loss=loss, **judge())
-            show_samples()
+        going = run.tick(len(noise) * workers, save=rank == 0)
+        if rank == 0 and (run.step % 100 == 0 or not going):
+            with torch.compiler.set_stance("force_eager"):
+                run.log(loss=loss, **judge())
+                show_samples()
 
 
 if __name__ == "__main__":

@@ -59,15 +59,15 @@ def picture_loss(made: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0], minutes=60)
     parser.add_argument("stage", choices=("encoder", "decoder", "joint"))
-    parser.add_argument("--start", type=Path, help="vae folder whose weights to begin with, if there is no state")
+    parser.add_argument("--weights", type=Path, help="vae folder whose weights to begin with, if there is no state")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     stage, device = options.stage, options.device
     pca = PatchPCA.load().to(device)
     vae = build_vae().to(device)
-    if options.start:
-        vae.load_state_dict(load_file(options.start / "diffusion_pytorch_model.safetensors"))
+    if options.weights:
+        vae.load_state_dict(load_file(options.weights / "diffusion_pytorch_model.safetensors"))
     elif stage == "joint":
         load_stage(vae, options.state, "encoder")
         load_stage(vae, options.state, "decoder")

@@ -114,8 +114,21 @@ def test_how_characters_come_together(model, characters, board, panel, together,
 def test_more_than_three_are_warned_of(model, caplog):
     plan(story_of("id: a, prompt: x, characters: [mia, tom, eva]"), PICTURES, model)
     assert caplog.text == ""
+    job, = plan(story_of("id: a, prompt: x, characters: [mia, tom, eva, bob], together: stitch"), PICTURES, model)
+    assert "panel 'a': 4 characters at once; Kontext mixes up more than 3. Leave `together` out" in caplog.text
+    assert len(job.passes) == 1 and len(job.characters) == 4
+
+
+def test_a_crowd_is_made_apart_from_the_back_to_the_front(model, caplog):
     job, = plan(story_of("id: a, prompt: x, characters: [mia, tom, eva, bob]"), PICTURES, model)
-    assert "panel 'a': 4 characters at once; Kontext mixes up more than 3" in caplog.text and len(job.characters) == 4
+    assert "Each gets a pass of its own, the first three in front." in caplog.text
+    assert job.together == "passes" and [one.character for one in job.passes] == ["", "bob", "mia", "tom", "eva"]
+    assert all(len(one.request.references) == (one.character != "") for one in job.passes)  # and the picture so far
+    behind, front = job.passes[1].box, [one.box for one in job.passes[2:]]
+    assert all(box[1] > behind[1] and box[3] > behind[3] for box in front)  # lower in the picture
+    assert front[0][2] <= front[1][0] and front[1][2] <= front[2][0]  # side by side
+    (_, picture), = render([job], model)
+    assert picture.shape == (96, 64, 3)
 
 
 def test_passes(model):
@@ -168,7 +181,7 @@ def test_a_panel_without_new_characters_needs_no_passes(model):
 
 
 def test_boxes_and_their_masks():
-    assert even_regions(2) == [(0, 0, 0.5, 1), (0.5, 0, 0.5, 1)]
+    assert even_regions(2, 3) == [(0, 0, 0.5, 1), (0.5, 0, 0.5, 1)]
     assert pixel_box((0.5, 0, 0.5, 1), 63, 10) == (32, 0, 63, 10)
     assert pixel_box((0.999, 0.999, 0.0001, 0.0001), 64, 64) == (63, 63, 64, 64)
     mask = box_mask((0, 10, 50, 60), 100, 100)
