@@ -19,8 +19,8 @@ from .unused import unused_fields
 from .views import character_sheet
 
 __all__ = [
-    "ROLES", "STORY_SUFFIXES", "Candidate", "Change", "Character", "Panel", "PanelJob", "Picture", "Story", "StoryText",
-    "Wish", "candidate_seed", "character_sheet", "contact_sheet", "crop_picture", "load_story", "open_picture",
-    "own_references", "panel_prompt", "panel_seed", "parse_story", "plan", "read_story", "record", "render", "save_panel", "story_judge",
-    "story_pictures", "unused_fields",
+    "ROLES", "STORY_SUFFIXES", "Candidate", "Change", "Character", "Panel", "PanelJob", "Picture", "Story",
+    "StoryText", "Wish", "candidate_seed", "character_sheet", "contact_sheet", "crop_picture", "load_story",
+    "open_picture", "own_references", "panel_prompt", "panel_seed", "parse_story", "plan", "read_story", "record",
+    "render", "save_panel", "story_judge", "story_pictures", "unused_fields",
 ]
