@@ -66,8 +66,9 @@ def as_drawing(picture: torch.Tensor) -> np.ndarray:
 def edit(
     model: KontextModel, reference: np.ndarray, prompt: str, seed: int, steps: int, size: tuple[int, int] = (128, 128)
 ) -> np.ndarray:
-    """The model's answer; drawings in, a drawing out."""
-    request = EditRequest(prompt, (as_picture(reference),), width=size[0], height=size[1], seed=seed, steps=steps)
+    """The model's answer; drawings in, a drawing out. A reference of two squares is handed over as two."""
+    references = tuple(map(as_picture, np.split(reference, max(1, reference.shape[0] // reference.shape[1]))))
+    request = EditRequest(prompt, references, width=size[0], height=size[1], seed=seed, steps=steps)
     return as_drawing(model.edit(request))
 
 

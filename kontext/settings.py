@@ -10,7 +10,9 @@ from .prompts import MAX_TOKENS
 from .sizes import MAX_AREA, MIN_SIDE, check_size, is_whole
 
 FILE_NAME = "kontinuity.json"
-_FIELDS = ("format", "name", "width", "height", "reference_area", "min_text_tokens", "latent_rgb")
+_FIELDS = ("format", "name", "width", "height", "reference_area", "min_text_tokens", "together", "latent_rgb")
+
+_TOGETHER = ("stitch", "offset")
 
 # {"factors": [[r, g, b] for each latent channel], "bias": [r, g, b]}; see `KontextModel.preview`
 LatentRgb = Mapping[str, list]
@@ -25,6 +27,8 @@ class ModelSettings:
         reference_area: width * height a reference picture is brought to.
         min_text_tokens: T5 is padded to at least this many tokens, 1..512.
         latent_rgb: linear map from scaled latents to colours in -1..1, or None: no preview.
+        together: how it takes two or three characters best: "stitch" (one picture, side by side) or "offset" (one
+            reference each, see `references.reference_ids`).
     """
 
     width: int = 1024
@@ -32,6 +36,7 @@ class ModelSettings:
     reference_area: int = 1024 * 1024
     min_text_tokens: int = MAX_TOKENS
     latent_rgb: LatentRgb | None = None
+    together: str = "stitch"
 
 
 def parse_settings(data: Mapping[str, object], channels: int, where: str) -> tuple[ModelSettings, str | None]:
@@ -57,7 +62,7 @@ def parse_settings(data: Mapping[str, object], channels: int, where: str) -> tup
     name = data.get("name")
     if name is not None and (not isinstance(name, str) or not name.strip()):
         raise InputError(where, "name", name, "is not a name", "give it some text or leave the field out")
-    values = {f: data[f] for f in ("width", "height", "reference_area", "min_text_tokens") if f in data}
+    values = {f: data[f] for f in ("width", "height", "reference_area", "min_text_tokens", "together") if f in data}
     settings = ModelSettings(**values, latent_rgb=_latent_rgb(data.get("latent_rgb"), channels, where))
     check_size(settings.width, settings.height, where)
     ranges = (("reference_area", MIN_SIDE * MIN_SIDE, MAX_AREA), ("min_text_tokens", 1, MAX_TOKENS))
@@ -65,6 +70,9 @@ def parse_settings(data: Mapping[str, object], channels: int, where: str) -> tup
         value = getattr(settings, field)
         if not is_whole(value) or not low <= value <= high:
             raise InputError(where, field, value, f"is not a whole number in {low}..{high}", "correct it")
+    if settings.together not in _TOGETHER:
+        raise InputError(where, "together", settings.together, "is no known way",
+                         f"write one of {', '.join(_TOGETHER)}")
     return settings, name
 
 

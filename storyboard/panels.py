@@ -233,7 +233,7 @@ class _Board:
             alone = method == "passes" and names and (panel.from_ != REFERENCE or panel.together)
             return "passes" if alone else ""
         if method == "auto":
-            return "stitch" if len(names) <= MOST_FIGURES else "passes"
+            return self.model.settings.together if len(names) <= MOST_FIGURES else "passes"
         return method
 
     def seed(self, panel: Panel) -> int:

@@ -86,6 +86,7 @@ def main() -> None:
         "height": SIZE,
         "reference_area": SIZE * SIZE,
         "min_text_tokens": MIN_TOKENS,
+        "together": "offset",  # as the examples with two characters are laid out
         "latent_rgb": latent_rgb,
     }
     (options.out / "kontinuity.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

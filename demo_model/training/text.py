@@ -126,15 +126,16 @@ class PromptCache:
         self._known: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self._device = device
 
+    def fits(self, prompt: str) -> bool:
+        """Whether a prompt has at most ``MIN_TOKENS`` tokens: all of a batch are padded to that."""
+        return len(self._t5_tok(prompt).input_ids) <= MIN_TOKENS
+
     @torch.no_grad()
     def __call__(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         if len(self._known) > self.ENTRIES:
             self._known.clear()
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
         if new:
-            for prompt in new:
-                if len(self._t5_tok(prompt).input_ids) > MIN_TOKENS:
-                    raise ValueError(f"the instruction {prompt!r} has over {MIN_TOKENS} tokens")
             ids = self._t5_tok(new, padding="max_length", max_length=MIN_TOKENS, return_tensors="pt").input_ids
             states = self._t5(ids).last_hidden_state.to(self._device)
             pooled = self._clip(

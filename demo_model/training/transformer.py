@@ -97,8 +97,8 @@ def optimisers(model, peak: float):
 
 # One batch has one shape: (share of the batches, size of the targets, kind of edit or None for all of one character)
 SHAPES = (
-    (0.74, (128, 128), None),
-    (0.17, (128, 128), "two"),
+    (0.61, (128, 128), None),
+    (0.30, (128, 128), "two"),
     (0.03, (160, 96), "shot"),
     (0.03, (96, 160), "shot"),
     (0.03, (192, 192), None),
@@ -120,7 +120,11 @@ class Batches:
     def of(self, rng: random.Random, size: tuple[int, int] = (128, 128), kind: str | None = None) -> dict:
         """A batch of one shape; larger pictures make smaller batches."""
         count = max(1, self._batch * 128 * 128 // max(128 * 128, size[0] * size[1]))
-        examples = [random_example(rng, kind or random_kind(rng), size, self._held_out) for _ in range(count)]
+        examples = []
+        while len(examples) < count:
+            example = random_example(rng, kind or random_kind(rng), size, self._held_out)
+            if self._prompts.fits(example.edit.text):  # all but a few in ten thousand do
+                examples.append(example)
         target = self._latents([e.target for e in examples])
         reference = self._latents([e.reference for e in examples])
         weight = torch.from_numpy(np.stack([e.weight for e in examples])).to(self._device)

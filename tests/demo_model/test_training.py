@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,18 +52,17 @@ def test_a_fresh_transformer_predicts_nothing_and_its_gates_are_open():
 def test_examples_show_unheld_characters_and_weigh_what_matters(kind):
     example = examples.random_example(random.Random(3), kind)
     assert example.target.shape == (128, 128, 3) and example.weight.shape == (128, 128)
-    assert example.reference.shape == ((96, 192, 3) if kind == "two" else (128, 128, 3))
+    assert example.reference.shape == ((256, 128, 3) if kind == "two" else (128, 128, 3))
     assert example.weight.min() >= 1 and 1.1 < example.weight.mean() < 5
     assert not any(map(examples.is_held_out, example.edit.before[0].cast))
 
 
-def test_two_references_are_brought_to_size_as_the_engine_does():
+def test_two_references_lie_where_the_engine_puts_them():
+    engine = torch.cat([references.token_ids(8, 8), *references.reference_ids([(8, 8), (8, 8)], "offset")])
+    assert torch.equal(transformer.token_ids((8, 8), (16, 8), "cpu"), engine)
     edit = random_edit("two", random.Random(1), (Character.from_seed(1), Character.from_seed(2)))
-    side_by_side = np.hstack([draw(view.cast, view.shot) for view in edit.before])
-    fitted = references.fit_reference(torch.from_numpy(side_by_side).float() / 255, 128 * 128)
-    mine = examples.draw_reference(edit.before)
-    assert fitted.shape == mine.shape
-    assert (fitted * 255 - torch.from_numpy(mine)).abs().mean() < 4  # bicubic there, area here
+    for picture, view in zip(np.split(examples.draw_reference(edit.before), 2), edit.before, strict=True):
+        assert np.array_equal(picture, draw(view.cast, view.shot))
 
 
 @pytest.mark.parametrize("share, size, kind", transformer.SHAPES)
@@ -94,8 +94,21 @@ def test_every_instruction_fits_and_is_known():
     states, pooled = cache([instruction(Shot("beach", "waving")), instruction(Shot("night", "waving"))])
     assert states.shape == (2, text.MIN_TOKENS, text.JOINT) and pooled.shape == (2, text.POOLED)
     assert not torch.equal(states[0], states[1]) and not torch.equal(pooled[0], pooled[1])
-    with pytest.raises(ValueError, match=f"over {text.MIN_TOKENS}"):
-        cache(["walking " * 60])
+    assert cache.fits("walking " * (text.MIN_TOKENS - 1)) and not cache.fits("walking " * text.MIN_TOKENS)
+
+
+def test_an_instruction_that_is_too_long_is_drawn_again(monkeypatch):
+    drawn = []
+
+    def now_and_then_long(*given):
+        example = examples.random_example(*given)
+        drawn.append(example)
+        long = replace(example.edit, text="walking " * 60)
+        return replace(example, edit=long) if len(drawn) == 2 else example
+
+    monkeypatch.setattr(transformer, "random_example", now_and_then_long)
+    batch = transformer.Batches(pca.PatchPCA.load().encode, text.PromptCache(), 3, "cpu").of(random.Random(0))
+    assert batch["states"].shape == (3, text.MIN_TOKENS, text.JOINT) and len(drawn) == 4
 
 
 def test_a_word_means_the_same_in_a_larger_vocabulary_and_its_neighbours_are_heard():

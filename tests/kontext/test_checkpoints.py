@@ -275,22 +275,24 @@ def test_loading_in_inference_mode_makes_ordinary_weights(tiny_model_folder):
 
 
 SETTINGS = {"format": 1, "name": "toon", "width": 128, "height": 96, "reference_area": 16384, "min_text_tokens": 32,
-            "latent_rgb": {"factors": [[0.1, 0, -0.1]] * 16, "bias": [0, 0.5, 0]}}
+            "together": "offset", "latent_rgb": {"factors": [[0.1, 0, -0.1]] * 16, "bias": [0, 0.5, 0]}}
 
 
 def test_settings(folder, tiny_model_folder):
     (folder / "kontinuity.json").write_text(json.dumps(SETTINGS))
     model = load_folder(folder)
     assert model.name == "toon" and load_folder(folder, name="other").name == "other"
-    assert model.settings == ModelSettings(128, 96, 16384, 32, SETTINGS["latent_rgb"])
+    assert model.settings == ModelSettings(128, 96, 16384, 32, SETTINGS["latent_rgb"], "offset")
     plain = load_folder(tiny_model_folder)
-    assert plain.name == "tiny-kontext" and plain.settings == ModelSettings(1024, 1024, 1024 * 1024, 512, None)
+    assert plain.name == "tiny-kontext" and plain.settings == ModelSettings(
+        1024, 1024, 1024 * 1024, 512, None, "stitch")
 
 
 @pytest.mark.parametrize(("fields", "field"), [
     ({"format": 2}, "format"), ({"format": None}, "format"), ({"widht": 128}, "widht"), ({"name": 5}, "name"),
     ({"name": " "}, "name"), ({"width": 100}, "width"), ({"height": 0}, "height"), ({"width": "128"}, "width"),
     ({"reference_area": 100}, "reference_area"), ({"reference_area": 1e9}, "reference_area"),
+    ({"together": "passes"}, "together"), ({"together": 1}, "together"),
     ({"min_text_tokens": 0}, "min_text_tokens"), ({"min_text_tokens": 513}, "min_text_tokens"),
     ({"latent_rgb": []}, "latent_rgb"),
     ({"latent_rgb": {"factors": [[1, 2, 3]] * 15, "bias": [0, 0, 0]}}, "latent_rgb"),

@@ -20,7 +20,7 @@ class FakeModel:
     name = "fake"
 
     def __init__(self):
-        self.settings = SimpleNamespace(width=64, height=48)
+        self.settings = SimpleNamespace(width=64, height=48, together="stitch")
         self.checked, self.edited = [], []
 
     def check(self, request):

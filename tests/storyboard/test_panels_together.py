@@ -111,6 +111,13 @@ def test_how_characters_come_together(model, characters, board, panel, together,
         assert torch.equal(job.request.references[0], stitch([PICTURES[name] for name in names]))
 
 
+def test_a_model_says_how_it_takes_several_best(model):
+    model.settings.together = "offset"
+    jobs = plan(story_of("id: a, prompt: x, characters: [mia, tom]",
+                         "id: b, prompt: x, characters: [mia, tom], together: stitch"), PICTURES, model)
+    assert [(job.together, len(job.request.references)) for job in jobs] == [("offset", 2), ("stitch", 1)]
+
+
 def test_more_than_three_are_warned_of(model, caplog):
     plan(story_of("id: a, prompt: x, characters: [mia, tom, eva]"), PICTURES, model)
     assert caplog.text == ""
