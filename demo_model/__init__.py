@@ -4,6 +4,8 @@ from pathlib import Path
 
 from .finder import FigureFinder
 
+NAME = "Kontinuity demo"  # in its kontinuity.json
+
 
 def weights_folder() -> Path:
     """The diffusers folder of the shipped demo model."""
@@ -20,4 +22,4 @@ def figure_finder() -> FigureFinder:
     return FigureFinder(identity_folder() / "finder.safetensors")
 
 
-__all__ = ["FigureFinder", "figure_finder", "identity_folder", "weights_folder"]
+__all__ = ["NAME", "FigureFinder", "figure_finder", "identity_folder", "weights_folder"]

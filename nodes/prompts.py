@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from comfy_api.latest import io, ui
 
+from ..demo_model import NAME as DEMO_NAME
 from ..kontext import InputError, KontextModel
 from ..storyboard import Story, panel_prompt, prompts
 from . import folders
@@ -25,13 +26,30 @@ def check_before_sampling(said: Iterable[tuple[str, str, dict[str, str]]], model
 
     Errors stop with an InputError, the rest is logged and comes back as text for the node, "" if there is nothing.
     """
+    said = list(said)
     checked = [(who, prompts.check_prompt(prompt, model, cast)) for who, prompt, cast in said]
     for who, findings in checked:
         prompts.raise_errors(findings, who)
     for who, findings in checked:
         for item in findings:
             log.log(logging.WARNING if item.severity == "warning" else logging.INFO, "%s: %s", who, item)
-    return prompts.report(checked) if any(findings for _, findings in checked) else ""
+    remarks = [prompts.report(checked)] if any(findings for _, findings in checked) else []
+    if model.name == DEMO_NAME:
+        remarks += _not_taught({who: prompt for who, prompt, _ in said})
+    return "\n".join(remarks)
+
+
+def _not_taught(said: dict[str, str]) -> list[str]:
+    """A line on the prompts, by who asks, that the demo model was never taught; none if it knows them all."""
+    from ..demo_model.toonworld import is_instruction
+
+    strange = [who for who, prompt in said.items() if not is_instruction(prompt)]
+    if not strange:
+        return []
+    line = (f"The demo model was not taught the words of {', '.join(strange)}: the picture will hardly show what they "
+            "say. It follows sentences like those of the templates; your own words need FLUX.1 Kontext.")
+    log.info("%s", line)
+    return [line]
 
 
 def traits(story: Story, names: Iterable[str]) -> dict[str, str]:

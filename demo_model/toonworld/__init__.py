@@ -5,7 +5,7 @@ pixels."""
 from .colours import PALETTE, distance, nearest_name
 from .draw import backdrop, draw
 from .edits import EDIT_KINDS, Edit, View, random_edit, random_shot
-from .instructions import PHRASINGS, instruction
+from .instructions import PHRASINGS, instruction, is_instruction
 from .meter import Reading, kept_attributes, read_identity, read_layout, read_shot, visible_attributes
 from .styles import STYLES
 from .world import (
@@ -55,6 +55,7 @@ __all__ = [
     "distance",
     "draw",
     "instruction",
+    "is_instruction",
     "kept_attributes",
     "nearest_name",
     "random_edit",

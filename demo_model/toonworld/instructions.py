@@ -4,6 +4,9 @@ what to keep, as people write them for Kontext."""
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Iterable
+from functools import cache
 from string import Formatter
 
 from .colours import PALETTE
@@ -169,6 +172,33 @@ def phrase(kind: str, rng: random.Random, **words: str) -> str:
     template = rng.choice(fitting)
     free = {slot: rng.choice(_SLOTS[slot]) for slot in sorted(_slots(template) & set(_SLOTS))}
     return _sentence(template.format(**words, **free))
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    def one_of(texts: Iterable[str]) -> str:
+        return "(?:" + "|".join(re.escape(text) for text in texts) + ")"
+
+    def of(*tables: dict[str, tuple[str, ...]]) -> str:
+        return one_of(text for table in tables for texts in table.values() for text in texts)
+
+    fillings = {
+        "place": of(PLACES), "doing": of(DOING), "other": of(DOING), "facing": of(FACING), "style": of(STYLE),
+        "framing": one_of(("full body", "half body", "close-up")),
+        "garment": one_of((*(text for texts in GARMENT.values() for text in texts), "glasses", "sunglasses",
+                           *HATS.values())),
+        "colour": one_of(PALETTE), "thing": "[a-z ]+", "prop": "[a-z ]+", "more": "[a-z ,]+",
+    } | {slot: one_of(texts) for slot, texts in _SLOTS.items()}  # fmt: skip
+    found = []
+    for template in (text for texts in _TEMPLATES.values() for text in texts):
+        parts = (re.escape(text) + (fillings[name] if name else "") for text, name, _, _ in Formatter().parse(template))
+        found.append(re.compile("".join(parts).replace(r"\ (?:", r"\ ?(?:"), re.IGNORECASE))
+    return tuple(found)
+
+
+def is_instruction(text: str) -> bool:
+    """Whether a text is an instruction in words and phrasings that the demo model was trained on."""
+    return any(pattern.fullmatch(text) for pattern in _patterns())
 
 
 def _slots(template: str) -> set[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import weights_folder
+from .. import NAME, weights_folder
 from .examples import random_picture, to_signal
 from .state import DEFAULT_STATE
 from .text import MIN_TOKENS, text_encoders
@@ -81,7 +81,7 @@ def main() -> None:
     pipeline.save_pretrained(options.out, safe_serialization=True)
     settings = {
         "format": 1,
-        "name": "Kontinuity demo",
+        "name": NAME,
         "width": SIZE,
         "height": SIZE,
         "reference_area": SIZE * SIZE,

@@ -65,6 +65,14 @@ def test_clean_prompts_show_nothing(server, run, edit):
     assert result.status == "success" and ui_of(server, result, "4")["text"] == [""]
 
 
+def test_the_demo_model_says_which_sentences_it_was_not_taught(server, run, edit):
+    result, _ = run(edit(model="demo model (built in)", steps=1, instruction="Turn the person into a pirate ship."))
+    assert result.status == "success", result.error
+    assert "not taught the words of Kontext Edit" in ui_of(server, result, "4")["text"][0]
+    result, _ = run(edit(steps=1, instruction="Turn the person into a pirate ship."))  # another model
+    assert "not taught" not in ui_of(server, result, "4")["text"][0]
+
+
 @pytest.fixture
 def dictionary(server):
     path = server.base / "input" / "zh.dictionary.yaml"

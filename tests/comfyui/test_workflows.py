@@ -116,9 +116,6 @@ def test_no_api_graph_is_where_the_template_browser_looks():
 def test_the_demo_models_prompts_are_in_its_own_words(schemas):
     toonworld = importlib.import_module("kontinuity.demo_model.toonworld")
     parse_story = importlib.import_module("kontinuity.storyboard").parse_story
-    known = {toonworld.instruction(toonworld.Shot(scene, action, framing), phrasing)
-             for scene in toonworld.SCENES for action in toonworld.ACTIONS for framing in toonworld.FRAMINGS
-             for phrasing in range(toonworld.PHRASINGS)}
     text = load(WORKFLOWS / "api" / "storyboard.json")["5"]["inputs"]["text"]
     default = schemas["nodes"]["Kontinuity_LoadStoryboard"]["info"]["input"]["required"]["text"][1]["default"]
     assert text == default
@@ -133,4 +130,4 @@ def test_the_demo_models_prompts_are_in_its_own_words(schemas):
                 prompts += [panel.prompt for panel in parse_story(node["inputs"]["text"]).panels]
             elif node["class_type"] == "Kontinuity_Edit":
                 prompts.append(node["inputs"]["instruction"])
-    assert len(prompts) > 10 and set(prompts) <= known
+    assert len(prompts) > 10 and not [prompt for prompt in prompts if not toonworld.is_instruction(prompt)]

@@ -16,11 +16,20 @@ from kontinuity.demo_model.toonworld import (
     Shot,
     draw,
     instruction,
+    is_instruction,
     random_edit,
 )
 from kontinuity.demo_model.training import text
 
 MANY = 40
+
+
+@pytest.mark.parametrize("text", [
+    "Make the character a pirate.", "Change the background to Paris.", "The character is now flying.", "",
+    "Change the background to a beach, the character is waving, from above. Keep the same face, hair and clothes.",
+])
+def test_other_sentences_are_no_instructions(text):
+    assert not is_instruction(text)
 
 
 def edits(kind: str):
@@ -35,6 +44,7 @@ def test_an_edit_changes_the_picture_and_its_words_are_known_and_few(kind):
     tokenizer, texts = text.t5_tokenizer(), set()
     for edit in edits(kind):
         texts.add(edit.text)
+        assert is_instruction(edit.text)
         tokens = tokenizer.convert_ids_to_tokens(tokenizer(edit.text).input_ids)
         assert len(tokens) <= text.MIN_TOKENS
         spelled = [
