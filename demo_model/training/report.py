@@ -16,8 +16,13 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 900, 420, 60, 40
 
 
 def read_log(path: Path) -> list[dict]:
-    """The lines of a run's log."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    """The lines of a run's log, without those that a run cut off and begun again from its last state made twice."""
+    lines: list[dict] = []
+    for text in path.read_text("utf-8").splitlines():
+        if text.strip():
+            line = json.loads(text)
+            lines = [earlier for earlier in lines if earlier["samples"] < line["samples"]] + [line]
+    return lines
 
 
 def plot(lines: list[dict]) -> Image.Image:
