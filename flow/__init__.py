@@ -7,6 +7,7 @@ from .estimate import QUALITIES, DisFlow, Estimator, Motion, estimate_motion
 from .field import FlowError, flat_share
 from .interpolate import MODES, Between, Report, interpolate
 from .keyframes import Keyed, insert_keyframes
+from .learnt import InBetweenModel, load_in_between
 from .occlusion import consistent, coverage, round_trip
 from .raft import RaftFlow, load_raft
 from .retime import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
@@ -44,6 +45,7 @@ __all__ = [
     "Estimator",
     "FlowError",
     "InBetween",
+    "InBetweenModel",
     "Motion",
     "MotionTerms",
     "MovingRegion",
@@ -65,6 +67,7 @@ __all__ = [
     "insert_keyframes",
     "interpolate",
     "jerk",
+    "load_in_between",
     "load_raft",
     "motion_alignment",
     "motion_reward",
