@@ -9,6 +9,7 @@ from .interpolate import MODES, Between, Report, interpolate
 from .keyframes import Keyed, insert_keyframes
 from .learnt import InBetweenModel, load_in_between
 from .occlusion import consistent, coverage, round_trip
+from .pyramid import PyramidFlow, pyramid_flow
 from .raft import RaftFlow, load_raft
 from .retime import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
 from .score import (
@@ -49,6 +50,7 @@ __all__ = [
     "Motion",
     "MotionTerms",
     "MovingRegion",
+    "PyramidFlow",
     "RaftFlow",
     "Report",
     "arrows",
@@ -74,6 +76,7 @@ __all__ = [
     "motion_terms",
     "moving_region",
     "pictures_at",
+    "pyramid_flow",
     "round_trip",
     "splat",
     "splat_softmax",

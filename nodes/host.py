@@ -168,6 +168,13 @@ def flux_latent_rgb() -> dict[str, list]:
     flux = comfy.latent_formats.Flux()
     return {"factors": flux.latent_rgb_factors, "bias": flux.latent_rgb_factors_bias}
 
+def work_device(work_bytes: int) -> torch.device:
+    """The device models run on, with that much memory free on it."""
+    device = memory.get_torch_device()
+    memory.free_memory(work_bytes, device)
+    return device
+
+
 def device_for(network: nn.Module) -> Callable[..., torch.device]:
     """A function that brings a small network to the GPU, if there is one, under ComfyUI's memory manager.
 

@@ -31,7 +31,10 @@ CLIP_TITLE = "Clip Score"
 KEYFRAME_TITLE = "In-Between Keyframe"
 MAX_SEED = 0xFFFF_FFFF_FFFF_FFFF
 WHEEL, ARROWS = "colour wheel", "arrows"
-QUALITY_TOOLTIP = "How finely motion is looked for. best is about ten times slower than normal."
+GPU = "gpu"
+QUALITIES = [*flow.QUALITIES, GPU]
+QUALITY_TOOLTIP = ("How finely motion is looked for. best is about ten times slower than normal; gpu works on the "
+                   "graphics card, in place of OpenCV's DIS.")
 
 
 def _flow_model_input() -> io.Input:
@@ -42,7 +45,10 @@ def _flow_model_input() -> io.Input:
 
 def _estimator(quality: str, flow_model=None, where: str = "") -> flow.Estimator:
     """The flow estimator; Cancel stops before each estimate."""
-    estimate = flow.DisFlow(quality) if flow_model is None else host.flow_estimator(flow_model, where)
+    if flow_model is not None:
+        estimate = host.flow_estimator(flow_model, where)
+    else:
+        estimate = flow.PyramidFlow(host.work_device) if quality == GPU else flow.DisFlow(quality)
 
     def cancellable(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         host.stop_if_cancelled()
@@ -133,7 +139,7 @@ class InterpolateFrames(io.ComfyNode):
                 io.Combo.Input("mode", options=list(flow.MODES), default="auto",
                                tooltip="auto decides for each gap: project for shaded pictures, splat for flat "
                                        "drawings, dissolve where the motion is not understood, hold at a cut."),
-                io.Combo.Input("quality", options=list(flow.QUALITIES), default="normal", tooltip=QUALITY_TOOLTIP),
+                io.Combo.Input("quality", options=QUALITIES, default="normal", tooltip=QUALITY_TOOLTIP),
                 io.Combo.Input("easing", options=list(flow.EASINGS), default="linear",
                                tooltip="How the motion between two given pictures starts and stops. linear for "
                                        "video, ease in and out between two poses."),
@@ -196,7 +202,7 @@ class EstimateMotion(io.ComfyNode):
             inputs=[
                 io.Image.Input("first", tooltip="The picture before: one, not a batch."),
                 io.Image.Input("second", tooltip="The picture after, of the same size."),
-                io.Combo.Input("quality", options=list(flow.QUALITIES), default="normal", tooltip=QUALITY_TOOLTIP),
+                io.Combo.Input("quality", options=QUALITIES, default="normal", tooltip=QUALITY_TOOLTIP),
                 _flow_model_input(),
             ],
             outputs=[
@@ -303,7 +309,7 @@ class ClipScore(io.ComfyNode):
             description="Measures how smoothly a clip moves and how much it flickers.",
             inputs=[
                 io.Image.Input("frames", tooltip="Three pictures or more of one size, as a batch or a list."),
-                io.Combo.Input("quality", options=list(flow.QUALITIES), default="normal", tooltip=QUALITY_TOOLTIP),
+                io.Combo.Input("quality", options=QUALITIES, default="normal", tooltip=QUALITY_TOOLTIP),
                 _flow_model_input(),
             ],
             outputs=[

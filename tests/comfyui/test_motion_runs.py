@@ -138,7 +138,7 @@ def test_motion_is_estimated_shown_and_scored(server, run, slide):
         "10": node("SaveImage", images=["8", 0], filename_prefix="motion/arrows"),
         "11": node("ImageBatch", image1=["1", 0], image2=["3", 0]),
         "12": node("ImageBatch", image1=["11", 0], image2=["2", 0]),
-        "13": node("+ClipScore", frames=["12", 0], quality="fast"),
+        "13": node("+ClipScore", frames=["12", 0], quality="gpu"),
         "14": node("PreviewAny", source=["6", 4]), "15": node("PreviewAny", source=["13", 3]),
     }
     result, _ = run(graph)
