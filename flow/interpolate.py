@@ -1,8 +1,8 @@
 """Pictures between two pictures.
 
 *project* (for video) splats the flow to the wanted time and fetches both pictures along it; *splat* (for flat drawings)
-pushes the colours themselves, the figure and the still background apart where they can be told apart. A pair is
-always worked on in the same order, whichever way round it is given.
+pushes the colours themselves, the figure and the still background apart where they can be told apart; *model* leaves
+it to a learnt one. A pair is always worked on in the same order, whichever way round it is given.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from . import synthesis
 from .drift import Drift, find_drift
 from .estimate import Estimator, Motion, estimate_motion, in_order
 from .field import WIDE, FlowError, check_masks, check_pair, halved, is_flat, resized_flow
+from .learnt import InBetweenModel
 
 MODES = ("auto", "project", "splat", "dissolve", "hold")
 _CUT_COVERAGE, _DISSOLVE_COVERAGE = 0.35, 0.55
@@ -29,7 +30,7 @@ class Report:
 
     Attributes:
         decision: "duplicate" (the pictures are equal), "hold" (each picture stands for half the time: a cut),
-            "dissolve" (a plain cross-fade), "project" or "splat".
+            "dissolve" (a plain cross-fade), "project", "splat" or "model".
         reason: one sentence.
         coverage: share of the pictures (0..1) where the motion there and back agrees; None if it was not looked for.
         change: how different the colours are as a whole, 0 (same histogram) to 1.
@@ -51,6 +52,8 @@ class Between:
         motion: that of the pair if it is known already; the estimator is not asked then.
         figure: masks of the figure in ``a`` and ``b``, ``bool [H, W]``, where they are known: it is moved by itself,
             before a background that stands still or drifts a little. Not used with ``motion``.
+        model: makes the pictures in mode "auto", except between equal pictures and at cuts; the motion is looked for
+            only where the colours suggest a cut.
 
     ``motion`` then holds the motion that was found; in flat drawings whose background was redrawn that of the pair
     without the drift of the background (``drift.py``), which is added again in proportion to time.
@@ -67,6 +70,7 @@ class Between:
         estimator: Estimator | None = None,
         motion: Motion | None = None,
         figure: tuple[Tensor, Tensor] | None = None,
+        model: InBetweenModel | None = None,
     ):
         if mode not in MODES:
             raise FlowError(f"mode '{mode}': is unknown; use one of {', '.join(MODES)}")
@@ -78,18 +82,22 @@ class Between:
         self.a, self.b = a, b
         self.motion = motion
         self._turned = not in_order(a, b)
-        self._pair = (b, a) if self._turned else (a, b)
+        self._pair = ordered = (b, a) if self._turned else (a, b)  # looking for motion may take a drift out of it
         self._drift: Drift | None = None
         self._weights: tuple[Tensor, Tensor] | None = None
-        self.report = self._decide(mode, estimator, figure)
+        self.report = self._decide(mode, estimator, figure, model)
+        self._by_model = model.pair(*ordered) if self.report.decision == "model" else None
 
-    def _decide(self, mode: str, estimator: Estimator | None, figure: tuple[Tensor, Tensor] | None) -> Report:
+    def _decide(self, mode: str, estimator: Estimator | None, figure: tuple[Tensor, Tensor] | None,
+                model: InBetweenModel | None) -> Report:
         a, b = self.a, self.b
         change = histogram_distance(a, b)
         if (a - b).abs().max().item() < 1 / 255:
             return Report("duplicate", "the pictures are equal", None, change)
         if mode in ("dissolve", "hold"):
             return Report(mode, "asked for", None, change)
+        if mode == "auto" and model is not None and self.motion is None and change <= _CUT_HISTOGRAM:
+            return Report("model", model.name, None, change)
         drawn = is_flat(a, b) or figure is not None
         if self.motion is None:
             self.motion = self._estimate(estimator, figure, drawn and mode != "project")
@@ -98,6 +106,8 @@ class Between:
             share = f"{covered:.0%} of the motion agrees"
             if covered < _CUT_COVERAGE and change > _CUT_HISTOGRAM:
                 return Report("hold", f"a cut: only {share} and the colours are others", covered, change)
+            if model is not None:
+                return Report("model", model.name, covered, change)
             if covered < _DISSOLVE_COVERAGE:
                 return Report("dissolve", f"too far apart: only {share}", covered, change)
             mode = "splat" if drawn else "project"
@@ -142,6 +152,8 @@ class Between:
     def _make(self, t: float, dtype: torch.dtype) -> Tensor:
         """The picture by motion; float64 is the reference for float32."""
         t = round(t * 2**24) / 2**24  # then 1 - t is exact, also in float32
+        if self._by_model is not None:
+            return self._by_model(1 - t if self._turned else t)
         (a, b), motion = self._pair, self.motion
         if self._turned:
             motion, t = motion.swapped(), 1 - t
@@ -177,11 +189,12 @@ def _half_size(a: Tensor, b: Tensor, motion: Motion) -> tuple[Tensor, Tensor, Mo
 
 
 def interpolate(
-    a: Tensor, b: Tensor, t: float, mode: str = "auto", estimator: Estimator | None = None
+    a: Tensor, b: Tensor, t: float, mode: str = "auto", estimator: Estimator | None = None,
+    model: InBetweenModel | None = None,
 ) -> tuple[Tensor, Report]:
     """The picture at time ``t`` between ``a`` (0) and ``b`` (1), and how it was made; see ``Between``."""
     check_time(t)
-    pair = Between(a, b, mode, estimator)
+    pair = Between(a, b, mode, estimator, model=model)
     return pair.at(t), pair.report
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from .field import FlowError, check_pair
+from .weights import read_tensors
 
-MAX_FILE_BYTES = 1 << 30
 _MOST_PIXELS = 1 << 20  # the table of all pairs is 1.4 GB then; larger pictures are estimated at a smaller size
 _LEAST_SIDE = 128  # of RAFT's smallest feature map, times its stride
 _FIRST_LAYER = "feature_encoder.convnormrelu.0.weight"
@@ -60,7 +60,7 @@ def load_raft(path: Path) -> nn.Module:
     """
     from torchvision.models.optical_flow import raft_large, raft_small
 
-    state = _read(path)
+    state = read_tensors(path, "RAFT")
     first = state.get(_FIRST_LAYER)
     if first is None:
         original = any("fnet.conv1" in name for name in state)
@@ -75,20 +75,3 @@ def load_raft(path: Path) -> nn.Module:
         raise FlowError(f"{path.name}: does not fit RAFT; use torchvision's raft_large or raft_small ({problem})"
                         ) from error
     return network.eval().requires_grad_(False)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise FlowError(f"{path.name}: is larger than {MAX_FILE_BYTES >> 20} MB, no RAFT is; choose another file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of safetensors, zipfile, the unpickler: all mean the same to the user
-        raise FlowError(f"{path.name}: cannot be read as tensors; download it again, best as .safetensors"
-                        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise FlowError(f"{path.name}: holds more than tensors; use a plain state dict")
-    return state

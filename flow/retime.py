@@ -10,6 +10,7 @@ from torch import Tensor
 from .estimate import Estimator
 from .field import FlowError, check_picture
 from .interpolate import MODES, Between
+from .learnt import InBetweenModel
 from .sequence import EASINGS, MAX_MULTIPLIER, InBetween
 
 MIN_RATE, MAX_RATE = 0.01, 1000  # frames a second
@@ -52,13 +53,14 @@ def pictures_at(
     easing: str = "linear",
     mode: str = "auto",
     estimator: Estimator | None = None,
+    model: InBetweenModel | None = None,
 ) -> Iterator[InBetween]:
     """The pictures at rising times; at whole times the given pictures themselves.
 
     Args:
         pictures: of one size; read as they are needed, two are held at a time.
         times: see ``frame_times``; never falling. The motion is estimated once for each gap that a time falls into.
-        easing, mode, estimator: see ``in_betweens``.
+        easing, mode, estimator, model: see ``in_betweens``.
     Raises:
         FlowError: a setting that cannot be used (at once); a picture that cannot be used, or a time outside the clip
             (when it is reached).
@@ -67,10 +69,10 @@ def pictures_at(
         raise FlowError(f"easing '{easing}': is unknown; use one of {', '.join(EASINGS)}")
     if mode not in MODES:
         raise FlowError(f"mode '{mode}': is unknown; use one of {', '.join(MODES)}")
-    return _pictures_at(enumerate(pictures), times, EASINGS[easing], mode, estimator)
+    return _pictures_at(enumerate(pictures), times, EASINGS[easing], mode, estimator, model)
 
 
-def _pictures_at(pictures, times, ease, mode, estimator) -> Iterator[InBetween]:
+def _pictures_at(pictures, times, ease, mode, estimator, model) -> Iterator[InBetween]:
     held: dict[int, Tensor] = {}
     pair, gap = None, -1
 
@@ -92,7 +94,7 @@ def _pictures_at(pictures, times, ease, mode, estimator) -> Iterator[InBetween]:
         if index != gap:
             first, second = picture(index), picture(index + 1)
             try:
-                pair, gap = Between(first, second, mode, estimator), index
+                pair, gap = Between(first, second, mode, estimator, model=model), index
             except FlowError as error:
                 raise FlowError(f"pictures {index + 1} and {index + 2}: {error}") from error
         yield InBetween(pair.at(ease(float(time - index))), float(time), pair.report)

@@ -11,6 +11,7 @@ from torch import Tensor
 from .estimate import Estimator
 from .field import FlowError, check_picture
 from .interpolate import MODES, Between, Report
+from .learnt import InBetweenModel
 
 MAX_MULTIPLIER = 64
 EASINGS: dict[str, Callable[[float], float]] = {
@@ -37,6 +38,7 @@ def in_betweens(
     easing: str = "linear",
     mode: str = "auto",
     estimator: Estimator | None = None,
+    model: InBetweenModel | None = None,
 ) -> Iterator[InBetween]:
     """A sequence with ``multiplier - 1`` new pictures in each gap: N pictures become ``(N - 1) * multiplier + 1``.
 
@@ -44,7 +46,7 @@ def in_betweens(
         pictures: at least two of one size; read as they are needed, two are held at a time.
         multiplier: 1..64.
         easing: a key of ``EASINGS``, applied between each two pictures.
-        mode, estimator: see ``Between``.
+        mode, estimator, model: see ``Between``.
     Yields:
         ``InBetween``, in order.
     Raises:
@@ -56,10 +58,10 @@ def in_betweens(
         raise FlowError(f"easing '{easing}': is unknown; use one of {', '.join(EASINGS)}")
     if mode not in MODES:
         raise FlowError(f"mode '{mode}': is unknown; use one of {', '.join(MODES)}")
-    return _make(iter(pictures), multiplier, EASINGS[easing], mode, estimator)
+    return _make(iter(pictures), multiplier, EASINGS[easing], mode, estimator, model)
 
 
-def _make(pictures, multiplier, ease, mode, estimator) -> Iterator[InBetween]:
+def _make(pictures, multiplier, ease, mode, estimator, model) -> Iterator[InBetween]:
     first = next(pictures, None)
     if first is None:
         raise FlowError("pictures: there are none; give at least two")
@@ -70,7 +72,7 @@ def _make(pictures, multiplier, ease, mode, estimator) -> Iterator[InBetween]:
         yield InBetween(first, number - 1.0, None)
         if multiplier > 1:
             try:
-                pair = Between(first, second, mode, estimator)
+                pair = Between(first, second, mode, estimator, model=model)
             except FlowError as error:
                 raise FlowError(f"pictures {number} and {number + 1}: {error}") from error
             for step in range(1, multiplier):

@@ -1,10 +1,12 @@
 """Forward warping: push every pixel along its flow, and fill what nobody reaches.
 
 Softmax splatting is Niklaus and Liu, "Softmax Splatting for Video Frame Interpolation", CVPR 2020. Accumulation runs
-over pixels in a fixed order on the CPU, so the same input gives the same bits.
+over pixels in a fixed order on the CPU, so the same input gives the same bits; on CUDA with Triton it is one kernel.
 """
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -24,12 +26,22 @@ def splat(values: Tensor, flow: Tensor) -> Tensor:
         FlowError: shapes that do not fit, a flow that is not finite.
     """
     check_values(values, flow)
+    if values.is_cuda and _one_kernel_can(values, flow):
+        from .splat_triton import splat_fused
+
+        return splat_fused(values, flow)
     channels = [channel.reshape(-1) for channel in values.unbind(2)]
     sums = [torch.zeros_like(channel) for channel in channels]
     for index, weight in corners(flow):
         weight = weight.to(values.dtype)
         sums = [total.index_add(0, index, channel * weight) for total, channel in zip(sums, channels, strict=True)]
     return torch.stack(sums, 1).reshape(values.shape)
+
+
+def _one_kernel_can(values: Tensor, flow: Tensor) -> bool:
+    learning = torch.is_grad_enabled() and (values.requires_grad or flow.requires_grad)
+    return (not learning and values.dtype == flow.dtype == torch.float32 and values.numel() < 1 << 31
+            and find_spec("triton") is not None)
 
 
 def splat_softmax(values: Tensor, flow: Tensor, importance: Tensor | None = None) -> tuple[Tensor, Tensor]:

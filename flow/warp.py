@@ -22,8 +22,8 @@ def corners(flow: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     # whole and fractional part of the displacement, not of the position: the position has fewer digits left
     whole = flow.clamp(-4 * width - 4 * height, 4 * width + 4 * height).floor()
     fx, fy = (flow - whole).clamp(0, 1).unbind(2)
-    x0 = torch.arange(width) + whole[..., 0].long()
-    y0 = torch.arange(height)[:, None] + whole[..., 1].long()
+    x0 = torch.arange(width, device=flow.device) + whole[..., 0].long()
+    y0 = torch.arange(height, device=flow.device)[:, None] + whole[..., 1].long()
     columns = [_one_axis(x0, 1 - fx, width), _one_axis(x0 + 1, fx, width)]
     for y, wy in (_one_axis(y0, 1 - fy, height), _one_axis(y0 + 1, fy, height)):
         y = y * width

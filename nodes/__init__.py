@@ -15,6 +15,7 @@ from .motion import (
     InBetweenKeyframe,
     InterpolateFrames,
     LoadFlowModel,
+    LoadInBetweenModel,
     MotionScore,
     ShowMotion,
 )
@@ -35,5 +36,5 @@ class KontinuityExtension(ComfyExtension):
             DemoCharacter, CropCharacter, Character, CharacterSheet, LoadStoryboard, CheckPrompts, TranslatePrompts,
             LoadScorer, RenderStoryboard, ScorePanels, PickCandidate, ContactSheet, Edit,
             InBetweenKeyframe, InterpolateFrames, EstimateMotion, ShowMotion, MotionScore, ClipScore, LoadFlowModel,
-            Sticker, SaveClip,
+            LoadInBetweenModel, Sticker, SaveClip,
         ]

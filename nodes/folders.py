@@ -141,27 +141,27 @@ def _files(kind: str) -> dict[str, Path]:
     return found
 
 
-# Flow models, in the folder that later versions of ComfyUI itself use for them
+# Flow and in-between models, in the folders that later versions of ComfyUI itself use for them
 
-FLOW_MODELS = "optical_flow"
-FLOW_SUFFIXES = (".safetensors", ".pth", ".pt")
-NO_FLOW_MODELS = "no files in models/optical_flow"
-if FLOW_MODELS not in folder_paths.folder_names_and_paths:
-    folder_paths.add_model_folder_path(FLOW_MODELS, os.path.join(folder_paths.models_dir, FLOW_MODELS))
-
-
-def flow_model_names() -> list[str]:
-    """The files in models/optical_flow; never an empty list."""
-    names = [name for name in folder_paths.get_filename_list(FLOW_MODELS) if name.lower().endswith(FLOW_SUFFIXES)]
-    return sorted(names) or [NO_FLOW_MODELS]
+FLOW_MODELS, IN_BETWEEN_MODELS = "optical_flow", "frame_interpolation"
+MOTION_SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl")
+for _kind in (FLOW_MODELS, IN_BETWEEN_MODELS):
+    if _kind not in folder_paths.folder_names_and_paths:
+        folder_paths.add_model_folder_path(_kind, os.path.join(folder_paths.models_dir, _kind))
 
 
-def flow_model_path(name: str, where: str) -> Path:
-    """The file behind a name of `flow_model_names`."""
-    path = folder_paths.get_full_path(FLOW_MODELS, name) if name in flow_model_names() else None
+def motion_model_names(kind: str) -> list[str]:
+    """The files in models/optical_flow or models/frame_interpolation; never an empty list."""
+    names = [name for name in folder_paths.get_filename_list(kind) if name.lower().endswith(MOTION_SUFFIXES)]
+    return sorted(names) or [f"no files in models/{kind}"]
+
+
+def motion_model_path(kind: str, name: str, where: str, what: str) -> Path:
+    """The file behind a name of `motion_model_names`; `what` belongs there, for the message."""
+    path = folder_paths.get_full_path(kind, name) if name in motion_model_names(kind) else None
     if path is None:
-        raise InputError(where, "file", name, f"is not in {folder_paths.get_folder_paths(FLOW_MODELS)[0]}",
-                         "put torchvision's RAFT weights there, refresh (R) and choose the file")
+        raise InputError(where, "file", name, f"is not in {folder_paths.get_folder_paths(kind)[0]}",
+                         f"put {what} there, refresh (R) and choose the file")
     return Path(path)
 
 

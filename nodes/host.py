@@ -21,6 +21,7 @@ from comfy_api.latest import InputImpl
 from PIL import Image
 from torch import nn
 
+from .. import flow
 from ..kontext import InputError, resident_parts
 
 log = logging.getLogger("kontinuity")
@@ -167,16 +168,70 @@ def flux_latent_rgb() -> dict[str, list]:
     flux = comfy.latent_formats.Flux()
     return {"factors": flux.latent_rgb_factors, "bias": flux.latent_rgb_factors_bias}
 
-def device_for(network: nn.Module) -> Callable[[], torch.device]:
-    """A function that brings a small network to the GPU, if there is one, under ComfyUI's memory manager."""
-    patcher = comfy.model_patcher.ModelPatcher(KontextComponent([network]), memory.get_torch_device(),
-                                               memory.unet_offload_device())
+def work_device(work_bytes: int) -> torch.device:
+    """The device models run on, with that much memory free on it."""
+    device = memory.get_torch_device()
+    memory.free_memory(work_bytes, device)
+    return device
 
-    def use() -> torch.device:
+
+def device_for(network: nn.Module) -> Callable[..., torch.device]:
+    """A function that brings a small network to the GPU, if there is one, under ComfyUI's memory manager.
+
+    It takes the bytes that the work needs beside the weights, 0 if not given.
+    """
+    return _device_of(comfy.model_patcher.ModelPatcher(KontextComponent([network]), memory.get_torch_device(),
+                                                       memory.unet_offload_device()))
+
+
+def _device_of(patcher: comfy.model_patcher.ModelPatcher) -> Callable[..., torch.device]:
+    def use(work_bytes: int = 0) -> torch.device:
         with torch.inference_mode(False):
-            memory.load_models_gpu([patcher], force_full_load=True)
+            memory.load_models_gpu([patcher], memory_required=work_bytes, force_full_load=True)
         return patcher.load_device
     return use
+
+
+def flow_estimator(model: flow.Estimator | comfy.model_patcher.ModelPatcher, where: str) -> flow.Estimator:
+    """Ours as it is; that of ComfyUI's own Load Optical Flow Model (from 0.21 on) brought into our form."""
+    if not isinstance(model, comfy.model_patcher.ModelPatcher):
+        return model
+    if not hasattr(model.model, "feature_encoder"):
+        raise InputError(where, "flow_model", type(model.model).__name__, "is not torchvision's RAFT",
+                         "connect Load Flow Model or Load Optical Flow Model")
+    return flow.RaftFlow(model.model, _device_of(model))
+
+
+def in_between_model(model: flow.InBetweenModel | comfy.model_patcher.ModelPatcher, where: str
+                     ) -> flow.InBetweenModel:
+    """Ours as it is; that of ComfyUI's own Load Frame Interpolation Model (from 0.20 on) brought into our form."""
+    if isinstance(model, flow.InBetweenModel):
+        return model
+    network = getattr(model, "model", None)
+    if not hasattr(network, "extract_features"):
+        raise InputError(where, "in_between_model", type(network or model).__name__, "makes no pictures in between",
+                         "connect Load In-Between Model or Load Frame Interpolation Model")
+    return flow.InBetweenModel(NativeInBetween(network), _device_of(model), model.model_dtype() or torch.float32)
+
+
+class NativeInBetween:
+    """RIFE or FILM as ComfyUI itself loads it, as our `InBetweenNetwork`."""
+
+    work_bytes = 5200  # a pixel: FILM's in float32, the larger one
+
+    def __init__(self, network: nn.Module):
+        self.network = network
+        self.name = {"IFNet": "RIFE", "FILMNet": "FILM"}.get(type(network).__name__, type(network).__name__)
+        self.align = max(64, getattr(network, "pad_align", 1))  # FILM halves six times
+
+    def prepare(self, a: torch.Tensor, b: torch.Tensor) -> tuple:
+        """Both pictures and the features of each."""
+        return a, b, {"img0": self.network.extract_features(a), "img1": self.network.extract_features(b)}
+
+    def make(self, prepared: tuple, t: float) -> torch.Tensor:
+        """The picture at `t`."""
+        a, b, features = prepared
+        return self.network(a, b, timestep=t, cache=features)
 
 
 # Saving ----------------------------------------------------------------------------------------------------------

@@ -11,9 +11,18 @@ from .. import flow
 from ..kontext import EditRequest, KontextModel
 from . import folders, host
 from .pictures import Frames, as_image, one_picture, resized
-from .sockets import CATEGORY, FlowModelSocket, FlowSocket, KontextModelSocket
+from .sockets import (
+    CATEGORY,
+    FlowModelSocket,
+    FlowSocket,
+    InBetweenModelSocket,
+    KontextModelSocket,
+    NativeFlowModelSocket,
+    NativeInBetweenModelSocket,
+)
 
 LOAD_TITLE = "Load Flow Model"
+LOAD_IN_BETWEEN_TITLE = "Load In-Between Model"
 INTERPOLATE_TITLE = "Interpolate Frames"
 ESTIMATE_TITLE = "Estimate Motion"
 SHOW_TITLE = "Show Motion"
@@ -22,15 +31,24 @@ CLIP_TITLE = "Clip Score"
 KEYFRAME_TITLE = "In-Between Keyframe"
 MAX_SEED = 0xFFFF_FFFF_FFFF_FFFF
 WHEEL, ARROWS = "colour wheel", "arrows"
-QUALITY_TOOLTIP = "How finely motion is looked for. best is about ten times slower than normal."
+GPU = "gpu"
+QUALITIES = [*flow.QUALITIES, GPU]
+QUALITY_TOOLTIP = ("How finely motion is looked for. best is about ten times slower than normal; gpu works on the "
+                   "graphics card, in place of OpenCV's DIS.")
 
 
-FLOW_MODEL_TOOLTIP = "A learnt flow model instead of DIS, from Load Flow Model; quality is not used then."
+def _flow_model_input() -> io.Input:
+    return io.MultiType.Input(
+        "flow_model", [FlowModelSocket, NativeFlowModelSocket], optional=True,
+        tooltip="A learnt flow model instead of DIS, from Load Flow Model; quality is not used then.")
 
 
-def _estimator(quality: str, flow_model: flow.Estimator | None = None) -> flow.Estimator:
+def _estimator(quality: str, flow_model=None, where: str = "") -> flow.Estimator:
     """The flow estimator; Cancel stops before each estimate."""
-    estimate = flow_model or flow.DisFlow(quality)
+    if flow_model is not None:
+        estimate = host.flow_estimator(flow_model, where)
+    else:
+        estimate = flow.PyramidFlow(host.work_device) if quality == GPU else flow.DisFlow(quality)
 
     def cancellable(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         host.stop_if_cancelled()
@@ -43,7 +61,7 @@ class LoadFlowModel(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        names = folders.flow_model_names()
+        names = folders.motion_model_names(folders.FLOW_MODELS)
         return io.Schema(
             node_id="Kontinuity_LoadFlowModel",
             display_name=LOAD_TITLE,
@@ -60,10 +78,40 @@ class LoadFlowModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        path = folders.flow_model_path(file, LOAD_TITLE)
+        path = folders.motion_model_path(folders.FLOW_MODELS, file, LOAD_TITLE, "torchvision's RAFT weights")
         with torch.inference_mode(False):  # else its weights could never be moved
             network = flow.load_raft(path)
         return io.NodeOutput(flow.RaftFlow(network, host.device_for(network)))
+
+
+class LoadInBetweenModel(io.ComfyNode):
+    """Loads RIFE or FILM from a file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        names = folders.motion_model_names(folders.IN_BETWEEN_MODELS)
+        return io.Schema(
+            node_id="Kontinuity_LoadInBetweenModel",
+            display_name=LOAD_IN_BETWEEN_TITLE,
+            category=CATEGORY,
+            description="Loads RIFE (4.25 or later) or FILM, learnt models for pictures in between, from "
+                        "models/frame_interpolation. Nothing is downloaded; without this node pictures are made from "
+                        "motion, which needs no file.",
+            inputs=[
+                io.Combo.Input("file", options=names, default=names[0],
+                               tooltip="rife_v4.26.safetensors or film_net_fp16.safetensors as ComfyUI itself uses "
+                                       "them, or Practical-RIFE's flownet.pkl."),
+            ],
+            outputs=[InBetweenModelSocket.Output(display_name="in_between_model", tooltip="For Interpolate Frames.")],
+        )
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        path = folders.motion_model_path(folders.IN_BETWEEN_MODELS, file, LOAD_IN_BETWEEN_TITLE,
+                                         "rife_v4.26.safetensors or film_net_fp16.safetensors")
+        with torch.inference_mode(False):  # else its weights could never be moved
+            network = flow.load_in_between(path)
+        return io.NodeOutput(flow.InBetweenModel(network, host.device_for(network)))
 
 
 class InterpolateFrames(io.ComfyNode):
@@ -76,8 +124,8 @@ class InterpolateFrames(io.ComfyNode):
             display_name=INTERPOLATE_TITLE,
             category=CATEGORY,
             is_input_list=True,
-            description="Makes new pictures between the given ones, without a model. Given pictures are handed on as "
-                        "they are; cuts and pictures too far apart are found and said.",
+            description="Makes new pictures between the given ones, without a model unless one is connected. Given "
+                        "pictures are handed on as they are; cuts and pictures too far apart are found and said.",
             inputs=[
                 io.Image.Input("frames", tooltip="Two pictures or more of one size, as a batch or a list."),
                 io.Int.Input("multiplier", default=2, min=1, max=flow.MAX_MULTIPLIER,
@@ -91,11 +139,15 @@ class InterpolateFrames(io.ComfyNode):
                 io.Combo.Input("mode", options=list(flow.MODES), default="auto",
                                tooltip="auto decides for each gap: project for shaded pictures, splat for flat "
                                        "drawings, dissolve where the motion is not understood, hold at a cut."),
-                io.Combo.Input("quality", options=list(flow.QUALITIES), default="normal", tooltip=QUALITY_TOOLTIP),
+                io.Combo.Input("quality", options=QUALITIES, default="normal", tooltip=QUALITY_TOOLTIP),
                 io.Combo.Input("easing", options=list(flow.EASINGS), default="linear",
                                tooltip="How the motion between two given pictures starts and stops. linear for "
                                        "video, ease in and out between two poses."),
-                FlowModelSocket.Input("flow_model", optional=True, tooltip=FLOW_MODEL_TOOLTIP),
+                _flow_model_input(),
+                io.MultiType.Input("in_between_model", [InBetweenModelSocket, NativeInBetweenModelSocket],
+                                   optional=True,
+                                   tooltip="RIFE or FILM from Load In-Between Model makes the pictures in mode auto, "
+                                           "except at cuts."),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The clip with the new pictures, one batch."),
@@ -107,16 +159,17 @@ class InterpolateFrames(io.ComfyNode):
     @classmethod
     def execute(cls, frames: list[torch.Tensor], multiplier: list[int], source_fps: list[float],
                 target_fps: list[float], mode: list[str], quality: list[str], easing: list[str],
-                flow_model: list[flow.Estimator] | None = None) -> io.NodeOutput:
+                flow_model: list | None = None, in_between_model: list | None = None) -> io.NodeOutput:
         given = Frames(frames, INTERPOLATE_TITLE, "frames", at_least=2)
+        model = in_between_model and host.in_between_model(in_between_model[0], INTERPOLATE_TITLE)
         if target_fps[0]:
             times, fps = flow.frame_times(len(given), source_fps[0], target_fps[0]), target_fps[0]
         else:
             times, fps = flow.frame_times(len(given), 1, multiplier[0]), source_fps[0] * multiplier[0]
         result = host.new_images(len(times), given.height, given.width, INTERPOLATE_TITLE, "frames")
         progress, reports = host.Progress(len(times)), {}
-        estimator = _estimator(quality[0], flow_model and flow_model[0])
-        made = flow.pictures_at(given, times, easing[0], mode[0], estimator)
+        estimator = _estimator(quality[0], flow_model and flow_model[0], INTERPOLATE_TITLE)
+        made = flow.pictures_at(given, times, easing[0], mode[0], estimator, model)
         for index, item in enumerate(made):
             result[index] = item.picture
             if item.report:
@@ -149,8 +202,8 @@ class EstimateMotion(io.ComfyNode):
             inputs=[
                 io.Image.Input("first", tooltip="The picture before: one, not a batch."),
                 io.Image.Input("second", tooltip="The picture after, of the same size."),
-                io.Combo.Input("quality", options=list(flow.QUALITIES), default="normal", tooltip=QUALITY_TOOLTIP),
-                FlowModelSocket.Input("flow_model", optional=True, tooltip=FLOW_MODEL_TOOLTIP),
+                io.Combo.Input("quality", options=QUALITIES, default="normal", tooltip=QUALITY_TOOLTIP),
+                _flow_model_input(),
             ],
             outputs=[
                 FlowSocket.Output(display_name="motion", tooltip="For Show Motion and Motion Score."),
@@ -160,10 +213,9 @@ class EstimateMotion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, first: torch.Tensor, second: torch.Tensor, quality: str,
-                flow_model: flow.Estimator | None = None) -> io.NodeOutput:
+    def execute(cls, first: torch.Tensor, second: torch.Tensor, quality: str, flow_model=None) -> io.NodeOutput:
         a, b = one_picture(first, ESTIMATE_TITLE, "first"), one_picture(second, ESTIMATE_TITLE, "second")
-        motion = flow.estimate_motion(a, b, _estimator(quality, flow_model))
+        motion = flow.estimate_motion(a, b, _estimator(quality, flow_model, ESTIMATE_TITLE))
         return io.NodeOutput(motion, motion.coverage)
 
 
@@ -257,8 +309,8 @@ class ClipScore(io.ComfyNode):
             description="Measures how smoothly a clip moves and how much it flickers.",
             inputs=[
                 io.Image.Input("frames", tooltip="Three pictures or more of one size, as a batch or a list."),
-                io.Combo.Input("quality", options=list(flow.QUALITIES), default="normal", tooltip=QUALITY_TOOLTIP),
-                FlowModelSocket.Input("flow_model", optional=True, tooltip=FLOW_MODEL_TOOLTIP),
+                io.Combo.Input("quality", options=QUALITIES, default="normal", tooltip=QUALITY_TOOLTIP),
+                _flow_model_input(),
             ],
             outputs=[
                 io.Float.Output(display_name="smoothness",
@@ -272,11 +324,10 @@ class ClipScore(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, frames: list[torch.Tensor], quality: list[str],
-                flow_model: list[flow.Estimator] | None = None) -> io.NodeOutput:
+    def execute(cls, frames: list[torch.Tensor], quality: list[str], flow_model: list | None = None) -> io.NodeOutput:
         given = Frames(frames, CLIP_TITLE, "frames", at_least=3)
         progress = host.Progress(len(given) - 1)
-        estimator = _estimator(quality[0], flow_model and flow_model[0])
+        estimator = _estimator(quality[0], flow_model and flow_model[0], CLIP_TITLE)
         scores = flow.clip_scores(given, estimator, progress.advance)
         report = (f"{len(given)} pictures: smoothness {scores.smoothness:.3f}, flicker {scores.flicker:.4f}, "
                   f"lowest coverage {scores.coverage:.0%}")

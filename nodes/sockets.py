@@ -13,6 +13,9 @@ from ..storyboard import Story
 KontextModelSocket = io.Custom("KONTINUITY_MODEL")  # a kontext.KontextModel
 CharactersSocket = io.Custom("KONTINUITY_CHARACTERS")  # a mapping of name, or name/role, to picture
 FlowModelSocket = io.Custom("KONTINUITY_FLOW_MODEL")  # a flow.Estimator
+NativeFlowModelSocket = io.Custom("OPTICAL_FLOW")  # of later ComfyUI: a ModelPatcher of torchvision's RAFT
+InBetweenModelSocket = io.Custom("KONTINUITY_IN_BETWEEN_MODEL")  # a flow.InBetweenModel
+NativeInBetweenModelSocket = io.Custom("INTERP_MODEL")  # of later ComfyUI: a ModelPatcher of RIFE or FILM
 StorySocket = io.Custom("KONTINUITY_STORY")  # a Storyboard
 FlowSocket = io.Custom("KONTINUITY_FLOW")  # a flow.Motion; OPTICAL_FLOW is a model in later ComfyUI
 ScorerSocket = io.Custom("KONTINUITY_SCORER")  # a kontext.Scorer

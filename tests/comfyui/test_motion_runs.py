@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import urllib.request
 import uuid
 from fractions import Fraction
@@ -136,7 +138,7 @@ def test_motion_is_estimated_shown_and_scored(server, run, slide):
         "10": node("SaveImage", images=["8", 0], filename_prefix="motion/arrows"),
         "11": node("ImageBatch", image1=["1", 0], image2=["3", 0]),
         "12": node("ImageBatch", image1=["11", 0], image2=["2", 0]),
-        "13": node("+ClipScore", frames=["12", 0], quality="fast"),
+        "13": node("+ClipScore", frames=["12", 0], quality="gpu"),
         "14": node("PreviewAny", source=["6", 4]), "15": node("PreviewAny", source=["13", 3]),
     }
     result, _ = run(graph)
@@ -228,6 +230,46 @@ def test_raft_from_a_file_takes_the_place_of_dis(server, run, slide):
     graph["3"] = node("+LoadFlowModel", file="missing.pth")
     result, _ = run(graph)
     assert result.status != "success" and "put torchvision's RAFT weights there" in result.error
+
+
+def test_rife_from_a_file_makes_the_pictures(server, run, slide):
+    import torch
+    from kontinuity.flow.rife import IFNet
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    folder = server.base / "models" / "frame_interpolation"
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(IFNet(4, (8, 8, 8, 8, 8)).state_dict(), folder / "random.safetensors")
+    graph = {"1": slide("h.png", 40), "2": slide("i.png", 36),
+             "3": node("+LoadInBetweenModel", file="random.safetensors"),
+             "4": node("ImageBatch", image1=["1", 0], image2=["2", 0]),
+             "5": node("+InterpolateFrames", frames=["4", 0], in_between_model=["3", 0], **BETWEEN),
+             "6": node("SaveImage", images=["5", 0], filename_prefix="motion/rife")}
+    result, _ = run(graph)
+    assert result.status == "success", result.error
+    assert "Gaps: model 1." in texts(server, "5") and "model (RIFE)" in texts(server, "5")
+    made = [np.asarray(Image.open(server.base / "output" / "motion" / f"rife_0000{number}_.png")).astype(int)
+            for number in (1, 2, 5)]
+    given = [np.asarray(Image.open(server.base / "input" / name)).astype(int) for name in ("h.png", "i.png")]
+    assert np.array_equal(made[0], given[0]) and np.array_equal(made[2], given[1])
+    assert np.abs(made[1] - given[0]).mean() > 1
+    graph["3"] = node("+LoadInBetweenModel", file="missing.pth")
+    result, _ = run(graph)
+    assert result.status != "success" and "put rife_v4.26.safetensors or film_net" in result.error
+
+
+def test_models_of_comfyuis_own_later_loaders_are_taken(comfyui):
+    """Those loaders' outputs, made by hand: this ComfyUI may be too old to have them."""
+    script = Path(__file__).with_name("later_motion_models.py")
+    done = subprocess.run([sys.executable, str(script), str(comfyui), str(ROOT)], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["flow equal"] and found["loaded"] == 2
+    assert found["made"] == pytest.approx(found["wanted"], abs=1e-6)  # as the model itself makes it, padded to 64
+    assert found["name"] == "IFNetOfLater" and found["size"] == [48, 56, 3]
+    assert "is not torchvision's RAFT" in found["wrong flow"] and "makes no pictures in between" in found["wrong model"]
 
 
 def test_cancel_stops_interpolation_at_once(server, slide):
