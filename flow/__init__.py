@@ -9,7 +9,7 @@ from .interpolate import MODES, Between, Report, interpolate
 from .keyframes import Keyed, insert_keyframes
 from .occlusion import consistent, coverage, round_trip
 from .raft import RaftFlow, load_raft
-from .retime import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
+from .retime import CADENCES, HOLDS, MAX_RATE, MIN_RATE, frame_rate, frame_times, on_cadence, pictures_at
 from .score import (
     FORMS,
     ClipScores,
@@ -30,8 +30,10 @@ from .splat import fill_holes, splat, splat_softmax
 from .warp import warp, warp_bicubic
 
 __all__ = [
+    "CADENCES",
     "EASINGS",
     "FORMS",
+    "HOLDS",
     "Keyed",
     "MAX_MULTIPLIER",
     "MAX_RATE",
@@ -70,6 +72,7 @@ __all__ = [
     "motion_reward",
     "motion_terms",
     "moving_region",
+    "on_cadence",
     "pictures_at",
     "round_trip",
     "splat",

@@ -6,6 +6,7 @@ in pixels, x (right) then y (down): what is at pixel p of A is at ``p + flow[p]`
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -106,9 +107,24 @@ def flat_share(picture: Tensor) -> float:
     return (torch.maximum(right, lower) < 2 / 255).double().mean().item()
 
 
+def is_outlined(picture: Tensor) -> bool:
+    """Are the gradients of a picture those of outlines: most pixels with one within 8 pixels of a strong one?
+
+    A smooth surface in a compressed video is as flat as a drawing, but its gradients are weak and anywhere.
+    """
+    import cv2
+
+    pixels = picture.numpy()
+    right = np.abs(pixels[:-1, 1:] - pixels[:-1, :-1]).max(2)
+    step = np.maximum(right, np.abs(pixels[1:, :-1] - pixels[:-1, :-1]).max(2))
+    near = cv2.dilate((step >= 24 / 255).astype(np.uint8), np.ones((17, 17), np.uint8)) > 0
+    uneven = step >= 2 / 255
+    return bool(np.count_nonzero(uneven & near) >= 0.6 * np.count_nonzero(uneven))
+
+
 def is_flat(a: Tensor, b: Tensor) -> bool:
-    """Are both pictures flat cartoons (more than 60 % of the pixels without a gradient)?"""
-    return (flat_share(a) + flat_share(b)) / 2 > 0.6
+    """Are both pictures flat drawings: more than 60 % of the pixels without a gradient, the others at outlines?"""
+    return (flat_share(a) + flat_share(b)) / 2 > 0.6 and is_outlined(a) and is_outlined(b)
 
 
 def background_flow(flow: Tensor) -> Tensor:
