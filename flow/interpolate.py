@@ -17,10 +17,12 @@ from . import synthesis
 from .drift import Drift, find_drift
 from .estimate import Estimator, Motion, estimate_motion, in_order
 from .field import WIDE, FlowError, check_masks, check_pair, halved, is_flat, resized_flow
+from .score import explained
 
 MODES = ("auto", "project", "splat", "dissolve", "hold")
-_CUT_COVERAGE, _DISSOLVE_COVERAGE = 0.35, 0.55
-_CUT_HISTOGRAM = 0.5
+_POOR_COVERAGE, _POOR_EXPLAINED = 0.55, 0.3
+_CUT_COVERAGE, _CUT_HISTOGRAM = 0.35, 0.5
+_NOTHING_COVERAGE, _NOTHING_EXPLAINED = 0.1, 0.05  # two takes of one street have the same colours
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,15 @@ class Between:
             share = f"{covered:.0%} of the motion agrees"
             if covered < _CUT_COVERAGE and change > _CUT_HISTOGRAM:
                 return Report("hold", f"a cut: only {share} and the colours are others", covered, change)
-            if covered < _DISSOLVE_COVERAGE:
-                return Report("dissolve", f"too far apart: only {share}", covered, change)
+            if covered < _POOR_COVERAGE:
+                # smooth surfaces have no motion that could agree, and need none: what counts then is what changed
+                first, second = self._pair
+                found = explained(first, second, self.motion.swapped() if self._turned else self.motion)
+                share += f", and it explains {found:.0%} of what changed"
+                if covered < _NOTHING_COVERAGE and found < _NOTHING_EXPLAINED:
+                    return Report("hold", f"a cut: only {share}", covered, change)
+                if found < _POOR_EXPLAINED:
+                    return Report("dissolve", f"too far apart: only {share}", covered, change)
             mode = "splat" if drawn else "project"
             what = "shaded pictures" if mode == "project" else "the given figure" if figure else "a flat drawing"
             if self.motion.figure is not None:
