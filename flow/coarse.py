@@ -16,7 +16,7 @@ from .warp import warp, warp_bicubic
 
 _CELLS = 4096  # about; their table of distances is 64 MB
 _NEAR = 0.15  # cost of one picture width of motion, in the unit of the descriptors: ties go to the nearer match
-_CLEARLY, _MARGIN = 0.8, 0.01  # what replaces the plain estimate must fit better by a fifth, and by 1 % of a channel
+_CLEARLY, _MARGIN = 0.8, 0.01  # on video the coarse match must fit better by a fifth, and by 1 % of a channel
 _AROUND = [(dx, dy) for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1))] + [
     (dx, dy) for dx in (-3, 0, 3) for dy in (-3, 0, 3) if dx or dy]  # 12 places, in cells
 
@@ -43,7 +43,7 @@ def coarse_flow(a: Tensor, b: Tensor) -> Tensor:
 
 
 def improve(a: Tensor, b: Tensor, plain: Tensor, estimator: Estimator, still: bool) -> Tensor:
-    """Per pixel the plain estimate, or where they fit clearly better the coarse match refined or (``still``) no motion.
+    """Per pixel the best of the plain estimate, the coarse match refined, and (``still``) no motion.
 
     Args:
         a, b: pictures of one size.
@@ -58,7 +58,8 @@ def improve(a: Tensor, b: Tensor, plain: Tensor, estimator: Estimator, still: bo
     refined = rest + warp(coarse, rest)
     candidates = [plain, refined] + [torch.zeros_like(plain)] * still
     costs = torch.stack([_mismatch(a, b, flow) for flow in candidates])
-    costs[0] = costs[0] * _CLEARLY - _MARGIN  # where both fit, a change from one to the other is a fault of its own
+    if not still:  # where both fit, a change from one to the other is a fault of its own
+        costs[0] = costs[0] * _CLEARLY - _MARGIN
     best = costs.min(0).indices[..., None]
     out = plain
     for number, flow in enumerate(candidates[1:], 1):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 MIN_SIDE = 16  # pixels; below this DIS has no room for one pyramid level of 8-pixel patches
 WIDE = 1280  # pixels; motion in wider pictures is worked on at half size
+_OUTLINED_WIDTH = 640  # pixels; drawings that were enlarged have soft outlines
 _RANGE_SLACK = 1e-3  # rounding of encoders; a picture in 0..255 or -1..1 is far outside
 
 
@@ -108,13 +109,17 @@ def flat_share(picture: Tensor) -> float:
 
 
 def is_outlined(picture: Tensor) -> bool:
-    """Are the gradients of a picture those of outlines: most pixels with one within 8 pixels of a strong one?
+    """Are the gradients of a picture those of outlines: most pixels with one within 8 pixels of a strong one (wide
+    pictures brought to 640 pixels)?
 
     A smooth surface in a compressed video is as flat as a drawing, but its gradients are weak and anywhere.
     """
     import cv2
 
     pixels = picture.numpy()
+    scale = _OUTLINED_WIDTH / pixels.shape[1]
+    if scale < 1:
+        pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     right = np.abs(pixels[:-1, 1:] - pixels[:-1, :-1]).max(2)
     step = np.maximum(right, np.abs(pixels[1:, :-1] - pixels[:-1, :-1]).max(2))
     near = cv2.dilate((step >= 24 / 255).astype(np.uint8), np.ones((17, 17), np.uint8)) > 0

@@ -21,8 +21,8 @@ from .score import explained
 
 MODES = ("auto", "project", "splat", "dissolve", "hold")
 _POOR_COVERAGE, _POOR_EXPLAINED = 0.55, 0.3
-_CUT_COVERAGE, _CUT_HISTOGRAM = 0.35, 0.5
-_NOTHING_COVERAGE, _NOTHING_EXPLAINED = 0.1, 0.05  # two takes of one street have the same colours
+_CUT_HISTOGRAM = 0.5
+_CUT_COVERAGE, _CUT_EXPLAINED = 0.1, 0.05  # two takes of one street have the same colours
 
 
 @dataclass(frozen=True)
@@ -98,16 +98,16 @@ class Between:
         covered = self.motion.coverage
         if mode == "auto":
             share = f"{covered:.0%} of the motion agrees"
-            if covered < _CUT_COVERAGE and change > _CUT_HISTOGRAM:
-                return Report("hold", f"a cut: only {share} and the colours are others", covered, change)
             if covered < _POOR_COVERAGE:
                 # smooth surfaces have no motion that could agree, and need none: what counts then is what changed
                 first, second = self._pair
                 found = explained(first, second, self.motion.swapped() if self._turned else self.motion)
                 share += f", and it explains {found:.0%} of what changed"
-                if covered < _NOTHING_COVERAGE and found < _NOTHING_EXPLAINED:
-                    return Report("hold", f"a cut: only {share}", covered, change)
                 if found < _POOR_EXPLAINED:
+                    if change > _CUT_HISTOGRAM:
+                        return Report("hold", f"a cut: the colours are others, only {share}", covered, change)
+                    if covered < _CUT_COVERAGE and found < _CUT_EXPLAINED:
+                        return Report("hold", f"a cut: only {share}", covered, change)
                     return Report("dissolve", f"too far apart: only {share}", covered, change)
             mode = "splat" if drawn else "project"
             what = "shaded pictures" if mode == "project" else "the given figure" if figure else "a flat drawing"

@@ -60,6 +60,25 @@ def test_the_masks_are_the_figure(busy):
     assert not motion.forward[~motion.figure[0]].any()
 
 
+def test_background_that_shows_through_a_figure_stays(busy):
+    """Between legs, or under an arm: a gap has a partner in neither picture, and its colour lies beside the figure."""
+    import cv2
+
+    def arch(x):
+        picture = (busy(-200).numpy() * 255).round().astype(np.uint8)
+        for width, colour in ((16, (40, 30, 90)), (10, (120, 90, 220))):
+            cv2.rectangle(picture, (x - 22, 18), (x + 22, 98), colour, width, cv2.LINE_AA)
+            cv2.line(picture, (x - 22, 58), (x + 22, 58), colour, width, cv2.LINE_AA)
+        return torch.from_numpy(picture.astype(np.float32) / 255)
+
+    a, truth, b = arch(100), arch(114), arch(128)
+    pair = Between(a, b)
+    for mask, x in zip(pair.motion.figure, (100, 128), strict=True):
+        assert mask[24:50, x - 24 : x - 20].all() and not mask[32:44, x - 8 : x + 8].any()
+    made = pair.at(0.5)[30:46, 106:122]
+    assert (made - truth[30:46, 106:122]).abs().max() < 0.02
+
+
 def test_given_masks_are_kept_and_help(busy):
     a, truth, b = busy(98), busy(128), busy(158)
     masks = busy(98, mask=True), busy(158, mask=True)
@@ -107,7 +126,7 @@ def test_a_redrawn_background_does_not_pulse(busy, monkeypatch):
     monkeypatch.setattr(sys.modules["kontinuity.flow.interpolate"], "find_drift", lambda *args: None)
     made, pulsing = (one.at(0.5)[6:-6, 6:-6] for one in (pair, Between(a, b)))
     assert psnr(made, truth[6:-6, 6:-6]) > 25
-    assert psnr(made, truth[6:-6, 6:-6]) > psnr(pulsing, truth[6:-6, 6:-6]) + 1
+    assert psnr(made, truth[6:-6, 6:-6]) > psnr(pulsing, truth[6:-6, 6:-6]) + 0.5
     assert pair.at(0) is a and pair.at(1) is b
 
 
