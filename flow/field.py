@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 MIN_SIDE = 16  # pixels; below this DIS has no room for one pyramid level of 8-pixel patches
-WIDE = 1280  # pixels; motion in wider pictures is worked on at half size
+WIDE = 1280  # pixels; motion in wider pictures is looked for at half size, where DIS computes at a quarter,
+COARSER = 4  # and worked on at this part of it
 _OUTLINED_WIDTH = 640  # pixels; drawings that were enlarged have soft outlines
 _RANGE_SLACK = 1e-3  # rounding of encoders; a picture in 0..255 or -1..1 is far outside
 
@@ -42,8 +43,8 @@ def check_picture(picture: Tensor, name: str = "picture") -> None:
     if picture.dtype != torch.float32 or picture.device.type != "cpu":
         kind = f"{str(picture.dtype).removeprefix('torch.')} on {picture.device}"
         raise FlowError(f"{name}: is {kind}; convert it to float32 in 0..1 on the CPU")
-    low, high = picture.min().item(), picture.max().item()
-    if not (low > float("-inf") and high < float("inf")):  # also false for NaN, which min() and max() hand on
+    low, high = (value.item() for value in picture.aminmax())
+    if not (low > float("-inf") and high < float("inf")):  # also false for NaN, which aminmax() hands on
         raise FlowError(f"{name}: contains NaN or infinity; the step that made it went wrong")
     if low < -_RANGE_SLACK or high > 1 + _RANGE_SLACK:
         raise FlowError(f"{name}: values are {low:.3g}..{high:.3g}; scale them to 0..1")
@@ -75,25 +76,28 @@ def check_flow(flow: Tensor, name: str = "flow") -> None:
     if not isinstance(flow, Tensor) or flow.ndim != 3 or flow.shape[2] != 2 or not flow.is_floating_point():
         shape = list(flow.shape) if isinstance(flow, Tensor) else type(flow).__name__
         raise FlowError(f"{name}: expected a flow field [height, width, 2] of floats, got {shape}")
-    if not torch.isfinite(flow).all():
+    if not torch.isfinite(flow.sum()) and not torch.isfinite(flow).all():  # a finite sum says all, and quickly
         raise FlowError(f"{name}: contains NaN or infinity; estimate it again")
 
 
-def halved(values: Tensor) -> Tensor:
-    """A picture at half size (rounded down), by area; ``[H, W, C]`` to ``[H // 2, W // 2, C]``."""
+def shrunk(values: Tensor, part: int) -> Tensor:
+    """A picture at half size (``part`` 2), a quarter of it (4), ..., rounded down, by area."""
     import cv2
 
-    size = (values.shape[1] // 2, values.shape[0] // 2)
+    size = (values.shape[1] // part, values.shape[0] // part)
     return torch.from_numpy(cv2.resize(values.numpy(), size, interpolation=cv2.INTER_AREA))
 
 
 def resized_flow(flow: Tensor, height: int, width: int) -> Tensor:
-    """A flow field brought to another size, its vectors with it."""
+    """A flow field brought to another size, its vectors with it; itself at its own."""
     import cv2
+
+    if flow.shape[:2] == (height, width):
+        return flow
 
     way = cv2.INTER_AREA if width < flow.shape[1] else cv2.INTER_LINEAR
     out = torch.from_numpy(cv2.resize(flow.numpy(), (width, height), interpolation=way))
-    return out * torch.tensor([width / flow.shape[1], height / flow.shape[0]], dtype=out.dtype)
+    return out.mul_(torch.tensor([width / flow.shape[1], height / flow.shape[0]], dtype=out.dtype))
 
 
 def flat_share(picture: Tensor) -> float:

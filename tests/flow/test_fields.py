@@ -34,7 +34,7 @@ def inner_mask(flow):
 
 
 def test_a_smooth_surface_in_a_video_is_no_flat_drawing(cartoon):
-    """Both have hardly a gradient above 2/255; a drawing has its others at outlines, also when compressed or enlarged."""
+    """Both have hardly a gradient above 2/255; a drawing's are at outlines, also when it was compressed or enlarged."""
     import cv2
 
     ys, xs = torch.meshgrid(torch.arange(180.0), torch.arange(320.0), indexing="ij")

@@ -61,7 +61,7 @@ def test_the_masks_are_the_figure(busy):
 
 
 def test_background_that_shows_through_a_figure_stays(busy):
-    """Between legs, or under an arm: a gap has no partner in the other picture, and its colour lies beside the figure."""
+    """Between legs, or under an arm: a gap has no partner in the other picture, its colour lies beside the figure."""
     import cv2
 
     def legs(x, apart):
