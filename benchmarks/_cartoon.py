@@ -26,26 +26,28 @@ _SKIN: tuple[Colour, ...] = ((246, 208, 176), (222, 170, 128), (156, 104, 70), (
 
 
 class _Picture(Canvas):
-    """A canvas that is told pixels of a 640 x 360 picture; the square canvas is as wide, and cut at the end."""
+    """A canvas that is told pixels."""
+
+    @classmethod
+    def empty(cls) -> _Picture:
+        return cls.blank(WIDTH, HEIGHT).in_pixels()
 
     def in_pixels(self) -> _Picture:
-        self.scale = 1 / WIDTH
-        self.origin = (0.0, (WIDTH - HEIGHT) / 2 / WIDTH)
+        self.scale = 1 / HEIGHT
         return self
 
     def _length(self, value: float) -> int:
-        # OUTLINE is a fraction of the picture, every other width is in pixels
+        # OUTLINE is a fraction of the picture (here of its width), every other width is in pixels
         return super()._length(value * WIDTH if value < 1 else value)
 
-    def cut(self) -> Tensor:
-        top = (WIDTH - HEIGHT) // 2
-        return torch.from_numpy(self.finish()[top : top + HEIGHT].astype(np.float32) / 255)
+    def picture(self) -> Tensor:
+        return torch.from_numpy(self.finish().astype(np.float32) / 255)
 
 
 def scene(seed: int) -> np.ndarray:
     """The background's supersampled pixels: sky, ground, and clutter with outlines."""
     dice = random.Random(f"scene {seed}")
-    picture = _Picture.blank(WIDTH, WIDTH).in_pixels()
+    picture = _Picture.empty()
     sky, ground = dice.sample(((190, 222, 240), (250, 226, 188), (206, 214, 180), (180, 190, 214)), 2)
     horizon = dice.uniform(200, 270)
     picture.box(0, 0, WIDTH, horizon, sky)
@@ -142,5 +144,5 @@ def moment(seed: int, distance: int, times: tuple[float, ...] = (0.0, 0.5, 1.0))
         picture = _Picture(ground).in_pixels()
         figure.draw(picture, WIDTH / 2 + (t - 0.5) * way * distance, 228 + 4 * (t - 0.5) * way,
                     (t - 0.5) * MOTIONS[distance])
-        pictures.append(picture.cut())
+        pictures.append(picture.picture())
     return pictures

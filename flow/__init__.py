@@ -11,7 +11,7 @@ from .learnt import InBetweenModel, load_in_between
 from .occlusion import consistent, coverage, round_trip
 from .pyramid import PyramidFlow, pyramid_flow
 from .raft import RaftFlow, load_raft
-from .retime import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
+from .retime import CADENCES, HOLDS, MAX_RATE, MIN_RATE, frame_rate, frame_times, on_cadence, pictures_at
 from .score import (
     FORMS,
     ClipScores,
@@ -32,8 +32,10 @@ from .splat import fill_holes, splat, splat_softmax
 from .warp import warp, warp_bicubic
 
 __all__ = [
+    "CADENCES",
     "EASINGS",
     "FORMS",
+    "HOLDS",
     "Keyed",
     "MAX_MULTIPLIER",
     "MAX_RATE",
@@ -75,6 +77,7 @@ __all__ = [
     "motion_reward",
     "motion_terms",
     "moving_region",
+    "on_cadence",
     "pictures_at",
     "pyramid_flow",
     "round_trip",

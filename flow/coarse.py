@@ -16,6 +16,7 @@ from .warp import warp, warp_bicubic
 
 _CELLS = 4096  # about; their table of distances is 64 MB
 _NEAR = 0.15  # cost of one picture width of motion, in the unit of the descriptors: ties go to the nearer match
+_CLEARLY, _MARGIN = 0.8, 0.01  # on video the coarse match must fit better by a fifth, and by 1 % of a channel
 _AROUND = [(dx, dy) for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1))] + [
     (dx, dy) for dx in (-3, 0, 3) for dy in (-3, 0, 3) if dx or dy]  # 12 places, in cells
 
@@ -57,6 +58,8 @@ def improve(a: Tensor, b: Tensor, plain: Tensor, estimator: Estimator, still: bo
     refined = rest + warp(coarse, rest)
     candidates = [plain, refined] + [torch.zeros_like(plain)] * still
     costs = torch.stack([_mismatch(a, b, flow) for flow in candidates])
+    if not still:  # where both fit, a change from one to the other is a fault of its own
+        costs[0] = costs[0] * _CLEARLY - _MARGIN
     best = costs.min(0).indices[..., None]
     out = plain
     for number, flow in enumerate(candidates[1:], 1):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .field import WIDE, FlowError, check_flow, check_masks, check_pair, halved, is_flat, resized_flow
+from .field import COARSER, WIDE, FlowError, check_flow, check_masks, check_pair, is_flat, resized_flow, shrunk
 from .occlusion import coverage
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
@@ -142,7 +142,7 @@ def _figure(a: Tensor, b: Tensor, plain: tuple[Tensor, Tensor], estimator: Estim
 
     height, width = a.shape[:2]
     if width > WIDE:
-        a, b = halved(a), halved(b)
+        a, b = shrunk(a, 2), shrunk(b, 2)
         plain = tuple(resized_flow(flow, *a.shape[:2]) for flow in plain)
     small = given and tuple(_resized_mask(mask, *a.shape[:2]) for mask in given)
     found = find_figure(a, b, plain, estimator, small)
@@ -163,12 +163,12 @@ def _resized_mask(mask: Tensor, height: int, width: int) -> Tensor:
 
 
 def _coverage(forward: Tensor, backward: Tensor) -> float:
-    """``coverage``, in wide pictures measured on fields of half the size (the bound stays that of full pixels)."""
+    """``coverage``, in wide pictures measured on smaller fields (the bound stays that of full pixels)."""
     height, width = forward.shape[:2]
     if width <= WIDE:
         return coverage(forward, backward)
-    small = (resized_flow(flow, height // 2, width // 2) for flow in (forward, backward))
-    return coverage(*small, bound=0.75)
+    small = (resized_flow(flow, height // COARSER, width // COARSER) for flow in (forward, backward))
+    return coverage(*small, bound=1.5 / COARSER)
 
 
 def in_order(a: Tensor, b: Tensor) -> bool:

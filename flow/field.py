@@ -6,11 +6,14 @@ in pixels, x (right) then y (down): what is at pixel p of A is at ``p + flow[p]`
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 MIN_SIDE = 16  # pixels; below this DIS has no room for one pyramid level of 8-pixel patches
-WIDE = 1280  # pixels; motion in wider pictures is worked on at half size
+WIDE = 1280  # pixels; motion in wider pictures is looked for at half size, where DIS computes at a quarter,
+COARSER = 4  # and worked on at this part of it
+_OUTLINED_WIDTH = 640  # pixels; drawings that were enlarged have soft outlines
 _RANGE_SLACK = 1e-3  # rounding of encoders; a picture in 0..255 or -1..1 is far outside
 
 
@@ -40,8 +43,8 @@ def check_picture(picture: Tensor, name: str = "picture") -> None:
     if picture.dtype != torch.float32 or picture.device.type != "cpu":
         kind = f"{str(picture.dtype).removeprefix('torch.')} on {picture.device}"
         raise FlowError(f"{name}: is {kind}; convert it to float32 in 0..1 on the CPU")
-    low, high = picture.min().item(), picture.max().item()
-    if not (low > float("-inf") and high < float("inf")):  # also false for NaN, which min() and max() hand on
+    low, high = (value.item() for value in picture.aminmax())
+    if not (low > float("-inf") and high < float("inf")):  # also false for NaN, which aminmax() hands on
         raise FlowError(f"{name}: contains NaN or infinity; the step that made it went wrong")
     if low < -_RANGE_SLACK or high > 1 + _RANGE_SLACK:
         raise FlowError(f"{name}: values are {low:.3g}..{high:.3g}; scale them to 0..1")
@@ -73,25 +76,28 @@ def check_flow(flow: Tensor, name: str = "flow") -> None:
     if not isinstance(flow, Tensor) or flow.ndim != 3 or flow.shape[2] != 2 or not flow.is_floating_point():
         shape = list(flow.shape) if isinstance(flow, Tensor) else type(flow).__name__
         raise FlowError(f"{name}: expected a flow field [height, width, 2] of floats, got {shape}")
-    if not torch.isfinite(flow).all():
+    if not torch.isfinite(flow.sum()) and not torch.isfinite(flow).all():  # a finite sum says all, and quickly
         raise FlowError(f"{name}: contains NaN or infinity; estimate it again")
 
 
-def halved(values: Tensor) -> Tensor:
-    """A picture at half size (rounded down), by area; ``[H, W, C]`` to ``[H // 2, W // 2, C]``."""
+def shrunk(values: Tensor, part: int) -> Tensor:
+    """A picture at half size (``part`` 2), a quarter of it (4), ..., rounded down, by area."""
     import cv2
 
-    size = (values.shape[1] // 2, values.shape[0] // 2)
+    size = (values.shape[1] // part, values.shape[0] // part)
     return torch.from_numpy(cv2.resize(values.numpy(), size, interpolation=cv2.INTER_AREA))
 
 
 def resized_flow(flow: Tensor, height: int, width: int) -> Tensor:
-    """A flow field brought to another size, its vectors with it."""
+    """A flow field brought to another size, its vectors with it; itself at its own."""
     import cv2
+
+    if flow.shape[:2] == (height, width):
+        return flow
 
     way = cv2.INTER_AREA if width < flow.shape[1] else cv2.INTER_LINEAR
     out = torch.from_numpy(cv2.resize(flow.numpy(), (width, height), interpolation=way))
-    return out * torch.tensor([width / flow.shape[1], height / flow.shape[0]], dtype=out.dtype)
+    return out.mul_(torch.tensor([width / flow.shape[1], height / flow.shape[0]], dtype=out.dtype))
 
 
 def flat_share(picture: Tensor) -> float:
@@ -106,9 +112,28 @@ def flat_share(picture: Tensor) -> float:
     return (torch.maximum(right, lower) < 2 / 255).double().mean().item()
 
 
+def is_outlined(picture: Tensor) -> bool:
+    """Are the gradients of a picture those of outlines: most pixels with one within 8 pixels of a strong one (wide
+    pictures brought to 640 pixels)?
+
+    A smooth surface in a compressed video is as flat as a drawing, but its gradients are weak and anywhere.
+    """
+    import cv2
+
+    pixels = picture.numpy()
+    scale = _OUTLINED_WIDTH / pixels.shape[1]
+    if scale < 1:
+        pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    right = np.abs(pixels[:-1, 1:] - pixels[:-1, :-1]).max(2)
+    step = np.maximum(right, np.abs(pixels[1:, :-1] - pixels[:-1, :-1]).max(2))
+    near = cv2.dilate((step >= 24 / 255).astype(np.uint8), np.ones((17, 17), np.uint8)) > 0
+    uneven = step >= 2 / 255
+    return bool(np.count_nonzero(uneven & near) >= 0.6 * np.count_nonzero(uneven))
+
+
 def is_flat(a: Tensor, b: Tensor) -> bool:
-    """Are both pictures flat cartoons (more than 60 % of the pixels without a gradient)?"""
-    return (flat_share(a) + flat_share(b)) / 2 > 0.6
+    """Are both pictures flat drawings: more than 60 % of the pixels without a gradient, the others at outlines?"""
+    return (flat_share(a) + flat_share(b)) / 2 > 0.6 and is_outlined(a) and is_outlined(b)
 
 
 def background_flow(flow: Tensor) -> Tensor:

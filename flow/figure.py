@@ -10,7 +10,7 @@ painted over.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ _VOTE_COLOUR = 0.15  # colours this far apart hardly vote together
 _VOTE_FEATURES = 24
 _PIECE_COLOUR, _PIECE_WAY = 0.05, 0.06  # differences that count as much as an area e times as large
 _PIECE_PIXELS, _PIECE_COST = 12, 3.0
+_PIECE_SIZE, _PIECE_STILL = 0.5, 0.9  # log of the areas' ratio; share of unchanged pixels
 _STILL = 0.5  # share of a picture that must not have changed
 _EXPLAINED = 0.5  # share of the change that the figure must account for
 _GREY = np.float32(0.5)
@@ -75,7 +76,11 @@ def find_figure(
     whole = _vote(pixels, changed)
     pieces = tuple(_Pieces.of(picture, region, changed) for picture in pixels)
     pairs = _match(*pieces, whole, a.shape[1])
-    keep = (region, region) if masks is None else [_filled(mask.numpy()) for mask in masks]
+    if masks is None:
+        pieces, pairs = _without_gaps(pieces, pairs)
+        keep = [region & ~picture.ground for picture in pieces]
+    else:
+        keep = [_filled(mask.numpy()) for mask in masks]
     painted = [torch.from_numpy(np.where(area[..., None], picture, _GREY))
                for area, picture in zip(keep, pixels, strict=True)]
     found, flows = [], []
@@ -149,14 +154,18 @@ def _vote(pixels: tuple[np.ndarray, np.ndarray], changed: np.ndarray) -> tuple[i
 @dataclass(frozen=True)
 class _Pieces:
     """Flat areas of a picture. ``numbers`` are those of the moving ones in ``labels`` ``[H, W]``, with area, centre
-    (x, y) and mean colour of each; ``ground`` marks the pixels of areas that mostly lie outside of the region."""
+    (x, y), mean colour, and share of unchanged pixels of each; ``ground`` marks the pixels of areas that mostly lie
+    outside of the region or did not change, ``behind`` are the colours ``[M, 3]`` of those that reach into it."""
 
     labels: np.ndarray
     numbers: np.ndarray
     areas: np.ndarray
     centres: np.ndarray
     colours: np.ndarray
+    still: np.ndarray
+    solid: np.ndarray
     ground: np.ndarray
+    behind: np.ndarray
 
     @classmethod
     def of(cls, picture: np.ndarray, region: np.ndarray, changed: np.ndarray) -> _Pieces:
@@ -173,13 +182,19 @@ class _Pieces:
         def total(values):
             return np.bincount(labels.reshape(-1), values.reshape(-1), count)
 
-        inside = total(region) >= 0.5 * areas
-        moving = inside & (areas >= _PIECE_PIXELS) & (total(changed) > 0)
-        ground = ~inside
+        near, new = total(region), total(changed)
+        inside = near >= 0.5 * areas
+        moving = inside & (areas >= _PIECE_PIXELS) & (new > 0)
+        ground = ~inside | (areas >= _PIECE_PIXELS) & (new == 0)
         moving[0] = ground[0] = False  # the lines
         numbers = np.flatnonzero(moving)
-        colours = np.stack([total(picture[..., channel]) for channel in range(3)], 1)[numbers] / areas[numbers, None]
-        return cls(labels, numbers, areas[numbers], centres[numbers], colours, ground[labels])
+        colours = np.stack([total(picture[..., channel]) for channel in range(3)], 1) / np.maximum(areas, 1)[:, None]
+        still = 1 - new[numbers] / areas[numbers]
+        deep = cv2.distanceTransform(flat, cv2.DIST_L2, 3) > max(2, region.shape[1] / 160)
+        solid = total(deep)[numbers] > 0
+        behind = colours[ground & (near >= _PIECE_PIXELS)]
+        return cls(labels, numbers, areas[numbers], centres[numbers], colours[numbers], still, solid, ground[labels],
+                   behind)
 
 
 def _match(a: _Pieces, b: _Pieces, whole: tuple[int, int], width: int) -> np.ndarray:
@@ -193,6 +208,25 @@ def _match(a: _Pieces, b: _Pieces, whole: tuple[int, int], width: int) -> np.nda
     first = np.arange(len(there))
     good = (back[there] == first) & (cost[first, there] < _PIECE_COST)
     return np.stack([first[good], there[good]], 1)
+
+
+def _without_gaps(pieces: tuple[_Pieces, _Pieces], pairs: np.ndarray) -> tuple[tuple[_Pieces, _Pieces], np.ndarray]:
+    """Pieces and pairs without the background that shows between limbs: it has a colour of the background, and no
+    partner, or one of quite another size."""
+    a, b = pieces
+    alike = np.abs(np.log(a.areas[pairs[:, 0]] / b.areas[pairs[:, 1]])) < _PIECE_SIZE
+    loose = [~np.isin(np.arange(len(piece.numbers)), pairs[alike, side]) for side, piece in enumerate(pieces)]
+    known = [piece.colours[free & (piece.still > _PIECE_STILL)] for piece, free in zip(pieces, loose, strict=True)]
+    known = np.concatenate([a.behind, b.behind, *known])
+    cleared = []
+    for side, piece in enumerate(pieces):
+        if len(known) and len(piece.numbers):
+            far = np.abs(piece.colours[:, None] - known).max(2).min(1)
+            gap = loose[side] & piece.solid & (far < _PIECE_COLOUR / 3)
+            pairs = pairs[~gap[pairs[:, side]]]
+            piece = replace(piece, ground=piece.ground | np.isin(piece.labels, piece.numbers[gap]))
+        cleared.append(piece)
+    return tuple(cleared), pairs
 
 
 def _piece_flow(one: _Pieces, other: _Pieces, pairs: np.ndarray) -> Tensor:

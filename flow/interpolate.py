@@ -16,12 +16,14 @@ from torch import Tensor
 from . import synthesis
 from .drift import Drift, find_drift
 from .estimate import Estimator, Motion, estimate_motion, in_order
-from .field import WIDE, FlowError, check_masks, check_pair, halved, is_flat, resized_flow
+from .field import COARSER, WIDE, FlowError, check_masks, check_pair, is_flat, resized_flow, shrunk
 from .learnt import InBetweenModel
+from .score import explained
 
 MODES = ("auto", "project", "splat", "dissolve", "hold")
-_CUT_COVERAGE, _DISSOLVE_COVERAGE = 0.35, 0.55
+_POOR_COVERAGE, _POOR_EXPLAINED = 0.55, 0.3
 _CUT_HISTOGRAM = 0.5
+_CUT_COVERAGE, _CUT_EXPLAINED = 0.1, 0.05  # two takes of one street have the same colours
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Between:
                 model: InBetweenModel | None) -> Report:
         a, b = self.a, self.b
         change = histogram_distance(a, b)
-        if (a - b).abs().max().item() < 1 / 255:
+        if _equal(a, b):
             return Report("duplicate", "the pictures are equal", None, change)
         if mode in ("dissolve", "hold"):
             return Report(mode, "asked for", None, change)
@@ -104,11 +106,20 @@ class Between:
         covered = self.motion.coverage
         if mode == "auto":
             share = f"{covered:.0%} of the motion agrees"
-            if covered < _CUT_COVERAGE and change > _CUT_HISTOGRAM:
-                return Report("hold", f"a cut: only {share} and the colours are others", covered, change)
+            poor = covered < _POOR_COVERAGE
+            if poor:
+                # smooth surfaces have no motion that could agree, and need none: what counts then is what changed
+                first, second = self._pair
+                found = explained(first, second, self.motion.swapped() if self._turned else self.motion)
+                share += f", and it explains {found:.0%} of what changed"
+                poor = found < _POOR_EXPLAINED
+                if poor and change > _CUT_HISTOGRAM:
+                    return Report("hold", f"a cut: the colours are others, only {share}", covered, change)
+                if poor and covered < _CUT_COVERAGE and found < _CUT_EXPLAINED:
+                    return Report("hold", f"a cut: only {share}", covered, change)
             if model is not None:
                 return Report("model", model.name, covered, change)
-            if covered < _DISSOLVE_COVERAGE:
+            if poor:
                 return Report("dissolve", f"too far apart: only {share}", covered, change)
             mode = "splat" if drawn else "project"
             what = "shaded pictures" if mode == "project" else "the given figure" if figure else "a flat drawing"
@@ -168,7 +179,7 @@ class Between:
             return self._moved(a.double(), b.double(), motion, self._weigh(a, b, motion, pushed), t, pushed)
         if self._weights is None:
             small = a.shape[1] > WIDE and not pushed
-            self._weights = self._weigh(*_half_size(a, b, motion), False) if small else \
+            self._weights = self._weigh(*_smaller(a, b, motion), False) if small else \
                 self._weigh(a, b, motion, pushed)
         return self._moved(a, b, motion, self._weights, t, pushed)
 
@@ -182,10 +193,16 @@ class Between:
         return make(a, b, motion, weights, t).clamp(0, 1).float()
 
 
-def _half_size(a: Tensor, b: Tensor, motion: Motion) -> tuple[Tensor, Tensor, Motion]:
-    a, b = halved(a), halved(b)
+def _smaller(a: Tensor, b: Tensor, motion: Motion) -> tuple[Tensor, Tensor, Motion]:
+    a, b = shrunk(a, COARSER), shrunk(b, COARSER)
     flows = (resized_flow(flow, *a.shape[:2]) for flow in (motion.forward, motion.backward))
     return a, b, Motion(*flows, motion.coverage)
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Is no channel different by 1/255? Some rows are looked at first."""
+    step = max(1, a.shape[0] // 64)
+    return all((a[::n] - b[::n]).abs().max().item() < 1 / 255 for n in (step, 1))
 
 
 def interpolate(

@@ -1,9 +1,14 @@
-"""A clip at another frame rate: which times it needs, and the pictures at these times."""
+"""A clip at another frame rate: which times it needs, and the pictures at these times.
+
+Drawn animation seldom has a new drawing for every frame: *on twos* each is held for two frames, *on threes* for three.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -14,6 +19,11 @@ from .learnt import InBetweenModel
 from .sequence import EASINGS, MAX_MULTIPLIER, InBetween
 
 MIN_RATE, MAX_RATE = 0.01, 1000  # frames a second
+CADENCES = {"on ones": 1, "on twos": 2, "on threes": 3}
+"""For how many frames a drawing is held."""
+HOLDS = ("keep", "remove")
+_LONGEST_CADENCE = 4  # frames; what is held for longer stands still on purpose
+_NOISE = 6 / 255  # mean difference of 8 x 8 pixels: a codec's from frame to frame is less, a blink is more
 
 
 def frame_rate(rate: float) -> Fraction:
@@ -47,6 +57,14 @@ def frame_times(count: int, source_rate: float, target_rate: float) -> list[Frac
     return [index * step for index in range(int((count - 1) / step) + 1)]
 
 
+def on_cadence(times: list[Fraction], cadence: str) -> list[Fraction]:
+    """Times of which each is held for two or three frames; as many as before. ``cadence``: a key of ``CADENCES``."""
+    if cadence not in CADENCES:
+        raise FlowError(f"cadence '{cadence}': is unknown; use one of {', '.join(CADENCES)}")
+    every = CADENCES[cadence]
+    return [times[index - index % every] for index in range(len(times))]
+
+
 def pictures_at(
     pictures: Iterable[Tensor],
     times: Iterable[Fraction],
@@ -54,13 +72,16 @@ def pictures_at(
     mode: str = "auto",
     estimator: Estimator | None = None,
     model: InBetweenModel | None = None,
+    holds: str = "keep",
 ) -> Iterator[InBetween]:
-    """The pictures at rising times; at whole times the given pictures themselves.
+    """The pictures at rising times; where a given picture stands, that picture itself.
 
     Args:
         pictures: of one size; read as they are needed, two are held at a time.
         times: see ``frame_times``; never falling. The motion is estimated once for each gap that a time falls into.
         easing, mode, estimator, model: see ``in_betweens``.
+        holds: what to do with a drawing that is held for two to four frames: "keep" it so, or "remove" the hold: the
+            motion to the next drawing then takes all this time. Longer holds and cuts stay where they are.
     Raises:
         FlowError: a setting that cannot be used (at once); a picture that cannot be used, or a time outside the clip
             (when it is reached).
@@ -69,32 +90,77 @@ def pictures_at(
         raise FlowError(f"easing '{easing}': is unknown; use one of {', '.join(EASINGS)}")
     if mode not in MODES:
         raise FlowError(f"mode '{mode}': is unknown; use one of {', '.join(MODES)}")
-    return _pictures_at(enumerate(pictures), times, EASINGS[easing], mode, estimator, model)
+    if holds not in HOLDS:
+        raise FlowError(f"holds '{holds}': is unknown; use one of {', '.join(HOLDS)}")
+    drawings = _drawings(pictures, holds == "remove")
+    return _pictures_at(drawings, times, EASINGS[easing], mode, estimator, model)
 
 
-def _pictures_at(pictures, times, ease, mode, estimator, model) -> Iterator[InBetween]:
-    held: dict[int, Tensor] = {}
-    pair, gap = None, -1
+class _Drawing(NamedTuple):
+    """A picture and the numbers, from 0, of the first and the last frame that shows it."""
 
-    def picture(index: int) -> Tensor:
-        while index not in held:
-            number, following = next(pictures, (None, None))
-            if following is None:
-                raise FlowError(f"times: picture {index + 1} is asked for, and there is none")
-            check_picture(following, f"picture {number + 1}")
-            held.pop(number - 2, None)
-            held[number] = following
-        return held[index]
+    picture: Tensor
+    first: int
+    last: int
 
+    @property
+    def leaves(self) -> int:
+        """The frame from which on it moves."""
+        return self.first if self.last - self.first < _LONGEST_CADENCE else self.last
+
+
+def _drawings(pictures: Iterable[Tensor], join: bool) -> Iterator[_Drawing]:
+    """Every picture as a drawing, or (``join``) equal ones in a row as one."""
+    current = None
+    for number, picture in enumerate(pictures):
+        check_picture(picture, f"picture {number + 1}")
+        if not join:
+            yield _Drawing(picture, number, number)
+        elif current is not None and _same_drawing(current.picture, picture):
+            current = current._replace(last=number)
+        else:
+            if current is not None:
+                yield current
+            current = _Drawing(picture, number, number)
+    if current is not None:
+        yield current
+
+
+def _same_drawing(a: Tensor, b: Tensor) -> bool:
+    """Equal but for a codec's noise, which differs less than anything drawn where eight pixels are averaged."""
+    import cv2
+
+    if a.shape != b.shape:
+        return False
+    difference = cv2.absdiff(a.numpy(), b.numpy())
+    size = (-(-a.shape[1] // 8), -(-a.shape[0] // 8))
+    return float(cv2.resize(difference, size, interpolation=cv2.INTER_AREA).max()) < _NOISE
+
+
+def _pictures_at(drawings, times, ease, mode, estimator, model) -> Iterator[InBetween]:
+    here, following = next(drawings, None), next(drawings, None)
+    pair, made, shown = None, None, None
     for time in times:
-        index = int(time)
-        if time == index:
-            yield InBetween(picture(index), float(time), None)
+        if time == shown:
+            yield made
             continue
-        if index != gap:
-            first, second = picture(index), picture(index + 1)
-            try:
-                pair, gap = Between(first, second, mode, estimator, model=model), index
-            except FlowError as error:
-                raise FlowError(f"pictures {index + 1} and {index + 2}: {error}") from error
-        yield InBetween(pair.at(ease(float(time - index))), float(time), pair.report)
+        while following is not None and following.first <= time:
+            here, following, pair = following, next(drawings, None), None
+        if here is None or following is None and time > here.last:
+            raise FlowError(f"times: picture {math.ceil(time) + 1} is asked for, and there is none")
+        if following is None or time <= here.leaves:
+            made = InBetween(here.picture, float(time), None)
+        else:
+            pair = pair or _between(here, following, mode, estimator, model)
+            start = here.last if pair.report.decision == "hold" else here.leaves
+            share = max(0.0, float((time - start) / (following.first - start)))
+            made = InBetween(pair.at(ease(share)), float(time), pair.report, (here.first, following.first))
+        shown = time
+        yield made
+
+
+def _between(here: _Drawing, following: _Drawing, mode, estimator, model) -> Between:
+    try:
+        return Between(here.picture, following.picture, mode, estimator, model=model)
+    except FlowError as error:
+        raise FlowError(f"pictures {here.first + 1} and {following.first + 1}: {error}") from error

@@ -25,11 +25,13 @@ EASINGS: dict[str, Callable[[float], float]] = {
 
 class InBetween(NamedTuple):
     """A picture of the new sequence. ``time`` counts in given pictures (2.5: half-way from the third to the fourth);
-    ``report`` is that of its pair, None for given pictures, which are handed on as they are."""
+    ``report`` is that of its pair, ``between`` says which given pictures (from 0) the pair is; both are None for given
+    pictures, which are handed on as they are."""
 
     picture: Tensor
     time: float
     report: Report | None
+    between: tuple[int, int] | None = None
 
 
 def in_betweens(
@@ -76,7 +78,8 @@ def _make(pictures, multiplier, ease, mode, estimator, model) -> Iterator[InBetw
             except FlowError as error:
                 raise FlowError(f"pictures {number} and {number + 1}: {error}") from error
             for step in range(1, multiplier):
-                yield InBetween(pair.at(ease(step / multiplier)), number - 1 + step / multiplier, pair.report)
+                time = number - 1 + step / multiplier
+                yield InBetween(pair.at(ease(step / multiplier)), time, pair.report, (number - 1, number))
         elif second.shape != first.shape:
             raise FlowError(f"picture {number + 1}: has another size than picture {number}; bring them to one size")
         first, number = second, number + 1

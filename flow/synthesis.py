@@ -31,17 +31,17 @@ def importance(a: Tensor, b: Tensor, flow: Tensor, front: bool) -> Tensor:
 def project(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
     """Splat the flow, not the colours; then fetch both pictures along the one merged flow (for video)."""
     height, width = a.shape[:2]
-    if weights[0].shape != a.shape[:2]:  # flows are smooth: in wide pictures half the size will do
-        flows = (resized_flow(flow, *weights[0].shape) for flow in (motion.forward, motion.backward))
-        motion = Motion(*flows, motion.coverage)
-    flow = _together(motion.forward.to(a.dtype), -motion.backward.to(a.dtype), motion, weights, t)
-    if weights[0].shape != a.shape[:2]:
-        flow = resized_flow(flow, height, width)
+    # flows are smooth: in wide pictures the weights' smaller size will do
+    flows = (resized_flow(flow, *weights[0].shape) for flow in (motion.forward, motion.backward))
+    forward, backward = (flow.to(a.dtype) for flow in flows)
+    flow = _together(forward, -backward, Motion(forward, backward, motion.coverage), weights, t)
+    flow = resized_flow(flow, height, width)
     to_a, to_b = -t * flow, (1 - t) * flow
     # what would come from outside one picture is taken from the other; from both if both are outside
     share_a, share_b = (1 - t) * (inside_share(to_a) + 1e-6), t * (inside_share(to_b) + 1e-6)
-    mixed = warp_bicubic(a, to_a) * share_a[..., None] + warp_bicubic(b, to_b) * share_b[..., None]
-    return mixed / (share_a + share_b)[..., None]
+    total = share_a + share_b
+    mixed = warp_bicubic(a, to_a).mul_((share_a / total)[..., None])
+    return mixed.add_(warp_bicubic(b, to_b).mul_((share_b / total)[..., None]))
 
 
 def push(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:

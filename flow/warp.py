@@ -74,10 +74,12 @@ def warp_bicubic(values: Tensor, flow: Tensor) -> Tensor:
 def inside_share(flow: Tensor) -> Tensor:
     """1 where ``p + flow[p]`` lies in the picture, falling to 0 one pixel outside of it; ``[H, W]``."""
     height, width = flow.shape[:2]
-    x = torch.arange(width, dtype=flow.dtype) + flow[..., 0]
-    y = torch.arange(height, dtype=flow.dtype)[:, None] + flow[..., 1]
-    beyond = torch.maximum((-x).maximum(x - (width - 1)), (-y).maximum(y - (height - 1)))
-    return (1 - beyond).clamp(0, 1)
+    beyond = []
+    for side, shape, part in ((width, (1, -1), flow[..., 0]), (height, (-1, 1), flow[..., 1])):
+        middle = (side - 1) / 2
+        place = (torch.arange(side, dtype=flow.dtype) - middle).reshape(shape) + part
+        beyond.append(place.abs_().sub_(middle))
+    return (1 - torch.maximum(*beyond)).clamp_(0, 1)
 
 
 def check_values(values: Tensor, flow: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 from comfy_api.latest import io, ui
@@ -148,6 +149,12 @@ class InterpolateFrames(io.ComfyNode):
                                    optional=True,
                                    tooltip="RIFE or FILM from Load In-Between Model makes the pictures in mode auto, "
                                            "except at cuts."),
+                io.Combo.Input("cadence", options=list(flow.CADENCES), default="on ones", optional=True,
+                                tooltip="on ones: every frame of the result is a new picture. on twos, on threes: each "
+                                        "is held for two or three frames, as drawn animation does."),
+                io.Combo.Input("holds", options=list(flow.HOLDS), default="keep", optional=True,
+                                tooltip="Drawings that the given clip holds for two to four frames. keep: the motion "
+                                        "waits with them. remove: it goes on evenly. Longer holds stay."),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The clip with the new pictures, one batch."),
@@ -159,33 +166,35 @@ class InterpolateFrames(io.ComfyNode):
     @classmethod
     def execute(cls, frames: list[torch.Tensor], multiplier: list[int], source_fps: list[float],
                 target_fps: list[float], mode: list[str], quality: list[str], easing: list[str],
-                flow_model: list | None = None, in_between_model: list | None = None) -> io.NodeOutput:
+                flow_model: list | None = None, in_between_model: list | None = None,
+                cadence: Sequence[str] = ("on ones",), holds: Sequence[str] = ("keep",)) -> io.NodeOutput:
         given = Frames(frames, INTERPOLATE_TITLE, "frames", at_least=2)
         model = in_between_model and host.in_between_model(in_between_model[0], INTERPOLATE_TITLE)
         if target_fps[0]:
             times, fps = flow.frame_times(len(given), source_fps[0], target_fps[0]), target_fps[0]
         else:
             times, fps = flow.frame_times(len(given), 1, multiplier[0]), source_fps[0] * multiplier[0]
+        times = flow.on_cadence(times, cadence[0])
         result = host.new_images(len(times), given.height, given.width, INTERPOLATE_TITLE, "frames")
         progress, reports = host.Progress(len(times)), {}
         estimator = _estimator(quality[0], flow_model and flow_model[0], INTERPOLATE_TITLE)
-        made = flow.pictures_at(given, times, easing[0], mode[0], estimator, model)
+        made = flow.pictures_at(given, times, easing[0], mode[0], estimator, model, holds[0])
         for index, item in enumerate(made):
             result[index] = item.picture
             if item.report:
-                reports[int(item.time)] = item.report
+                reports[item.between] = item.report
             progress.advance()
         report = _interpolation_report(len(given), len(times), reports)
         return io.NodeOutput(result, fps, report, ui=ui.PreviewText(report))
 
 
-def _interpolation_report(given: int, made: int, reports: dict[int, flow.Report]) -> str:
+def _interpolation_report(given: int, made: int, reports: dict[tuple[int, int], flow.Report]) -> str:
     counts = Counter(report.decision for report in reports.values())
     summary = ", ".join(f"{decision} {count}" for decision, count in counts.most_common())
     lines = [f"{given} pictures became {made}. Gaps: {summary or 'none was needed'}."]
-    for gap, report in reports.items():
+    for (before, after), report in reports.items():
         covered = "" if report.coverage is None else f", {report.coverage:.0%} covered"
-        lines.append(f"{gap + 1}-{gap + 2}: {report.decision}{covered} ({report.reason})")
+        lines.append(f"{before + 1}-{after + 1}: {report.decision}{covered} ({report.reason})")
     return "\n".join(lines)
 
 

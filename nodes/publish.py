@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from comfy_api.latest import io
 
 from .. import publish
-from ..flow import MAX_RATE, MIN_RATE, frame_rate
+from ..flow import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
 from ..kontext import InputError
 from . import host
 from .pictures import Frames, resized
@@ -158,6 +160,10 @@ class SaveClip(io.ComfyNode):
                                         "added."),
                 io.Audio.Input("audio", optional=True,
                                tooltip="Sound from the clip's beginning; what is longer than the pictures is cut."),
+                io.Float.Input("target_fps", default=0.0, min=0.0, max=240.0, step=0.001, optional=True,
+                               tooltip="0: the pictures as they are. Another rate than fps: pictures between them are "
+                                       "made while the clip is written, as by Interpolate Frames, without keeping "
+                                       "them in memory."),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="The saved file, for nodes that take a video."),
@@ -167,14 +173,19 @@ class SaveClip(io.ComfyNode):
 
     @classmethod
     def execute(cls, frames: list[torch.Tensor], fps: list[float], container: list[str], quality: list[str],
-                filename_prefix: list[str], audio: list[dict] | None = None) -> io.NodeOutput:
+                filename_prefix: list[str], audio: list[dict] | None = None,
+                target_fps: Sequence[float] = (0.0,)) -> io.NodeOutput:
         given = Frames(frames, CLIP_TITLE, "frames")
+        pictures, count, rate = given, len(given), fps[0]
+        if target_fps[0]:
+            times, rate = frame_times(count, rate, target_fps[0]), target_fps[0]
+            pictures, count = (item.picture for item in pictures_at(given, times)), len(times)
         sound = _audio(audio[0]) if audio and audio[0] else None  # Get Video Components sends None for a silent clip
         names = host.output_names(filename_prefix[0], CLIP_TITLE)
         file_name = names.numbered("." + container[0].lower())
-        progress = host.Progress(len(given))
+        progress = host.Progress(count)
         publish.write_clip(
-            names.folder / file_name, given, (given.width, given.height), frame_rate(fps[0]), container=container[0],
+            names.folder / file_name, pictures, (given.width, given.height), frame_rate(rate), container=container[0],
             quality=quality[0], audio=sound, metadata=host.png_text(cls.hidden), where=CLIP_TITLE,
             on_frame=progress.advance)
         shown = {"images": [host.saved_image(names, file_name)], "animated": (True,)}

@@ -126,6 +126,28 @@ def test_a_cut_out_webp_with_ping_pong_and_a_masked_apng(server, run):
     assert len(clear) == 1 and not clear[0][..., 3].any()  # an IMAGE with alpha keeps it
 
 
+def test_on_twos_and_a_clip_whose_pictures_in_between_are_made_while_it_is_written(server, run, slide):
+    graph = {
+        "1": slide("a.png", 40), "2": slide("b.png", 36), "3": node("ImageBatch", image1=["1", 0], image2=["2", 0]),
+        "4": node("+InterpolateFrames", frames=["3", 0], **BETWEEN | {"cadence": "on twos", "holds": "remove"}),
+        "5": node("+SaveClip", frames=["4", 0], fps=24.0, container="MP4", quality="best", filename_prefix="motion/on"),
+        "6": node("+SaveClip", frames=["3", 0], fps=6.0, container="MP4", quality="best", filename_prefix="motion/off",
+                  target_fps=24.0),
+    }
+    result, _ = run(graph)
+    assert result.status == "success", result.error
+    clips = []
+    for name in ("on", "off"):
+        with av.open(str(server.base / "output" / "motion" / f"{name}_00001_.mp4")) as container:
+            assert container.streams.video[0].average_rate == 24
+            clips.append([frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)])
+    twos, ones = clips
+    assert [len(clip) for clip in clips] == [5, 5]
+    steps = [[np.abs(b - a).mean() for a, b in zip(clip, clip[1:], strict=False)] for clip in clips]
+    assert min(steps[1]) > 1 and max(steps[0][0], steps[0][2]) < 0.5 and min(steps[0][1], steps[0][3]) > 1
+    assert np.abs(twos[2] - ones[2]).mean() < min(steps[1])
+
+
 def test_motion_is_estimated_shown_and_scored(server, run, slide):
     graph = {
         "1": slide("a.png", 40), "2": slide("b.png", 36), "3": slide("c.png", 38),

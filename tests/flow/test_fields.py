@@ -7,12 +7,14 @@ from kontinuity.flow import (
     consistent,
     coverage,
     fill_holes,
+    flat_share,
     round_trip,
     splat,
     splat_softmax,
     warp,
     warp_bicubic,
 )
+from kontinuity.flow.field import is_flat
 
 
 def random(*shape, seed=0, dtype=torch.float64):
@@ -29,6 +31,23 @@ def inner_mask(flow):
     x = torch.arange(width) + flow[..., 0]
     y = torch.arange(height)[:, None] + flow[..., 1]
     return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+
+
+def test_a_smooth_surface_in_a_video_is_no_flat_drawing(cartoon):
+    """Both have hardly a gradient above 2/255; a drawing's are at outlines, also when it was compressed or enlarged."""
+    import cv2
+
+    ys, xs = torch.meshgrid(torch.arange(180.0), torch.arange(320.0), indexing="ij")
+    roof = (0.7 + 0.1 * torch.sin(xs / 60) + 0.1 * torch.cos(ys / 40 + xs / 90))[..., None].expand(180, 320, 3).clone()
+    roof[80:90, 100:140] = 0.2
+    noise = torch.randn(roof.shape, generator=torch.Generator().manual_seed(0))
+    roof = ((roof + noise * 0.4 / 255).clamp(0, 1) * 255).round() / 255
+    drawing = cartoon(60.0)
+    packed = cv2.imencode(".jpg", (drawing * 255).byte().numpy(), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    packed = torch.from_numpy(cv2.imdecode(packed, cv2.IMREAD_COLOR).astype("float32") / 255)
+    large = torch.from_numpy(cv2.resize(drawing.numpy(), (1536, 1152), interpolation=cv2.INTER_LINEAR))
+    assert flat_share(roof) > 0.6 and not is_flat(roof, roof)
+    assert all(is_flat(picture, picture) for picture in (drawing, packed, large))
 
 
 @pytest.mark.parametrize("function", [warp, warp_bicubic])

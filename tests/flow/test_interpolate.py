@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from kontinuity.flow import EASINGS, MODES, Between, FlowError, Motion, in_betweens, interpolate
+from kontinuity.flow import EASINGS, MODES, Between, FlowError, Motion, coverage, in_betweens, interpolate
 
 NOT_PICTURES = {
     "alpha": torch.rand(96, 128, 4),
@@ -113,6 +113,26 @@ def test_a_cut_shows_only_given_pictures(texture):
     assert pair.report.decision == "hold" and "cut" in pair.report.reason
     assert [pair.at(t) is a for t in (0.1, 0.4, 0.5, 0.9)] == [True, True, False, False]
     assert pair.at(0.9) is b
+
+
+def test_a_cut_between_two_pictures_of_the_same_colours(texture):
+    """What two takes of one street have in common is their colours, not one detail."""
+    lost = [100 * torch.randn(96, 128, 2, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+    report = Between(texture(1), texture(2), motion=Motion(*lost, coverage(*lost))).report
+    assert report.decision == "hold" and report.change < 0.5
+    assert "a cut: only" in report.reason and "of what changed" in report.reason
+
+
+def test_smooth_surfaces_whose_motion_is_unclear_are_no_reason_to_dissolve(texture):
+    """A wide empty wall agrees with any motion; the thing in front of it is what moves."""
+    a, b = torch.full((96, 128, 3), 0.5), torch.full((96, 128, 3), 0.5)
+    a[30:60, 20:60] = texture(3)[:30, :40]
+    b[30:60, 30:70] = texture(3)[:30, :40]
+    there, back = torch.full((96, 128, 2), 5.0), torch.full((96, 128, 2), 5.0)
+    there[30:60, 10:70], back[30:60, 10:80] = torch.tensor([10.0, 0.0]), torch.tensor([-10.0, 0.0])
+    report = Between(a, b, motion=Motion(there, back, coverage(there, back))).report
+    assert report.coverage < 0.55 and report.decision not in ("dissolve", "hold")
+    assert "of what changed" in report.reason
 
 
 def test_too_far_apart_is_dissolved_and_said(texture):

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from kontinuity.flow import FlowError, frame_rate, frame_times, in_betweens, pictures_at
+from kontinuity.flow import FlowError, frame_rate, frame_times, in_betweens, on_cadence, pictures_at
 
 
 @pytest.mark.parametrize(("written", "meant"), [
@@ -86,3 +86,48 @@ def test_what_is_wrong_is_said(texture):
         pictures_at(clip, [Fraction(0)], easing="bounce")
     with pytest.raises(FlowError, match="mode"):
         pictures_at(clip, [Fraction(0)], mode="magic")
+    with pytest.raises(FlowError, match="holds 'drop': is unknown; use one of keep, remove"):
+        pictures_at(clip, [Fraction(0)], holds="drop")
+    with pytest.raises(FlowError, match="cadence 'on fives'"):
+        on_cadence([Fraction(0)], "on fives")
+
+
+def test_on_twos_and_threes_each_picture_is_held_and_made_once(texture):
+    times = frame_times(4, 12, 24)
+    assert on_cadence(times, "on ones") == times
+    assert on_cadence(times, "on twos") == [0, 0, 1, 1, 2, 2, 3]
+    assert on_cadence(times, "on threes") == [0, 0, 0, 1.5, 1.5, 1.5, 3]
+    clip = [texture(i, 16, 16) for i in range(4)]
+    held = list(pictures_at(clip, on_cadence(frame_times(4, 12, 36), "on twos"), mode="dissolve"))
+    assert all(a.picture is b.picture for a, b in zip(held[::2], held[1::2], strict=False))
+    assert held[2].between == (0, 1) and held[6].picture is clip[2] and held[6].between is None
+
+
+def test_short_holds_are_removed_long_ones_and_cuts_stay():
+    greys = [0.1, 0.1, 0.3, 0.3, 0.3] + 6 * [0.5] + [0.7, 0.7]  # on twos, on threes, a pose, on twos
+    clip = [torch.full((16, 16, 3), grey) for grey in greys]
+
+    def shown(**settings):
+        made = pictures_at(iter(clip), frame_times(13, 24, 24), mode="dissolve", **settings)
+        return [round(item.picture.mean().item(), 3) for item in made]
+
+    assert shown() == pytest.approx(greys, abs=1e-3)
+    smooth = [0.1, 0.2, 0.3, 0.367, 0.433] + 6 * [0.5] + [0.7, 0.7]
+    assert shown(holds="remove") == pytest.approx(smooth, abs=2e-3)
+    cut = [torch.full((16, 16, 3), grey) for grey in (0.1, 0.1, 0.1, 0.9)]
+    made = list(pictures_at(cut, frame_times(4, 24, 48), mode="hold", holds="remove"))
+    assert [round(item.picture.mean().item(), 1) for item in made] == [0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.9]
+    assert made[1].between == (0, 3)
+
+
+def test_a_hold_is_recognised_through_a_codec(cartoon):
+    """Noise of a few steps, as lossy video has it, is no new drawing; a small thing that moves is."""
+    noise = torch.Generator().manual_seed(0)
+    still = cartoon(40.0)
+    noisy = (still + 3 / 255 * torch.randn(still.shape, generator=noise)).clamp(0, 1)
+    blink = still.clone()
+    blink[48:52, 36:44] = 0.1
+    times = [Fraction(i, 2) for i in range(7)]
+    held = list(pictures_at([still, noisy, blink, blink], times, mode="dissolve", holds="remove"))
+    assert [item.between for item in held] == [None] + 3 * [(0, 2)] + 3 * [None]
+    assert torch.equal(held[2].picture, torch.lerp(still, blink, 0.5))
