@@ -54,6 +54,32 @@ def test_unseen_characters_survive_an_edit_and_the_reference_is_what_does_it(mod
     assert min(parts.share(name) for name in ("scene", "action", "framing")) >= 0.85
 
 
+def judged(model, kind: str, cases: int) -> Tally:
+    """The parts of the answers to the first cases of a kind, and "kept": all attributes together."""
+    tally = Tally()
+    for seed in range(cases):
+        case = unseen_case(kind, seed)
+        parts, attributes = judge(case, answer(model, case, 4))
+        for name, value in parts.items():
+            tally.add(name, value)
+        for hit in attributes.values():
+            tally.add("kept", hit)
+    return tally
+
+
+def test_two_unseen_characters_stay_apart(model):
+    tally = judged(model, "two", 5)
+    assert tally.share("done") >= 0.8 and tally.share("kept") >= 0.75
+
+
+@pytest.mark.parametrize("kind", ["scene", "accessory", "remove", "style", "same"])
+def test_a_picture_can_be_edited(model, kind):
+    tally = judged(model, kind, 4)
+    assert tally.share("kept") >= 0.8
+    assert kind == "same" or tally.share("done") >= 0.75
+    assert kind == "scene" or tally.share("untouched") >= 0.85
+
+
 def test_the_codec_alone_keeps_the_character(model):
     tally, error = Tally(), []
     for seed in range(12):
