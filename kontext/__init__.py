@@ -6,7 +6,7 @@ from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity, identify
 from .checkpoints.parts import load_parts
 from .errors import InputError
-from .identity import Encoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
+from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
 from .lora import Lora, read_lora
 from .memory import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
@@ -22,6 +22,7 @@ __all__ = [
     "Conditions",
     "EditRequest",
     "Encoder",
+    "FaceEncoder",
     "FaceFinder",
     "Finder",
     "Identity",

@@ -105,7 +105,7 @@ class CropCharacter(io.ComfyNode):
             inputs=[
                 io.Image.Input("picture", tooltip="One picture with the character."),
                 io.Combo.Input("find", default=FIGURE,
-                               options=[FIGURE, DRAWN_FIGURE, *(FACE + name for name in folders.face_finders())],
+                               options=[FIGURE, DRAWN_FIGURE, *(FACE + name for name in folders.face_models())],
                                tooltip="What to crop to. Faces need a YuNet detector (*.onnx) in models/identity."),
                 io.Int.Input("number", default=1, min=1, max=100,
                              tooltip="Which one, when there are several: 1 is the leftmost."),

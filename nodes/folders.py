@@ -173,8 +173,8 @@ def identity_encoders() -> list[str]:
     return sorted(_identity_models("*/config.json"))
 
 
-def face_finders() -> list[str]:
-    """The ONNX files, as `identity/name.onnx`."""
+def face_models() -> list[str]:
+    """The ONNX files, as `identity/name.onnx`: face detectors and face embeddings; only the user knows which."""
     return sorted(_identity_models("*.onnx"))
 
 

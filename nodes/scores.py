@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from comfy_api.latest import io, ui
 
 from ..demo_model import figure_finder, identity_folder
-from ..kontext import FaceFinder, InputError, PictureScore, Scorer, load_encoder
+from ..kontext import FaceEncoder, FaceFinder, InputError, PictureScore, Scorer, load_encoder
 from ..storyboard import contact_sheet, own_references, story_judge
 from . import folders, host
 from .pictures import as_image, as_pictures
@@ -22,6 +22,7 @@ DRAWN_WORLD = "drawn world (built in)"
 CLIP_VISION = "the clip_vision input"
 WITH_ENCODER = "the encoder's own"
 WHOLE_PICTURE = "none: the whole picture is one figure"
+FACES = "faces, by "
 BEST = -1
 
 
@@ -56,13 +57,14 @@ class LoadScorer(io.ComfyNode):
             category=CATEGORY,
             description="Loads what tells whether the character in a picture is the one of the reference.",
             inputs=[
-                io.Combo.Input("encoder", options=[DRAWN_WORLD, CLIP_VISION, *folders.identity_encoders()],
+                io.Combo.Input("encoder", options=[DRAWN_WORLD, CLIP_VISION, *folders.identity_encoders(),
+                                                   *(FACES + name for name in folders.face_models())],
                                default=DRAWN_WORLD,
                                tooltip="What sees likeness. The built-in one knows the demo model's drawn world only. "
-                                       "Others: CLIP vision from ComfyUI, or a transformers folder (CLIP, DINOv2, "
-                                       "ResNet) in models/identity."),
+                                       "Others: CLIP vision from ComfyUI, a transformers folder (CLIP, DINOv2, "
+                                       "ResNet) or a face embedding (AuraFace's glintr100.onnx) in models/identity."),
                 io.Combo.Input("finder", options=[WITH_ENCODER, WHOLE_PICTURE, DRAWN_WORLD,
-                                                  *folders.face_finders()],
+                                                  *folders.face_models()],
                                default=WITH_ENCODER,
                                tooltip="What finds and counts the figures. Only the built-in encoder has its own. "
                                        "YuNet face detectors (*.onnx) in models/identity find faces."),
@@ -82,6 +84,9 @@ class LoadScorer(io.ComfyNode):
 def _encoder(name: str, clip_vision):
     if name == DRAWN_WORLD:
         return load_encoder(identity_folder(), "drawn world", LOAD_TITLE)
+    if name.startswith(FACES):
+        name = name.removeprefix(FACES)
+        return FaceEncoder(folders.identity_path(name, LOAD_TITLE, "encoder"), name, LOAD_TITLE)
     if name != CLIP_VISION:
         return load_encoder(folders.identity_path(name, LOAD_TITLE, "encoder"), name, LOAD_TITLE)
     if clip_vision is None:

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from kontinuity.kontext import FaceFinder, InputError, Scorer, load_encoder
+from kontinuity.kontext import FaceEncoder, FaceFinder, InputError, Scorer, load_encoder
 from kontinuity.kontext.identity.finders import widened
 from kontinuity.kontext.identity.scores import assign, crop, mirror_test
 
@@ -158,6 +158,43 @@ def test_a_bad_folder_is_said(folder, spoil, says):
     spoil(folder)
     with pytest.raises(InputError, match=says):
         load_encoder(folder, "mine", "test")
+
+
+def field(number: int, value: bytes | int) -> bytes:
+    """One field of a protocol buffer."""
+    if isinstance(value, int):
+        return bytes([number << 3, value])
+    length = bytes([len(value)]) if len(value) < 128 else bytes([len(value) % 128 + 128, len(value) // 128])
+    return bytes([number << 3 | 2]) + length + value
+
+
+def mean_colour_network(operator: bytes = b"GlobalAveragePool", sides: tuple[int, ...] = (1, 3, 112, 112)) -> bytes:
+    """An ONNX file, byte by byte: pictures to their mean colours. (The onnx package is no dependency.)"""
+    def tensor(name: bytes, shape: tuple[int, ...]) -> bytes:
+        dims = b"".join(field(1, field(1, side)) for side in shape)
+        return field(1, name) + field(2, field(1, field(1, 1) + field(2, dims)))
+
+    graph = b"".join(field(1, field(1, given) + field(2, made) + field(4, kind))
+                     for given, made, kind in ((b"in", b"mean", operator), (b"mean", b"out", b"Flatten")))
+    graph += field(2, b"g") + field(11, tensor(b"in", sides)) + field(12, tensor(b"out", (1, 3)))
+    return field(1, 8) + field(7, graph) + field(8, field(2, 13))
+
+
+def test_a_face_embedding_sees_rgb_from_minus_one_to_one(tmp_path):
+    path = tmp_path / "face.onnx"
+    path.write_bytes(mean_colour_network())
+    encoder = FaceEncoder(path, "mine", "test")
+    pictures = [torch.tensor([1.0, 0.5, 0.25]).expand(40, 60, 3), torch.tensor([0.0, 1.0, 0.5]).expand(112, 112, 3)]
+    wanted = F.normalize(torch.tensor([[1.0, 0.0, -0.5], [-1.0, 1.0, 0.0]]), dim=1)
+    torch.testing.assert_close(encoder.embed(pictures), wanted, rtol=1e-4, atol=1e-4)
+    assert encoder.name == "mine"
+
+
+@pytest.mark.parametrize("content", [b"no network", mean_colour_network(b"Nonsense")])
+def test_a_file_that_is_no_face_embedding_is_said(tmp_path, content):
+    (tmp_path / "face.onnx").write_bytes(content)
+    with pytest.raises(InputError, match="is no face embedding.*AuraFace"):
+        FaceEncoder(tmp_path / "face.onnx", "mine", "test")
 
 
 def test_a_file_that_is_no_face_detector_is_said(tmp_path):
