@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import numpy as np
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -63,6 +64,23 @@ def test_the_storyboard_shows_the_character_in_every_scene(server, run, board):
         assert toonworld.read_shot(panels[panel.id], character).scene == shot.scene
         right += toonworld.kept_attributes(panels[panel.id], character, shot).values()
     assert np.mean(right) >= 0.9, f"{sum(right)} of {len(right)} visible attributes are right"
+
+
+def test_two_characters_are_in_the_panels_that_name_them(server, run):
+    """The shipped workflow of twelve panels, each counted by the drawn world's own finder."""
+    from kontinuity.demo_model import figure_finder
+    from kontinuity.storyboard import parse_story
+
+    graph = json.loads((ROOT / "workflows" / "api" / "storyboard_two_characters.json").read_text("utf-8"))
+    graph["6"]["inputs"] |= {"steps": 8, "filename_prefix": "two/board"}
+    result, _ = run(graph)
+    assert result.status == "success", result.error
+    panels, finder = pictures(output(server, graph)), figure_finder()
+    story = parse_story(graph["5"]["inputs"]["text"])
+    assert len(panels) == len(story.panels) == 12
+    right = [len(finder.find(torch.from_numpy(panels[panel.id] / 255).float())) == len(story.cast(panel))
+             for panel in story.panels]
+    assert sum(right) >= 11, right
 
 
 def test_progress_and_previews_arrive_for_every_step(server, board):
