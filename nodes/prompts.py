@@ -35,15 +35,16 @@ def check_before_sampling(said: Iterable[tuple[str, str, dict[str, str]]], model
             log.log(logging.WARNING if item.severity == "warning" else logging.INFO, "%s: %s", who, item)
     remarks = [prompts.report(checked)] if any(findings for _, findings in checked) else []
     if model.name == DEMO_NAME:
-        remarks += _not_taught({who: prompt for who, prompt, _ in said})
+        remarks += _not_taught((who, prompt) for who, prompt, _ in said)
     return "\n".join(remarks)
 
 
-def _not_taught(said: dict[str, str]) -> list[str]:
-    """A line on the prompts, by who asks, that the demo model was never taught; none if it knows them all."""
+def _not_taught(said: Iterable[tuple[str, str]]) -> list[str]:
+    """A line on the prompts, (who asks, prompt) each, that the demo model was never taught; none if it knows them all."""
     from ..demo_model.toonworld import is_instruction
 
-    strange = [who for who, prompt in said.items() if not is_instruction(prompt)]
+    # a panel made in passes asks several times
+    strange = dict.fromkeys(who for who, prompt in said if not is_instruction(prompt))
     if not strange:
         return []
     line = (f"The demo model was not taught the words of {', '.join(strange)}: the picture will hardly show what they "

@@ -62,7 +62,7 @@ class FaceEncoder:
         self.name = name
         try:
             self._net = cv2.dnn.readNetFromONNX(str(path))
-            shape = self._vectors([torch.zeros(self._SIDE, self._SIDE, 3)]).shape
+            shape = self._vector(torch.zeros(self._SIDE, self._SIDE, 3)).shape
         except cv2.error:
             shape = ()
         if len(shape) != 2 or shape[0] != 1:
@@ -71,12 +71,11 @@ class FaceEncoder:
 
     def embed(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
         """See `Encoder`."""
-        return F.normalize(torch.cat([self._vectors([picture]) for picture in pictures]), dim=1)
+        return F.normalize(torch.cat([self._vector(picture) for picture in pictures]), dim=1)
 
-    def _vectors(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:
-        planes = torch.cat([
-            F.interpolate(picture.permute(2, 0, 1)[None], size=(self._SIDE, self._SIDE), mode="bilinear",
-                          antialias=True) for picture in pictures])
+    def _vector(self, picture: torch.Tensor) -> torch.Tensor:
+        planes = F.interpolate(picture.permute(2, 0, 1)[None], size=(self._SIDE, self._SIDE), mode="bilinear",
+                               antialias=True)
         self._net.setInput((planes * 2 - 1).numpy())
         return torch.from_numpy(self._net.forward().copy())
 
