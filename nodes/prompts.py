@@ -40,7 +40,7 @@ def check_before_sampling(said: Iterable[tuple[str, str, dict[str, str]]], model
 
 
 def _not_taught(said: Iterable[tuple[str, str]]) -> list[str]:
-    """A line on the prompts, (who asks, prompt) each, that the demo model was never taught; none if it knows them all."""
+    """A line on the prompts, (who asks, prompt) each, that the demo model was never taught; none if it knows all."""
     from ..demo_model.toonworld import is_instruction
 
     # a panel made in passes asks several times
