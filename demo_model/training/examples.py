@@ -14,16 +14,16 @@ from ..toonworld import REFERENCE_SHOT, Character, Edit, View, backdrop, draw, r
 _HELD_OUT = 16  # one character in this many is never trained on
 
 SHARES = {  # part of the training examples, by kind of edit; what takes longest to learn comes most often
-    "shot": 0.28,
-    "scene": 0.07,
-    "action": 0.18,
-    "framing": 0.08,
-    "turn": 0.13,
-    "recolour": 0.12,
+    "shot": 0.20,
+    "scene": 0.05,
+    "action": 0.20,
+    "framing": 0.13,
+    "turn": 0.17,
+    "recolour": 0.14,
     "accessory": 0.06,
     "remove": 0.03,
-    "style": 0.03,
-    "same": 0.02,
+    "style": 0.01,
+    "same": 0.01,
 }
 IN_PLACE = ("recolour", "accessory", "remove", "style", "same", "turn", "action")  # most of the picture is to stay
 

@@ -97,11 +97,11 @@ def optimisers(model, peak: float):
 
 # One batch has one shape: (share of the batches, size of the targets, kind of edit or None for all of one character)
 SHAPES = (
-    (0.61, (128, 128), None),
-    (0.30, (128, 128), "two"),
-    (0.03, (160, 96), "shot"),
-    (0.03, (96, 160), "shot"),
-    (0.03, (192, 192), None),
+    (0.62, (128, 128), None),
+    (0.16, (128, 128), "two"),
+    (0.06, (160, 96), "shot"),
+    (0.06, (96, 160), "shot"),
+    (0.10, (192, 192), None),
 )
 
 
