@@ -15,12 +15,14 @@ from ..storyboard import (
     StoryText,
     contact_sheet,
     load_story,
+    mask_files,
     parse_story,
     plan,
     record,
     render,
     save_panel,
     story_judge,
+    story_masks,
     story_pictures,
     unused_fields,
 )
@@ -97,10 +99,12 @@ class LoadStoryboard(io.ComfyNode):
         try:
             loaded, folder = _story(text, file)
             state.update(loaded.yaml.encode())
-            for character in loaded.story.characters.values():
-                for reference in character.pictures:
-                    status = (folder / reference.picture).stat()
-                    state.update(f"{reference.picture} {status.st_mtime_ns} {status.st_size}\n".encode())
+            files = [reference.picture for character in loaded.story.characters.values()
+                     for reference in character.pictures]
+            files += [name for panel in loaded.story.panels for name in mask_files(panel).values()]
+            for name in files:
+                status = (folder / name).stat()
+                state.update(f"{name} {status.st_mtime_ns} {status.st_size}\n".encode())
         except (InputError, OSError) as error:  # execute will tell the user
             state.update(str(error).encode())
         return state.hexdigest()
@@ -113,7 +117,9 @@ class LoadStoryboard(io.ComfyNode):
             log.warning("%s: not imported: %s", source, line)
         if unused := unused_fields(story):
             log.info("%s: kept, but nothing uses it yet: %s", source, ", ".join(unused))
-        return io.NodeOutput(Storyboard(story, story_pictures(story, folder, source, characters)), loaded.yaml)
+        board = Storyboard(story, story_pictures(story, folder, source, characters),
+                           masks=story_masks(story, folder, source))
+        return io.NodeOutput(board, loaded.yaml)
 
 
 def _story(text: str, file: str) -> tuple[StoryText, Path]:
@@ -178,7 +184,8 @@ class RenderStoryboard(io.ComfyNode):
                 filename_prefix: str, scorer: Scorer | None = None, reroll: int = 0,
                 budget: int = 0) -> io.NodeOutput:
         only = panels.replace(",", " ").split()
-        jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE)
+        jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE,
+                    masks=story.masks)
         remarks = check_before_sampling(
             ((one.request.where, one.request.prompt,
               traits(story.story, [one.character] if one.character else job.characters))

@@ -6,7 +6,7 @@ from .story import Story
 
 # Fields whose use is still to come. Whoever brings the use takes the field out of here.
 _STORY = ("language", "fps")
-_PANEL = ("masks", "captions", "voice", "duration", "start_frame", "end_frame", "transition")
+_PANEL = ("captions", "voice", "duration", "start_frame", "end_frame", "transition")
 
 
 def unused_fields(story: Story) -> tuple[str, ...]:
