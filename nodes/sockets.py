@@ -27,7 +27,8 @@ CATEGORY = "Kontinuity"
 class Storyboard:
     """A checked story and the reference picture of each of its characters.
 
-    `masks` are those of its panels by id, then "edit" and "keep" (`bool [H, W]`, True where white). `originals` are the prompts as they were written, by panel id, of panels that Translate Prompts changed.
+    `masks` are those of its panels by id, then "edit" and "keep" (`bool [H, W]`, True where white). `originals` are the
+    prompts as they were written, by panel id, of panels that Translate Prompts changed.
     """
 
     story: Story

@@ -16,6 +16,7 @@ from ..storyboard import (
     contact_sheet,
     load_story,
     mask_files,
+    panel_caption,
     parse_story,
     plan,
     record,
@@ -37,6 +38,7 @@ LOAD_TITLE = "Load Storyboard"
 RENDER_TITLE = "Render Storyboard"
 SHEET_TITLE = "Contact Sheet"
 USE_TEXT = "use the text"
+SECONDS, FPS = 2.0, 24.0  # of a panel and of a clip where the story says nothing
 DEFAULT_STORY = """\
 version: 1
 title: A day out
@@ -176,6 +178,12 @@ class RenderStoryboard(io.ComfyNode):
                                 tooltip="Every picture that was made, panel by panel, for Pick Candidate."),
                 io.Float.Output(display_name="candidate_scores", is_output_list=True,
                                 tooltip="The score of each candidate, 0 to 1; 0 without a scorer."),
+                io.String.Output(display_name="captions", is_output_list=True,
+                                 tooltip="Each panel's id and below it its captions, for Contact Sheet."),
+                io.Float.Output(display_name="durations", is_output_list=True,
+                                tooltip="How many seconds each panel is shown, for Save Clip; 2 where the story says "
+                                        "nothing."),
+                io.Float.Output(display_name="fps", tooltip="The story's fps, for Save Clip; 24 if it says nothing."),
             ],
         )
 
@@ -214,7 +222,11 @@ class RenderStoryboard(io.ComfyNode):
         said += [f"panel '{job.panel_id}', {one}" + (" - kept" if one.number == job.chosen else "")
                  for job in done for one in job.tried if one.score]
         tried = [one for job in done for one in job.tried]
+        shown = [story.story.panel(name) for name in ids]
+        captions = [panel_caption(story.story, panel) for panel in shown]
+        durations = [panel.duration or SECONDS for panel in shown]
         return io.NodeOutput(pictures, ids, [as_image(one.picture) for one in tried], [one.total for one in tried],
+                             captions, durations, story.story.fps or FPS,
                              ui={"images": saved, "text": ["\n".join(said)]})
 
 
@@ -232,7 +244,7 @@ class ContactSheet(io.ComfyNode):
             inputs=[
                 io.Image.Input("pictures", tooltip="The pictures, as a list or a batch, of any sizes."),
                 io.String.Input("captions", optional=True, force_input=True,
-                                tooltip="One caption for each picture, such as the ids from Render Storyboard."),
+                                tooltip="One caption for each picture: captions or ids from Render Storyboard."),
                 io.Int.Input("columns", default=0, min=0, max=32, tooltip="Pictures in a row. 0 finds a good number."),
                 io.String.Input("title", default="", tooltip="A line on top of the sheet. Empty leaves it out."),
             ],

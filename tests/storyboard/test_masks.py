@@ -30,8 +30,8 @@ FACE, EYES = box(10, 50, 10, 50), box(20, 30, 20, 40)
 
 @pytest.fixture
 def folder(tmp_path):
-    for name, white in (("face", FACE), ("eyes", EYES), ("black", box(0, 0, 0, 0)), ("small", box(0, 9, 0, 9, (48, 32))),
-                        ("all", box(0, 96, 0, 64))):
+    for name, white in (("face", FACE), ("eyes", EYES), ("black", box(0, 0, 0, 0)),
+                        ("small", box(0, 9, 0, 9, (48, 32))), ("all", box(0, 96, 0, 64))):
         save(tmp_path / f"{name}.png", white)
     return tmp_path
 
@@ -193,8 +193,8 @@ def test_a_mask_that_keeps_nothing_is_refused(folder):
     (SECOND.replace("face", "small"), "masks edit 'small.png': is 32x48, and the panel is 64x96; make the mask 64x96"),
     (SECOND.replace("edit: face", "keep: all"), "masks 'all.png': let nothing change; paint less of keep white"),
     (SECOND.replace("face.png", "eyes.png, keep: face.png"), "masks 'eyes.png, face.png': let nothing change"),
-    (SECOND.replace("from: a", "characters: [mia]"), "masks 'face.png': keep pixels of a picture, and this panel is made "
-     "anew; write `from:` with the panel that it changes, or `from: reference`"),
+    (SECOND.replace("from: a", "characters: [mia]"), "masks 'face.png': keep pixels of a picture, and this panel is "
+     "made anew; write `from:` with the panel that it changes, or `from: reference`"),
     (SECOND.replace("from: a", "size: [64, 64], from: a").replace("face.png", "square.png"),
      "size '64x64': is not that of panel 'a', and masks keep its pixels; give both one size"),
     (SECOND.replace("from: a", "characters: [mia, tom], from: reference"), "and this panel is made from 2 references"),
