@@ -38,7 +38,8 @@ LOAD_TITLE = "Load Storyboard"
 RENDER_TITLE = "Render Storyboard"
 SHEET_TITLE = "Contact Sheet"
 USE_TEXT = "use the text"
-SECONDS, FPS = 2.0, 24.0  # of a panel and of a clip where the story says nothing
+SECONDS = 2.0  # of a panel in a clip where the story says nothing
+FPS = 24.0
 DEFAULT_STORY = """\
 version: 1
 title: A day out
