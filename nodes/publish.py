@@ -164,6 +164,9 @@ class SaveClip(io.ComfyNode):
                                tooltip="0: the pictures as they are. Another rate than fps: pictures between them are "
                                        "made while the clip is written, as by Interpolate Frames, without keeping "
                                        "them in memory."),
+                io.Float.Input("durations", optional=True, force_input=True, min=0.0, max=publish.MAX_SECONDS,
+                               tooltip="How many seconds each picture is held, such as durations from Render "
+                                       "Storyboard: one for all, or one for each. Not connected: one frame each."),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="The saved file, for nodes that take a video."),
@@ -174,12 +177,16 @@ class SaveClip(io.ComfyNode):
     @classmethod
     def execute(cls, frames: list[torch.Tensor], fps: list[float], container: list[str], quality: list[str],
                 filename_prefix: list[str], audio: list[dict] | None = None,
-                target_fps: Sequence[float] = (0.0,)) -> io.NodeOutput:
+                target_fps: Sequence[float] = (0.0,), durations: list[float] | None = None) -> io.NodeOutput:
         given = Frames(frames, CLIP_TITLE, "frames")
         pictures, count, rate = given, len(given), fps[0]
         if target_fps[0]:
             times, rate = frame_times(count, rate, target_fps[0]), target_fps[0]
             pictures, count = (item.picture for item in pictures_at(given, times)), len(times)
+        if durations:
+            held = _frames_held(durations, len(given), rate, target_fps[0])
+            pictures = (picture for picture, number in zip(given, held, strict=True) for _ in range(number))
+            count = sum(held)
         sound = _audio(audio[0]) if audio and audio[0] else None  # Get Video Components sends None for a silent clip
         names = host.output_names(filename_prefix[0], CLIP_TITLE)
         file_name = names.numbered("." + container[0].lower())
@@ -190,6 +197,16 @@ class SaveClip(io.ComfyNode):
             on_frame=progress.advance)
         shown = {"images": [host.saved_image(names, file_name)], "animated": (True,)}
         return io.NodeOutput(host.video_of(names.folder / file_name), str(names.folder / file_name), ui=shown)
+
+
+def _frames_held(durations: list[float], pictures: int, rate: float, target_fps: float) -> list[int]:
+    if target_fps:
+        raise InputError(CLIP_TITLE, "target_fps", f"{target_fps:g}", "asks for pictures in between, and durations for "
+                         "pictures that stand still", "set it to 0, or disconnect durations")
+    if len(durations) not in (1, pictures):
+        raise InputError(CLIP_TITLE, "durations", f"{len(durations)} durations",
+                         f"do not match the {pictures} pictures", "connect one for all, or one for each")
+    return publish.frames_held(durations * (pictures if len(durations) == 1 else 1), frame_rate(rate), CLIP_TITLE)
 
 
 def _audio(audio: dict) -> publish.Audio:

@@ -27,9 +27,11 @@ CATEGORY = "Kontinuity"
 class Storyboard:
     """A checked story and the reference picture of each of its characters.
 
-    `originals` are the prompts as they were written, by panel id, of panels that Translate Prompts changed.
+    `masks` are those of its panels by id, then "edit" and "keep" (`bool [H, W]`, True where white). `originals` are the
+    prompts as they were written, by panel id, of panels that Translate Prompts changed.
     """
 
     story: Story
     pictures: Mapping[str, torch.Tensor]
     originals: Mapping[str, str] = field(default_factory=dict)
+    masks: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)

@@ -15,12 +15,15 @@ from ..storyboard import (
     StoryText,
     contact_sheet,
     load_story,
+    mask_files,
+    panel_caption,
     parse_story,
     plan,
     record,
     render,
     save_panel,
     story_judge,
+    story_masks,
     story_pictures,
     unused_fields,
 )
@@ -35,6 +38,8 @@ LOAD_TITLE = "Load Storyboard"
 RENDER_TITLE = "Render Storyboard"
 SHEET_TITLE = "Contact Sheet"
 USE_TEXT = "use the text"
+SECONDS = 2.0  # of a panel in a clip where the story says nothing
+FPS = 24.0
 DEFAULT_STORY = """\
 version: 1
 title: A day out
@@ -97,10 +102,12 @@ class LoadStoryboard(io.ComfyNode):
         try:
             loaded, folder = _story(text, file)
             state.update(loaded.yaml.encode())
-            for character in loaded.story.characters.values():
-                for reference in character.pictures:
-                    status = (folder / reference.picture).stat()
-                    state.update(f"{reference.picture} {status.st_mtime_ns} {status.st_size}\n".encode())
+            files = [reference.picture for character in loaded.story.characters.values()
+                     for reference in character.pictures]
+            files += [name for panel in loaded.story.panels for name in mask_files(panel).values()]
+            for name in files:
+                status = (folder / name).stat()
+                state.update(f"{name} {status.st_mtime_ns} {status.st_size}\n".encode())
         except (InputError, OSError) as error:  # execute will tell the user
             state.update(str(error).encode())
         return state.hexdigest()
@@ -113,7 +120,9 @@ class LoadStoryboard(io.ComfyNode):
             log.warning("%s: not imported: %s", source, line)
         if unused := unused_fields(story):
             log.info("%s: kept, but nothing uses it yet: %s", source, ", ".join(unused))
-        return io.NodeOutput(Storyboard(story, story_pictures(story, folder, source, characters)), loaded.yaml)
+        board = Storyboard(story, story_pictures(story, folder, source, characters),
+                           masks=story_masks(story, folder, source))
+        return io.NodeOutput(board, loaded.yaml)
 
 
 def _story(text: str, file: str) -> tuple[StoryText, Path]:
@@ -170,6 +179,12 @@ class RenderStoryboard(io.ComfyNode):
                                 tooltip="Every picture that was made, panel by panel, for Pick Candidate."),
                 io.Float.Output(display_name="candidate_scores", is_output_list=True,
                                 tooltip="The score of each candidate, 0 to 1; 0 without a scorer."),
+                io.String.Output(display_name="captions", is_output_list=True,
+                                 tooltip="Each panel's id and below it its captions, for Contact Sheet."),
+                io.Float.Output(display_name="durations", is_output_list=True,
+                                tooltip="How many seconds each panel is shown, for Save Clip; 2 where the story says "
+                                        "nothing."),
+                io.Float.Output(display_name="fps", tooltip="The story's fps, for Save Clip; 24 if it says nothing."),
             ],
         )
 
@@ -178,7 +193,8 @@ class RenderStoryboard(io.ComfyNode):
                 filename_prefix: str, scorer: Scorer | None = None, reroll: int = 0,
                 budget: int = 0) -> io.NodeOutput:
         only = panels.replace(",", " ").split()
-        jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE)
+        jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE,
+                    masks=story.masks)
         remarks = check_before_sampling(
             ((one.request.where, one.request.prompt,
               traits(story.story, [one.character] if one.character else job.characters))
@@ -207,7 +223,11 @@ class RenderStoryboard(io.ComfyNode):
         said += [f"panel '{job.panel_id}', {one}" + (" - kept" if one.number == job.chosen else "")
                  for job in done for one in job.tried if one.score]
         tried = [one for job in done for one in job.tried]
+        shown = [story.story.panel(name) for name in ids]
+        captions = [panel_caption(story.story, panel) for panel in shown]
+        durations = [panel.duration or SECONDS for panel in shown]
         return io.NodeOutput(pictures, ids, [as_image(one.picture) for one in tried], [one.total for one in tried],
+                             captions, durations, story.story.fps or FPS,
                              ui={"images": saved, "text": ["\n".join(said)]})
 
 
@@ -225,7 +245,7 @@ class ContactSheet(io.ComfyNode):
             inputs=[
                 io.Image.Input("pictures", tooltip="The pictures, as a list or a batch, of any sizes."),
                 io.String.Input("captions", optional=True, force_input=True,
-                                tooltip="One caption for each picture, such as the ids from Render Storyboard."),
+                                tooltip="One caption for each picture: captions or ids from Render Storyboard."),
                 io.Int.Input("columns", default=0, min=0, max=32, tooltip="Pictures in a row. 0 finds a good number."),
                 io.String.Input("title", default="", tooltip="A line on top of the sheet. Empty leaves it out."),
             ],

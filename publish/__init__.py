@@ -1,18 +1,20 @@
 """Moving pictures as files to send on: stickers (GIF, animated WebP, APNG) and clips (MP4, WebM). Knows no ComfyUI."""
 
 from .background import key_border, with_mask
-from .clip import CONTAINERS, QUALITIES, Audio, write_clip
+from .clip import CONTAINERS, MAX_SECONDS, QUALITIES, Audio, frames_held, write_clip
 from .sticker import DITHERS, FORMATS, SUFFIXES, EncodedSticker, encode_sticker
 
 __all__ = [
     "CONTAINERS",
     "DITHERS",
     "FORMATS",
+    "MAX_SECONDS",
     "QUALITIES",
     "SUFFIXES",
     "Audio",
     "EncodedSticker",
     "encode_sticker",
+    "frames_held",
     "key_border",
     "with_mask",
     "write_clip",

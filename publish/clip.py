@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,12 +17,30 @@ from ..kontext import InputError
 CONTAINERS = ("MP4", "WebM")
 QUALITIES = ("best", "good", "small")
 MAX_RATE = 240  # frames a second; beyond that no player keeps up and H.264 levels end
+MAX_SECONDS = 3600  # of one picture
 
 _VIDEO = {"MP4": "h264", "WebM": "libvpx-vp9"}
 _AUDIO = {"MP4": "aac", "WebM": "libopus"}
 _CRF = {"MP4": {"best": 14, "good": 19, "small": 27}, "WebM": {"best": 20, "good": 30, "small": 40}}
 _OPUS_RATE = 48000
 _BT709, _TV_RANGE = 1, 1
+
+
+def frames_held(seconds: Sequence[float], rate: Fraction, where: str = "Save Clip") -> list[int]:
+    """How many frames each picture stands in a clip of `rate` frames a second, if it is to be seen for its `seconds`.
+
+    Ends are rounded, not lengths, so that errors do not add up; every picture stands for one frame at least.
+    Raises InputError for a duration that is not more than 0 and at most 3600.
+    """
+    counts, end, done = [], Fraction(0), 0
+    for number, length in enumerate(seconds, 1):
+        if not 0 < length <= MAX_SECONDS:  # also false for NaN
+            raise InputError(where, "durations", f"{length:g}", f"of picture {number} is no time to show it",
+                             f"use more than 0 and at most {MAX_SECONDS} seconds")
+        end += Fraction(length)
+        counts.append(max(1, round(end * rate) - done))
+        done += counts[-1]
+    return counts
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ The queue client is `storyboard.queue`, a module of its own, because it needs ai
 """
 
 from .candidates import Candidate, Wish, candidate_seed, own_references, story_judge
+from .captions import panel_caption
 from .change import Change
 from .crop import crop_picture
 from .instruction import panel_prompt
+from .masks import mask_files, story_masks
 from .panels import PanelJob, plan, render
 from .pictures import Picture, open_picture
 from .records import record, save_panel
@@ -21,6 +23,7 @@ from .views import character_sheet
 __all__ = [
     "ROLES", "STORY_SUFFIXES", "Candidate", "Change", "Character", "Panel", "PanelJob", "Picture", "Story",
     "StoryText", "Wish", "candidate_seed", "character_sheet", "contact_sheet", "crop_picture", "load_story",
-    "open_picture", "own_references", "panel_prompt", "panel_seed", "parse_story", "plan", "read_story", "record",
-    "render", "save_panel", "story_judge", "story_pictures", "unused_fields",
+    "mask_files", "open_picture", "own_references", "panel_caption", "panel_prompt", "panel_seed", "parse_story",
+    "plan", "read_story", "record", "render", "save_panel", "story_judge", "story_masks", "story_pictures",
+    "unused_fields",
 ]

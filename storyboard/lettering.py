@@ -1,27 +1,36 @@
 """Text on pictures: a font that has the letters needed, and lines that fit."""
 
+import logging
 import unicodedata
 from functools import lru_cache
 
 from PIL import ImageFont
 
+log = logging.getLogger("kontinuity")
+
 # Tried in this order for letters Pillow's own font lacks; Pillow looks for them in the system's font folders.
 _SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "segoeui.ttf", "Arial.ttf",
-                 "arial.ttf", "Arial Unicode.ttf", "NotoSansCJK-Regular.ttc", "msyh.ttc", "malgun.ttf", "PingFang.ttc")
+                 "arial.ttf", "Arial Unicode.ttf", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "wqy-zenhei.ttc",
+                 "DroidSansFallbackFull.ttf", "msyh.ttc", "simsun.ttc", "malgun.ttf", "PingFang.ttc")
+_NOT_FIRST = "。，、．！？：；」』）】》…"  # of a line
 
 
 class Lettering:
     """The font for some texts. ASCII is set in Pillow's own font, so most sheets look the same on every machine; for
-    other letters a system font is chosen that has them all, and failing that they lose their accents or become `?`."""
+    other letters the system font is chosen that has most of them. Those it lacks lose their accents or become `?`, and
+    the log says so."""
 
     def __init__(self, *texts: str):
-        letters = "".join(sorted({letter for text in texts for letter in _cleaned(text) if letter > "\x7f"}))
-        self._name = _font_with(letters)
+        letters = "".join(sorted({letter for text in texts for letter in _cleaned(text)
+                                 if letter > "\x7f" and not letter.isspace()}))
+        self._name, lacking = _font_with(letters)
         self._substitutes = {}
-        if self._name is None:
-            for letter in letters:
-                base = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
-                self._substitutes[ord(letter)] = base or "?"
+        for letter in lacking:
+            base = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
+            self._substitutes[ord(letter)] = base or "?"
+        if lacking:
+            log.warning("no font of this computer has %s: they are drawn without accents or as ?. Install a font that "
+                        "has them, such as Noto Sans CJK.", f"{lacking[:20]}..." if len(lacking) > 20 else lacking)
 
     def font(self, size: int) -> ImageFont.FreeTypeFont:
         """The font in a size in pixels."""
@@ -38,8 +47,8 @@ class Lettering:
                 while length > 1 and font.getlength(rest[:length] + "...") > width:
                     length -= 1
                 return [*found, rest[:length].rstrip() + "..."]
-            if length < len(rest) and " " in rest[: length + 1]:
-                length = rest.rfind(" ", 0, length + 1)
+            if length < len(rest):
+                length = _break(rest, length)
             found.append(rest[:length].rstrip())
             rest = rest[length:].lstrip()
         return found
@@ -60,20 +69,35 @@ def _fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> int:
     return low
 
 
+def _break(text: str, most: int) -> int:
+    """Where to break a text that goes on after `most` characters: at the last space, or beside a letter of a script
+    that is written without spaces; if there are none, there."""
+    for place in range(most, 0, -1):
+        wide = any(unicodedata.east_asian_width(letter) in "WF" for letter in text[place - 1:place + 1])
+        if text[place] == " " or (wide and text[place] not in _NOT_FIRST):
+            return place
+    return most
+
+
 @lru_cache(maxsize=8)
 def _load(name: str | None, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=64)
-def _font_with(letters: str) -> str | None:
-    """The first system font that has all the letters; None if there are none to ask for, or no such font."""
-    for name in _SYSTEM_FONTS if letters else ():
+def _font_with(letters: str) -> tuple[str | None, str]:
+    """The system font that has most of the letters, the first of equals, and the letters it lacks; None (Pillow's own)
+    if there is nothing to ask for, or no font has any."""
+    best, lacking = None, letters
+    for name in _SYSTEM_FONTS:
+        if not lacking:
+            break
         try:
             font = _load(name, 20)
         except OSError:
             continue
         missing = bytes(font.getmask("\uffff"))
-        if all(letter.isspace() or bytes(font.getmask(letter)) != missing for letter in letters):
-            return name
-    return None
+        lacks = "".join(letter for letter in letters if bytes(font.getmask(letter)) == missing)
+        if len(lacks) < len(lacking):
+            best, lacking = name, lacks
+    return best, lacking

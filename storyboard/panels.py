@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -11,7 +11,8 @@ import torch
 from ..kontext import EditRequest, InputError, KontextModel, StepInfo
 from .candidates import Candidate, Judge, Wish, best_of, candidate_seed, candidates_of
 from .instruction import figure_prompt, panel_prompt, place_prompt
-from .passes import PixelBox, even_regions, paste, pixel_box
+from .masks import PanelMasks, PixelBox, box_share, check_masks, mask_files, mask_share, paste
+from .passes import even_regions, pixel_box
 from .pictures import Picture
 from .reading import did_you_mean
 from .references import choose_reference, stitch
@@ -44,7 +45,8 @@ class PanelJob:
     order; most panels have one. `source` is the id of the panel whose picture they start from. `together` says how
     several references are combined: "stitch", "offset", "passes", or "" with fewer than two. A job that is not `wanted`
     is made only because another one starts from it. `seed` is the panel's, `wish` how many candidates are made to
-    choose from; `tried` are those of a finished job, and `chosen` is the number of the one kept.
+    choose from; `tried` are those of a finished job, and `chosen` is the number of the one kept. `masks` say where the
+    picture may differ from the one it is made from: the source's, or its only reference.
     """
 
     panel_id: str
@@ -58,6 +60,7 @@ class PanelJob:
     wish: Wish = Wish()
     tried: tuple[Candidate, ...] = ()
     chosen: int = 0
+    masks: PanelMasks = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def request(self) -> EditRequest:
@@ -80,15 +83,18 @@ class PanelJob:
 
 
 def plan(story: Story, pictures: Mapping[str, Picture], model: KontextModel, *, only: Iterable[str] = (),
-         steps: int = 20, guidance: float = 2.5, where: str = "storyboard") -> list[PanelJob]:
+         steps: int = 20, guidance: float = 2.5, where: str = "storyboard",
+         masks: Mapping[str, PanelMasks] | None = None) -> list[PanelJob]:
     """Turn the panels of a story into jobs, in the story's order, and check every one of them before any is sampled.
 
     `pictures` are the reference pictures by character name (see story_pictures). `only` names the panels wanted; none
     named means all. A panel that a wanted one is made from is planned too, as not wanted. `where` is who asks, for
-    error messages; a panel's own errors are said by "panel 'beach'".
+    error messages; a panel's own errors are said by "panel 'beach'". `masks` are those of the panels by id (see
+    story_masks).
 
     Raises InputError for an unknown panel in `only`, a picture of somebody who is not in the story, a character without
-    a picture, passes on a panel of another size, and all that model.check finds.
+    a picture, passes or masks on a picture of another size, masks of a panel that is made from no picture or from
+    several, masks that fit badly (see check_masks), and all that model.check finds.
     """
     wanted = {only} if isinstance(only, str) else set(only)
     ids = [panel.id for panel in story.panels]
@@ -104,7 +110,7 @@ def plan(story: Story, pictures: Mapping[str, Picture], model: KontextModel, *, 
     if far:
         log.warning("panels %s are more than %d edits away from a reference; quality falls with every one. Make some "
                     "panel between from reference.", ", ".join(far), MOST_EDITS)
-    board = _Board(story, pictures, model, steps, guidance)
+    board = _Board(story, pictures, model, steps, guidance, masks or {})
     jobs = [board.job(panel, number, panel.id in wanted)
             for number, panel in enumerate(story.panels, start=1) if panel.id in needed]
     for job in jobs:
@@ -158,17 +164,22 @@ def _make(job: PanelJob, source: Picture | None, model: KontextModel,
     for one in job.passes:
         one = _with_picture(one, picture) if one.on_picture else one
         result = model.edit(one.request, partial(on_step, job) if on_step else None)
-        picture = result if one.box is None else paste(picture, result, one.box)
+        if one.box is not None:
+            result = paste(picture, result, box_share(one.box, one.request.width, one.request.height))
+        picture = result
         passes.append(one)
+    if job.masks:
+        picture = paste(source if job.source else job.request.references[0], picture, mask_share(job.masks))
     return replace(job, passes=tuple(passes)), picture
 
 
 class _Board:
     """What all jobs of a plan share."""
 
-    def __init__(self, story: Story, pictures: Mapping[str, Picture], model: KontextModel, steps: int, guidance: float):
+    def __init__(self, story: Story, pictures: Mapping[str, Picture], model: KontextModel, steps: int, guidance: float,
+                 masks: Mapping[str, PanelMasks]):
         self.story, self.pictures, self.model = story, pictures, model
-        self.steps, self.guidance = steps, guidance
+        self.steps, self.guidance, self.masks = steps, guidance, masks
 
     def job(self, panel: Panel, number: int, wanted: bool) -> PanelJob:
         """A panel's job, unchecked by the model."""
@@ -190,7 +201,8 @@ class _Board:
                 request = replace(request, references=(stitch(references),))
             passes = (Pass(request, on_picture=source is not None),)
         return PanelJob(panel.id, number, cast, passes, source, together, wanted, self.seed(panel),
-                        Wish(panel.candidates, panel.min_score, panel.stop_score))
+                        Wish(panel.candidates, panel.min_score, panel.stop_score),
+                        masks=self.panel_masks(panel, source, references, together))
 
     def passes(self, panel: Panel, request: EditRequest, names: tuple[str, ...],
                source: str | None) -> tuple[Pass, ...]:
@@ -199,9 +211,8 @@ class _Board:
         if source is None:
             prompt = place_prompt(self.story, panel)
             passes.append(Pass(replace(request, prompt=prompt, references=())))
-        elif self.size(self.story.panel(source)) != (request.width, request.height):
-            raise InputError(request.where, "size", f"{request.width}x{request.height}",
-                             f"is not that of panel '{source}', and passes keep its pixels", "give both one size")
+        else:
+            self.check_size_of_source(panel, source, "passes")
         places = dict(zip(names, even_regions(len(names), MOST_FIGURES), strict=True))
         for name in (*names[MOST_FIGURES:], *names[:MOST_FIGURES]):  # the crowd first: it stands behind
             region = panel.appearance(name).region or places[name]
@@ -209,6 +220,38 @@ class _Board:
                              references=(request.references[names.index(name)],), seed=panel_seed(request.seed, name))
             passes.append(Pass(figure, True, pixel_box(region, request.width, request.height), name))
         return tuple(passes)
+
+    def panel_masks(self, panel: Panel, source: str | None, references: tuple[Picture, ...],
+                    together: str) -> PanelMasks:
+        """A panel's masks, {} without; they fit the panel, and so does the one picture it is made from."""
+        if not (named := mask_files(panel)):
+            return {}
+        where, files = f"panel '{panel.id}'", ", ".join(named.values())
+        if panel.id not in self.masks:
+            raise InputError(where, "masks", files, "are not opened", "give plan what story_masks opens")
+        masks, (width, height) = self.masks[panel.id], self.size(panel)
+        check_masks(panel, masks, width, height)
+        if source:
+            self.check_size_of_source(panel, source, "masks")
+        elif "from_" not in panel.model_fields_set:
+            raise InputError(where, "masks", files, "keep pixels of a picture, and this panel is made anew",
+                             "write `from:` with the panel that it changes, or `from: reference`")
+        elif len(references) != 1 or together == "passes":
+            raise InputError(where, "masks", files, "keep pixels of one picture, and this panel is made from "
+                             + ("none in its first pass" if together == "passes" else f"{len(references)} references"),
+                             "make it `from:` a panel, or put one character into it, without passes")
+        elif references[0].shape[:2] != (height, width):
+            raise InputError(where, "masks", files, "keep pixels of the reference, which is "
+                             f"{references[0].shape[1]}x{references[0].shape[0]}, and the panel is {width}x{height}",
+                             "give the panel the size of the reference, or scale the reference")
+        return masks
+
+    def check_size_of_source(self, panel: Panel, source: str, keeping: str) -> None:
+        """Raise InputError if a panel of which `keeping` keep the source's pixels has another size than that."""
+        width, height = self.size(panel)
+        if self.size(self.story.panel(source)) != (width, height):
+            raise InputError(f"panel '{panel.id}'", "size", f"{width}x{height}",
+                             f"is not that of panel '{source}', and {keeping} keep its pixels", "give both one size")
 
     def reference(self, panel: Panel, name: str) -> Picture:
         """The picture of a character for a panel."""

@@ -18,11 +18,24 @@ MAX_PIXELS = 64_000_000
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # not PostScript and others that run programs
 
 
-def open_picture(path: str | Path, where: str, field: str) -> Picture:
+def open_beside(home: Path, name: str, where: str, field: str, opaque: bool = False) -> Picture:
+    """Open a picture a story names, from the story's folder `home` (resolved). Raises InputError for a link that leads
+    out of that folder, and all that open_picture finds."""
+    try:
+        path = (home / name).resolve()
+    except (OSError, RuntimeError):  # a loop of links
+        raise InputError(where, field, name, "cannot be followed", "use a plain file") from None
+    if not path.is_relative_to(home):
+        raise InputError(where, field, name, "is a link that leaves the story's folder",
+                         "copy the picture itself into the folder")
+    return open_picture(path, where, field, opaque)
+
+
+def open_picture(path: str | Path, where: str, field: str, opaque: bool = False) -> Picture:
     """Open a picture file: turned upright by its EXIF data, alpha laid over white, an animation's first frame.
 
     Raises InputError (with the given `where` and `field`) for a missing file, a file that is no picture or is broken,
-    and more than 64 million pixels.
+    more than 64 million pixels, and, where it has to be `opaque`, transparent parts.
     """
     path = Path(path)
     if not path.is_file():
@@ -46,10 +59,14 @@ def open_picture(path: str | Path, where: str, field: str) -> Picture:
             raise InputError(where, field, str(path), "has floating-point pixels, whose range is unknown",
                              "save it as PNG or JPEG")
         try:
-            return to_picture(ImageOps.exif_transpose(image))
+            upright = ImageOps.exif_transpose(image)
+            picture, transparent = to_picture(upright), opaque and _is_transparent(upright)
         except Exception as error:
             raise InputError(where, field, str(path), f"is a broken picture ({_reason(error)})",
                              "open it in an image editor and save it anew") from None
+    if transparent:
+        raise InputError(where, field, str(path), "has transparent parts", "save it without an alpha channel")
+    return picture
 
 
 def to_picture(image: Image.Image) -> Picture:
@@ -57,10 +74,18 @@ def to_picture(image: Image.Image) -> Picture:
     if image.mode.startswith("I"):  # 16 bit grey; Pillow's own conversion clips it at 255
         grey = np.asarray(image).astype(np.float32).clip(0, 65535) / 65535
         return torch.from_numpy(np.repeat(grey[:, :, None], 3, axis=2))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if _has_alpha(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255)
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    return _has_alpha(image) and image.convert("RGBA").getchannel("A").getextrema()[0] < 255
 
 
 def to_bytes(picture: Picture) -> np.ndarray:

@@ -25,7 +25,8 @@ def record(job: "PanelJob", model_name: str) -> dict[str, Any]:
     """What must be known to make a panel again, ready for JSON. `references` are the SHA-256 of the pixels.
 
     Panels that are made from another one say which (`from`), those with several references how they were combined
-    (`together`), and those in several passes each of them (`passes`). Where there were candidates, each is in
+    (`together`), those in several passes each of them (`passes`), and those with masks the SHA-256 of each in black and
+    white (`masks`). Where there were candidates, each is in
     `candidates` with its seed, its score and who scored, and `candidate` is the number of the one kept.
     """
     request = job.request
@@ -48,6 +49,8 @@ def record(job: "PanelJob", model_name: str) -> dict[str, Any]:
     if job.together == "passes":
         entry["passes"] = [{"character": one.character, **_sampling(one.request), "box": one.box and list(one.box)}
                            for one in job.passes]
+    if job.masks:
+        entry["masks"] = {field: picture_hash(mask[..., None].expand(-1, -1, 3)) for field, mask in job.masks.items()}
     if job.chosen or any(one.score for one in job.tried):
         entry["candidate"] = job.chosen
         entry["candidates"] = [one.as_json() for one in job.tried]

@@ -6,9 +6,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ..kontext import InputError
 from .crop import crop_picture
-from .pictures import Picture, open_picture
+from .pictures import Picture, open_beside
 from .story import Panel, Story
 
 
@@ -32,7 +31,7 @@ def story_pictures(story: Story, folder: str | Path, where: str,
             entry = ("reference",) if character.reference else ("references", index)
             line = story.line("characters", name, *entry)
             place = f"{where}:{line}" if line else where
-            picture = _open(home, reference.picture, place, f"character '{name}' reference")
+            picture = open_beside(home, reference.picture, place, f"character '{name}' reference")
             picture = crop_picture(picture, reference.crop, place, f"character '{name}' crop")
             pictures.setdefault(name, picture)
             if character.references:
@@ -65,14 +64,3 @@ def stitch(pictures: Sequence[Picture]) -> Picture:
             picture = planes[0].permute(1, 2, 0).clamp(0, 1)
         scaled.append(picture)
     return torch.cat(scaled, dim=1).contiguous()
-
-
-def _open(home: Path, name: str, where: str, field: str) -> Picture:
-    try:
-        path = (home / name).resolve()
-    except (OSError, RuntimeError):  # a loop of links
-        raise InputError(where, field, name, "cannot be followed", "use a plain file") from None
-    if not path.is_relative_to(home):
-        raise InputError(where, field, name, "is a link that leaves the story's folder",
-                         "copy the picture itself into the folder")
-    return open_picture(path, where, field)

@@ -5,8 +5,8 @@ from collections import Counter
 from .story import Story
 
 # Fields whose use is still to come. Whoever brings the use takes the field out of here.
-_STORY = ("language", "fps")
-_PANEL = ("masks", "captions", "voice", "duration", "start_frame", "end_frame", "transition")
+_STORY = ("language",)
+_PANEL = ("voice", "start_frame", "end_frame", "transition")
 
 
 def unused_fields(story: Story) -> tuple[str, ...]:
@@ -24,6 +24,7 @@ def unused_fields(story: Story) -> tuple[str, ...]:
     for panel in story.panels:
         for field in _PANEL:
             counts[f"panel {field}"] += field in panel.model_fields_set and getattr(panel, field) not in (None, "", ())
+        counts["panel captions position"] += sum(bool(caption.position) for caption in panel.captions)
         # A prompt is given to the model as it is; the rest is for a `change` and for passes.
         if panel.change is None:
             counts["panel angle"] += bool(panel.angle)

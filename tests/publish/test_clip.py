@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 import torch
 from kontinuity.kontext import InputError
-from kontinuity.publish import CONTAINERS, Audio, write_clip
+from kontinuity.publish import CONTAINERS, Audio, frames_held, write_clip
 
 av = pytest.importorskip("av", reason="PyAV comes with ComfyUI")
 
@@ -140,3 +140,14 @@ def test_what_cannot_be_written_is_said(tmp_path, change, message):
     with pytest.raises(InputError, match=message):
         write_clip(tmp_path / "a.mp4", arguments.pop("pictures"), (64, 48), arguments.pop("rate"), **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_are_held_for_their_time():
+    assert frames_held([1, 0.5, 2], Fraction(24)) == [24, 12, 48]
+    rate = Fraction(24000, 1001)
+    many = frames_held([0.1] * 1000, rate)
+    assert set(many) == {2, 3} and sum(many) == round(100 * rate)  # errors do not add up
+    assert frames_held([0.001, 1, 0.001], Fraction(10)) == [1, 9, 1]
+    for wrong in (0.0, -1.0, float("nan"), 3600.1):
+        with pytest.raises(InputError, match="Save Clip: durations '.*': of picture 2 is no time to show it"):
+            frames_held([1, wrong], Fraction(24))

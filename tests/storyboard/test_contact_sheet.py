@@ -81,6 +81,46 @@ def test_letters_no_font_has_lose_their_accents(monkeypatch):
     lettering._font_with.cache_clear()
 
 
+def test_a_caption_of_several_lines_keeps_them():
+    red, green = (plain(64, 64, colour) for colour in COLOURS[:2])
+    one = contact_sheet([red], ["one"])
+    assert (contact_sheet([red], ["one\ntwo\n\nthree"]).shape[0] - one.shape[0]) == 2 * 26
+    assert (contact_sheet([red], ["word " * 500]).shape[0] - one.shape[0]) == 2 * 26
+    assert (contact_sheet([red], ["word " * 500 + "\nx" * 500]).shape[0] - one.shape[0]) == 11 * 26
+    # a row is as high as its longest caption, and no higher
+    uneven = contact_sheet([red, green], ["a\nb\nc", ""], columns=1)
+    (_, first, _, height), (_, second, *_) = box(uneven, COLOURS[0]), box(uneven, COLOURS[1])
+    assert second == first + height + 3 * 26 + 10 + 24 and uneven.shape[0] == second + height + 32
+
+
+def test_the_font_with_most_letters_is_taken_and_the_rest_is_said(monkeypatch, caplog):
+    from PIL import Image, ImageFont
+
+    class Font:
+        """Has the letters it is given."""
+
+        def __init__(self, letters):
+            self.letters = letters
+
+        def getmask(self, letter):
+            return Image.new("L", (1, 1), 1 if letter in self.letters else 0).im
+
+        def getlength(self, text):
+            return 10 * len(text)
+
+    fonts = {"latin": Font("éü"), "wide": Font("你好，我们é")}
+    monkeypatch.setattr(lettering, "_SYSTEM_FONTS", ("none", *fonts))
+    monkeypatch.setattr(lettering, "_load", lambda name, size: fonts.get(name) or ImageFont.truetype("no such font"))
+    lettering._font_with.cache_clear()
+    letters = Lettering("é 你好 😀")
+    assert letters.font(20) is fonts["wide"] and "no font of this computer has 😀:" in caplog.text
+    # a Chinese line is full, and does not begin with a comma
+    assert letters.lines("Li: 你好你好你好，你好你好 😀", 20, 100, 3) == ["Li: 你好你好你", "好，你好你好 ?"]
+    caplog.clear()
+    assert Lettering("é ü").font(20) is fonts["latin"] and not caplog.text
+    lettering._font_with.cache_clear()
+
+
 def test_extreme_shapes():
     sheet = contact_sheet([plain(4096, 64, COLOURS[0]), plain(1, 1, COLOURS[1])])
     assert box(sheet, COLOURS[0])[2:] == (384, 6)

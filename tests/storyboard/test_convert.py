@@ -13,7 +13,7 @@ def test_a_screenplay_becomes_a_file_to_edit(tmp_path, capsys):
     assert main([str(FERRY), "--out", str(out)]) == 0
     said = capsys.readouterr()
     assert said.out == "" and said.err.endswith("5 panels\n")
-    assert "not imported: title page, author: A. Tester\n" in said.err and "panel captions (2)" in said.err
+    assert "not imported: title page, author: A. Tester\n" in said.err and "panel transition (2)" in said.err
     assert load_story(out).story.model_dump() == load_story(FERRY).story.model_dump()
     assert main([str(FERRY), "--out", str(out)]) == 2 and "exists already" in capsys.readouterr().err
     assert main([str(out)]) == 0 and capsys.readouterr().out == out.read_text("utf-8")

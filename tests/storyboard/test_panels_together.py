@@ -6,7 +6,8 @@ import pytest
 import torch
 from kontinuity.kontext import InputError
 from kontinuity.storyboard import panel_seed, parse_story, plan, record, render
-from kontinuity.storyboard.passes import box_mask, even_regions, paste, pixel_box
+from kontinuity.storyboard.masks import box_share, paste
+from kontinuity.storyboard.passes import even_regions, pixel_box
 from kontinuity.storyboard.records import picture_hash
 from kontinuity.storyboard.references import stitch
 
@@ -153,7 +154,7 @@ def test_passes(model):
     assert len({place.request.seed, mia.request.seed, tom.request.seed}) == 3
     (done, picture), = render([job], model)
     before = model.edit(done.passes[0].request)
-    middle = paste(before, model.edit(done.passes[1].request), mia.box)
+    middle = paste(before, model.edit(done.passes[1].request), box_share(mia.box, 64, 96))
     assert torch.equal(done.passes[1].request.references[0], before)
     assert torch.equal(done.passes[2].request.references[0], middle)
     assert torch.equal(done.passes[2].request.references[1], PICTURES["tom"])
@@ -191,12 +192,13 @@ def test_boxes_and_their_masks():
     assert even_regions(2, 3) == [(0, 0, 0.5, 1), (0.5, 0, 0.5, 1)]
     assert pixel_box((0.5, 0, 0.5, 1), 63, 10) == (32, 0, 63, 10)
     assert pixel_box((0.999, 0.999, 0.0001, 0.0001), 64, 64) == (63, 63, 64, 64)
-    mask = box_mask((0, 10, 50, 60), 100, 100)
-    assert mask.shape == (50, 50) and mask[25, 0] == 1 and mask[25, 25] == 1  # the left edge is the picture's
-    assert 0 < mask[0, 25] < mask[1, 25] < 1 and 0 < mask[25, -1] < 0.5
+    share = box_share((0, 10, 50, 60), 100, 100)
+    assert share.shape == (100, 100) and share[35, 0] == 1 and share[35, 25] == 1  # the left edge is the picture's
+    assert 0 < share[10, 25] < share[11, 25] < 1 and 0 < share[35, 49] < 0.5
+    assert not share[:10].any() and not share[60:].any() and not share[:, 50:].any()
     picture, result = torch.zeros(100, 100, 3), torch.ones(100, 100, 3)
-    pasted = paste(picture, result, (0, 10, 50, 60))
-    assert pasted[35, 10].tolist() == [1, 1, 1] and pasted.sum() == pytest.approx(3 * mask.sum().item(), rel=1e-4)
+    pasted = paste(picture, result, share)
+    assert pasted[35, 10].tolist() == [1, 1, 1] and pasted.sum() == pytest.approx(3 * share.sum().item(), rel=1e-4)
     assert picture.sum() == 0  # left as it is
 
 
