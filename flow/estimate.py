@@ -119,7 +119,7 @@ def estimate_motion(
         found = _figure(a, b, estimator, figure)
         if found is not None:
             return found
-    forward, backward = _estimate(estimator, a, b), _estimate(estimator, b, a)
+    forward, backward = estimated(estimator, a, b), estimated(estimator, b, a)
     covered = _coverage(forward, backward)
     if large_motion is None:
         longest = max(_long_motion(forward), _long_motion(backward))
@@ -177,7 +177,8 @@ def in_order(a: Tensor, b: Tensor) -> bool:
     return True
 
 
-def _estimate(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
+def estimated(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
+    """What an estimator returns, ``float32 [H, W, 2]``; ``FlowError`` if that is no flow field for the pictures."""
     flow = estimator(a, b)
     check_flow(flow, "estimated flow")
     if flow.shape[:2] != a.shape[:2]:

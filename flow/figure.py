@@ -9,14 +9,13 @@ painted over.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .field import FlowError, check_flow
+from .estimate import Estimator, estimated
 from .splat import fill_holes
 
 _CHANGED = 10 / 255
@@ -28,12 +27,12 @@ _VOTE_FEATURES = 24
 _PIECE_COLOUR, _PIECE_WAY = 0.05, 0.06  # differences that count as much as an area e times as large
 _PIECE_PIXELS, _PIECE_COST = 12, 3.0
 _PIECE_SIZE, _PIECE_STILL = 0.5, 0.9  # log of the areas' ratio; share of unchanged pixels
+_NEAR = 0.04  # of the width: the estimator alone finds a figure that goes less far; later it finds other things
 _STILL = 0.5  # share of a picture that must not have changed
 _EXPLAINED = 0.5  # share of the change that the figure must account for
 _GREY = np.float32(0.5)
 _MARGIN = 24  # pixels around what changed
-
-Estimator = Callable[[Tensor, Tensor], Tensor]
+_LONGEST = 364  # pixels; a longest side of fewer costs DIS a level of its pyramid, and limbs that turn far
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ def find_figure(
 
     Args:
         a, b: pictures of one size.
-        estimator: finds what the two matchings leave; asked once for each, both ways.
+        estimator: finds what the two matchings leave; asked once for each, both ways, and for small motion as the
+            pictures are.
         masks: the figure in ``a`` and in ``b`` where it is known, ``bool [H, W]``.
         whole: look at the whole pictures, not only around what changed; slower, the reference.
     Returns:
@@ -88,6 +88,7 @@ def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, est
     pixels, changed = [np.ascontiguousarray(picture[box]) for picture in pictures], changed[box]
     region = _filled(changed, width)
     way = _vote(pixels, changed, step)
+    near = np.linalg.norm(way) < _NEAR * width
     pieces = tuple(_Pieces.of(picture, box, region, changed) for picture in pictures)
     pairs = _match(*pieces, way, width)
     if known is None:
@@ -100,7 +101,8 @@ def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, est
     found = []
     for side in (0, 1):
         one, other = pixels[side], pixels[1 - side]
-        flows, starts = [], [np.full((*region.shape, 2), np.float32(way) * (-1) ** side)]
+        flows = [_estimated(estimator, one, other)] if near else []
+        starts = [np.full((*region.shape, 2), np.float32(way) * (-1) ** side)]
         if len(pairs):
             starts.append(_piece_flow(pieces[side], pieces[1 - side], pairs[:, [side, 1 - side]]))
         for start in starts:
@@ -116,22 +118,21 @@ def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, est
 
 
 def _box(changed: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns that hold what changed, with a margin, as far as the picture goes."""
-    margin = max(_MARGIN, changed.shape[1] // 40)
-    sides = []
-    for axis in (1, 0):
-        found = np.flatnonzero(changed.any(axis))
-        sides.append(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin))
-    return tuple(sides)
+    """The rows and columns that hold what changed, with a margin, and enough columns for large motion."""
+    width = changed.shape[1]
+    margin = max(_MARGIN, width // 40)
+    rows, columns = (np.flatnonzero(changed.any(axis)) for axis in (1, 0))
+    top, left = max(0, int(rows[0]) - margin), max(0, int(columns[0]) - margin)
+    bottom, right = int(rows[-1]) + 1 + margin, min(width, int(columns[-1]) + 1 + margin)
+    least = min(_LONGEST, width)
+    if max(bottom - top, right - left) < least:
+        left = min(max(0, (left + right - least) // 2), width - least)
+        right = left + least
+    return slice(top, bottom), slice(left, right)
 
 
 def _estimated(estimator: Estimator, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    flow = estimator(torch.from_numpy(one), torch.from_numpy(other))
-    check_flow(flow, "estimated flow")
-    if flow.shape[:2] != one.shape[:2]:
-        sizes = f"{list(flow.shape)} for pictures {list(one.shape)}"
-        raise FlowError(f"estimated flow: is {sizes}; same height and width")
-    return flow.float().numpy()
+    return estimated(estimator, torch.from_numpy(one), torch.from_numpy(other)).numpy()
 
 
 def _fetched(values: np.ndarray, flow: np.ndarray, way: str = "linear") -> np.ndarray:
