@@ -32,7 +32,7 @@ _STILL = 0.5  # share of a picture that must not have changed
 _EXPLAINED = 0.5  # share of the change that the figure must account for
 _GREY = np.float32(0.5)
 _MARGIN = 24  # pixels around what changed
-_LONGEST = 364  # pixels; a longest side of fewer costs DIS a level of its pyramid, and limbs that turn far
+_SHORTEST, _LONGEST = 128, 364  # pixels; with fewer DIS lacks a level of its pyramid, and loses limbs that turn far
 
 
 @dataclass(frozen=True)
@@ -118,17 +118,23 @@ def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, est
 
 
 def _box(changed: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns that hold what changed, with a margin, and enough columns for large motion."""
-    width = changed.shape[1]
-    margin = max(_MARGIN, width // 40)
+    """The rows and columns that hold what changed, with a margin, and large enough for large motion."""
+    height, width = changed.shape
     rows, columns = (np.flatnonzero(changed.any(axis)) for axis in (1, 0))
-    top, left = max(0, int(rows[0]) - margin), max(0, int(columns[0]) - margin)
-    bottom, right = int(rows[-1]) + 1 + margin, min(width, int(columns[-1]) + 1 + margin)
-    least = min(_LONGEST, width)
-    if max(bottom - top, right - left) < least:
-        left = min(max(0, (left + right - least) // 2), width - least)
-        right = left + least
-    return slice(top, bottom), slice(left, right)
+    rows, columns = _widened(rows, _SHORTEST, height, width), _widened(columns, _SHORTEST, width, width)
+    if rows.stop - rows.start < _LONGEST:
+        columns = _widened(np.flatnonzero(changed.any(0)), _LONGEST, width, width)
+    return rows, columns
+
+
+def _widened(places: np.ndarray, least: int, most: int, width: int) -> slice:
+    """From the first to the last place with a margin, at least so many of 0 .. ``most`` - 1."""
+    margin, least = max(_MARGIN, width // 40), min(least, most)
+    first, end = max(0, int(places[0]) - margin), min(most, int(places[-1]) + 1 + margin)
+    if end - first < least:
+        first = min(max(0, (first + end - least) // 2), most - least)
+        end = first + least
+    return slice(first, end)
 
 
 def _estimated(estimator: Estimator, one: np.ndarray, other: np.ndarray) -> np.ndarray:
