@@ -16,7 +16,9 @@ _POINTS = 4000
 _LINE = 10 / 255  # a place must have a line or an edge for its motion to be believed
 _FEW = 50  # places
 _SAME = 0.2  # share of the places with lines in both directions: if so many kept their colour nothing drifts
+_ABOUT, _START = 1.0, 0.3  # the first guess: pixels, and the share of the places within them
 _AGREE = 0.5  # share of the places that must move together
+_FITS = 0.06  # difference of colours up to which a place does
 _WITHIN = 0.5  # pixels
 _LEAST, _MOST = 0.3, 0.03  # pixels; fraction of the width: less is none, more is a moving camera
 _COLOUR = 3 / 255  # of black or white
@@ -90,14 +92,19 @@ def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float) -> Drift |
     points = np.stack([columns, rows], 1).astype(np.float64)
     flow = DisFlow("normal")(a, b).numpy()[rows, columns]
     matrix, agree = cv2.estimateAffinePartial2D(
-        points, points + flow, method=cv2.RANSAC, ransacReprojThreshold=_WITHIN * pixel)
-    if matrix is None or agree.mean() < _AGREE:
+        points, points + flow, method=cv2.RANSAC, ransacReprojThreshold=_ABOUT)
+    if matrix is None or agree.mean() < _START:
         return None
+    moves = np.linalg.norm(flow - (points @ matrix[:, :2].T + matrix[:, 2] - points), axis=1) < _WITHIN * pixel
     still = np.linalg.norm(flow, axis=1) < _WITHIN * pixel
-    if still.mean() > 0.9 * agree.mean():  # nor is it a drift where standing still explains as much
+    if still.mean() > 0.9 * moves.mean():  # nor is it a drift where standing still explains as much
+        if still.mean() < _AGREE:
+            return None
         matrix = np.eye(2, 3)
     else:
-        matrix = _refined(a.numpy(), b.numpy(), points[agree[:, 0] > 0], matrix)
+        matrix, fits = _refined(a.numpy(), b.numpy(), points, agree[:, 0] > 0, matrix)
+        if fits < _AGREE:
+            return None
     corners = np.array([[x, y, 1] for x in (0, a.shape[1] - 1) for y in (0, a.shape[0] - 1)], np.float64)
     way = np.linalg.norm(corners @ (matrix - np.eye(2, 3)).T, axis=1).max()
     if way > _MOST * a.shape[1]:
@@ -110,8 +117,11 @@ def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float) -> Drift |
     return Drift(matrix, gain, offset)
 
 
-def _refined(a: np.ndarray, b: np.ndarray, points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """A similarity made exact by the colours at points (x, y) of A, whose gain and offset are found with it.
+def _refined(
+    a: np.ndarray, b: np.ndarray, points: np.ndarray, agree: np.ndarray, matrix: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """A similarity made exact by the colours at those points (x, y) of A that agree with it, whose gain and offset are
+    found with it; and the share of all points that it fits.
 
     Gauss-Newton on the difference of colours (Lucas and Kanade, IJCAI 1981); what does not fit is left out. DIS alone
     is off by a few tenths of a pixel on flat drawings, and what the background then lacks is taken for a figure.
@@ -138,13 +148,13 @@ def _refined(a: np.ndarray, b: np.ndarray, points: np.ndarray, matrix: np.ndarra
             unknown[:, channel, 4 + channel] = -here[:, channel]
             unknown[:, channel, 7 + channel] = -1
         wanted = -fetched(place)
-        off, fits = None, np.ones(len(points), bool)
+        fits = agree
         for _ in range(2):  # with all, then without those that are far off
             found = np.linalg.lstsq(unknown[fits].reshape(-1, 10), wanted[fits].reshape(-1))[0]
             off = np.abs(unknown @ found - wanted).max(1)
-            fits = off < max(_COLOUR, 3 * np.median(off))
+            fits = agree & (off < max(_COLOUR, 3 * np.median(off[agree])))
         matrix = matrix + [[found[0], -found[1], found[2]], [found[1], found[0], found[3]]]
-    return matrix
+    return matrix, float((off < _FITS).mean())
 
 
 def _colours(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
