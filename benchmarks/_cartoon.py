@@ -29,8 +29,8 @@ class _Picture(Canvas):
     """A canvas that is told pixels."""
 
     @classmethod
-    def empty(cls) -> _Picture:
-        return cls.blank(WIDTH, HEIGHT).in_pixels()
+    def empty(cls, enlarged: int = 1) -> _Picture:
+        return cls.blank(WIDTH * enlarged, HEIGHT * enlarged).in_pixels()
 
     def in_pixels(self) -> _Picture:
         self.scale = 1 / HEIGHT
@@ -44,10 +44,10 @@ class _Picture(Canvas):
         return torch.from_numpy(self.finish().astype(np.float32) / 255)
 
 
-def scene(seed: int) -> np.ndarray:
+def scene(seed: int, enlarged: int = 1) -> np.ndarray:
     """The background's supersampled pixels: sky, ground, and clutter with outlines."""
     dice = random.Random(f"scene {seed}")
-    picture = _Picture.empty()
+    picture = _Picture.empty(enlarged)
     sky, ground = dice.sample(((190, 222, 240), (250, 226, 188), (206, 214, 180), (180, 190, 214)), 2)
     horizon = dice.uniform(200, 270)
     picture.box(0, 0, WIDTH, horizon, sky)
@@ -135,9 +135,12 @@ def _mix(a, b, t):
     return (a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t)
 
 
-def moment(seed: int, distance: int, times: tuple[float, ...] = (0.0, 0.5, 1.0)) -> list[Tensor]:
-    """The pictures at ``times`` of a figure that goes ``distance`` pixels and turns its limbs at constant speed."""
-    ground, figure = scene(seed), Figure.from_seed(seed)
+def moment(
+    seed: int, distance: int, times: tuple[float, ...] = (0.0, 0.5, 1.0), enlarged: int = 1
+) -> list[Tensor]:
+    """The pictures at ``times`` of a figure that goes ``distance`` pixels and turns its limbs at constant speed; drawn
+    ``enlarged`` times as large, and the distance with it (3: 1920 x 1080)."""
+    ground, figure = scene(seed, enlarged), Figure.from_seed(seed)
     way = 1 if seed % 2 else -1
     pictures = []
     for t in times:

@@ -25,9 +25,11 @@ import torch
 from torch import Tensor
 
 from ..flow import Between, DisFlow, FlowError, InBetweenModel, RaftFlow, estimate_motion, load_in_between, load_raft
+from ..flow.drift import Drift
 from ._cartoon import MOTIONS, moment
 
 METHODS = ("fade", "naive", "project", "splat", "auto")
+WIDE_DISTANCE = 40  # pixels, before it is enlarged
 GAPS = (1, 2, 4, 8)  # frames i - gap and i + gap are given, frame i is wanted
 # file, size it is brought to, first frame, step, most samples: chosen so that the cross-fade scores what it does in the
 # design study this benchmark has its targets from (its samples are not recorded)
@@ -198,7 +200,10 @@ def speed(repeats: int = 3) -> dict:
     wide = torch.nn.functional.interpolate(grain, size=(1120, 1960), mode="bicubic")[0].permute(1, 2, 0).clamp(0, 1)
     camera = wide[20:1100, 20:1940].contiguous(), wide[17:1097, 29:1949].contiguous()  # pans by 9 and 3 pixels
     ratios = {}
-    for name, pair in (("moving camera", camera), ("drawn figure", (drawing[0], drawing[2]))):
+    drift = Drift(np.array([[1, 0, 4.0], [0, 1, -3.0]]), np.full(3, 0.98), np.zeros(3))
+    drifting = drawing[0], drift.applied(drawing[2], 1.0)
+    for name, pair in (("moving camera", camera), ("drawn figure", (drawing[0], drawing[2])),
+                       ("drawn figure, drifting background", drifting)):
         greys = [cv2.cvtColor((p * 255).round().byte().numpy(), cv2.COLOR_RGB2GRAY) for p in pair]
         alone, whole = [], []
         for _ in range(repeats):
@@ -232,6 +237,9 @@ def main() -> None:
     for distance in MOTIONS if options.seeds else ():
         triples = (moment(seed, distance) for seed in range(options.seeds))
         rows.append(measure_row(f"drawn figure, {distance} px", triples, options.quality, learnt))
+    if options.seeds:
+        triples = (moment(seed, WIDE_DISTANCE, enlarged=3) for seed in range(options.seeds))
+        rows.append(measure_row(f"drawn figure, 1920x1080, {3 * WIDE_DISTANCE} px", triples, options.quality, learnt))
     folder = fetch_clips() if options.fetch else options.clips
     for name, size, first, step, most in CLIPS if folder else ():
         frames = read_clip(folder / f"{name}.mp4", size)

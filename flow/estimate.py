@@ -114,15 +114,13 @@ def estimate_motion(
     if not in_order(a, b):
         return estimate_motion(b, a, estimator, large_motion, figure and figure[::-1]).swapped()
     estimator = estimator or DisFlow()
-    forward, backward = _estimate(estimator, a, b), _estimate(estimator, b, a)
-    covered = _coverage(forward, backward)
-    if large_motion is False and figure is None:
-        return Motion(forward, backward, covered)
-    flat = is_flat(a, b)
+    flat = large_motion is not False and is_flat(a, b)
     if flat or figure is not None:
-        found = _figure(a, b, (forward, backward), estimator, figure)
+        found = _figure(a, b, estimator, figure)
         if found is not None:
             return found
+    forward, backward = estimated(estimator, a, b), estimated(estimator, b, a)
+    covered = _coverage(forward, backward)
     if large_motion is None:
         longest = max(_long_motion(forward), _long_motion(backward))
         large_motion = longest > _LARGE_MOTION * a.shape[1] or covered < _POOR_COVERAGE
@@ -136,16 +134,15 @@ def estimate_motion(
     return Motion(forward, backward, _coverage(forward, backward), True)
 
 
-def _figure(a: Tensor, b: Tensor, plain: tuple[Tensor, Tensor], estimator: Estimator, given) -> Motion | None:
+def _figure(a: Tensor, b: Tensor, estimator: Estimator, given) -> Motion | None:
     """The motion of a drawn figure before a still background, if there is one; wide pictures are halved for it."""
     from .figure import find_figure
 
     height, width = a.shape[:2]
     if width > WIDE:
         a, b = shrunk(a, 2), shrunk(b, 2)
-        plain = tuple(resized_flow(flow, *a.shape[:2]) for flow in plain)
     small = given and tuple(_resized_mask(mask, *a.shape[:2]) for mask in given)
-    found = find_figure(a, b, plain, estimator, small)
+    found = find_figure(a, b, estimator, small)
     if found is None:
         return None
     covered = coverage(found.forward, found.backward)
@@ -180,7 +177,8 @@ def in_order(a: Tensor, b: Tensor) -> bool:
     return True
 
 
-def _estimate(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
+def estimated(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
+    """What an estimator returns, ``float32 [H, W, 2]``; ``FlowError`` if that is no flow field for the pictures."""
     flow = estimator(a, b)
     check_flow(flow, "estimated flow")
     if flow.shape[:2] != a.shape[:2]:

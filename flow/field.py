@@ -96,8 +96,8 @@ def resized_flow(flow: Tensor, height: int, width: int) -> Tensor:
         return flow
 
     way = cv2.INTER_AREA if width < flow.shape[1] else cv2.INTER_LINEAR
-    out = torch.from_numpy(cv2.resize(flow.numpy(), (width, height), interpolation=way))
-    return out.mul_(torch.tensor([width / flow.shape[1], height / flow.shape[0]], dtype=out.dtype))
+    larger = torch.tensor([width / flow.shape[1], height / flow.shape[0]], dtype=flow.dtype)
+    return torch.from_numpy(cv2.resize((flow * larger).numpy(), (width, height), interpolation=way))
 
 
 def flat_share(picture: Tensor) -> float:
@@ -124,8 +124,9 @@ def is_outlined(picture: Tensor) -> bool:
     scale = _OUTLINED_WIDTH / pixels.shape[1]
     if scale < 1:
         pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    right = np.abs(pixels[:-1, 1:] - pixels[:-1, :-1]).max(2)
-    step = np.maximum(right, np.abs(pixels[1:, :-1] - pixels[:-1, :-1]).max(2))
+    pixels = torch.from_numpy(pixels)
+    right = (pixels[:-1, 1:] - pixels[:-1, :-1]).abs().amax(2)
+    step = right.maximum((pixels[1:, :-1] - pixels[:-1, :-1]).abs().amax(2)).numpy()
     near = cv2.dilate((step >= 24 / 255).astype(np.uint8), np.ones((17, 17), np.uint8)) > 0
     uneven = step >= 2 / 255
     return bool(np.count_nonzero(uneven & near) >= 0.6 * np.count_nonzero(uneven))

@@ -20,7 +20,13 @@ def round_trip(forward: Tensor, backward: Tensor) -> Tensor:
     """
     if forward.shape != backward.shape:
         raise FlowError(f"flows {list(forward.shape)} and {list(backward.shape)}: estimate both on the same pictures")
-    back = (forward + warp(backward, forward)).norm(dim=2)
+    moving = (forward != 0).any(2)
+    if 2 * torch.count_nonzero(moving) < moving.numel():  # a figure: what stands still fetches from where it is
+        back = backward.clone()
+        back[moving] = forward[moving] + warp(backward, forward, moving)
+    else:
+        back = forward + warp(backward, forward)
+    back = back.norm(dim=2)
     return torch.where(inside_share(forward) >= 1, back, torch.inf)
 
 

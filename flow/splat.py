@@ -14,28 +14,32 @@ from torch import Tensor
 from .warp import check_values, corners
 
 
-def splat(values: Tensor, flow: Tensor) -> Tensor:
+def splat(values: Tensor, flow: Tensor, at: Tensor | None = None) -> Tensor:
     """Sum splatting: each pixel's value is shared out bilinearly around ``p + flow[p]``; off the picture it is lost.
 
     Args:
-        values: ``[H, W, C]`` floats.
+        values: ``[H, W, C]`` floats; with ``at`` ``[N, C]``, its pixels in reading order.
         flow: ``[H, W, 2]``, pixels.
+        at: ``bool [H, W]``, the pixels that are pushed; all if None.
     Returns:
         ``[H, W, C]`` sums, not normalised. The adjoint of ``warp``; differentiable in ``values``.
     Raises:
         FlowError: shapes that do not fit, a flow that is not finite.
     """
-    check_values(values, flow)
-    if values.is_cuda and _one_kernel_can(values, flow):
+    if at is None:
+        check_values(values, flow)
+    if at is None and values.is_cuda and _one_kernel_can(values, flow):
         from .splat_triton import splat_fused
 
         return splat_fused(values, flow)
-    channels = [channel.reshape(-1) for channel in values.unbind(2)]
-    sums = [torch.zeros_like(channel) for channel in channels]
-    for index, weight in corners(flow):
+    height, width = flow.shape[:2]
+    channels = [channel.reshape(-1) for channel in values.unbind(-1)]
+    sums = [values.new_zeros(height * width) for _ in channels]
+    for index, weight in corners(flow, at):
         weight = weight.to(values.dtype)
-        sums = [total.index_add(0, index, channel * weight) for total, channel in zip(sums, channels, strict=True)]
-    return torch.stack(sums, 1).reshape(values.shape)
+        for total, channel in zip(sums, channels, strict=True):
+            total.index_add_(0, index, channel * weight)
+    return torch.stack(sums, 1).reshape(height, width, -1)
 
 
 def _one_kernel_can(values: Tensor, flow: Tensor) -> bool:

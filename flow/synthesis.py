@@ -21,11 +21,15 @@ _FRONT_PIXELS = 2.0
 
 def importance(a: Tensor, b: Tensor, flow: Tensor, front: bool) -> Tensor:
     """Logarithm of a weight, ``[H, W]``: brightness constancy (Niklaus, Liu), with ``front`` also depth by motion."""
-    weight = -_SHARPNESS * (a - warp(b, flow)).abs().mean(2)
+    weight = _alike(a, warp(b, flow))
     if front:
         against = (flow - background_flow(flow)).norm(dim=2)
         weight += _FRONT * (against > _FRONT_PIXELS)
     return weight
+
+
+def _alike(colours: Tensor, others: Tensor) -> Tensor:
+    return -_SHARPNESS * (colours - others).abs().mean(-1)
 
 
 def project(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
@@ -67,12 +71,15 @@ def layers(a: Tensor, b: Tensor, motion: Motion, masks: tuple[Tensor, Tensor], t
     known = ((free_a + free_b) > 0)[..., 0]
     share_a, share_b = free_a * (1 - t) + 1e-6, free_b * t + 1e-6
     ground = (a * share_a + b * share_b) / (share_a + share_b)
-    sides = ((a, b, motion.forward, _wider(masks[0], 1), t), (b, a, motion.backward, _wider(masks[1], 1), 1 - t))
+    sides = ((a, b, motion.forward, masks[0], t), (b, a, motion.backward, masks[1], 1 - t))
     parts = []
     for one, other, flow, mask, time in sides:
-        near = (1 - time) * mask.to(a.dtype)[..., None]
-        weight = importance(one, other, flow, False).exp()[..., None] * near
-        parts.append(splat(torch.cat([one * weight, weight, near], 2), flow * time))
+        flow = _continued(flow, mask)
+        mask = _wider(mask, 1)
+        colours = one[mask]
+        weight = _alike(colours, warp(other, flow, mask)).exp()[:, None] * (1 - time)
+        values = torch.cat([colours * weight, weight, torch.full_like(weight, 1 - time)], 1)
+        parts.append(splat(values, flow * time, mask))
     sums = parts[0] + parts[1]
     density = sums[..., -1]
     colour = torch.where(sums[..., 3:4] > 0, sums[..., :3] / sums[..., 3:4].clamp_min(1e-30), 0)
@@ -81,6 +88,16 @@ def layers(a: Tensor, b: Tensor, motion: Motion, masks: tuple[Tensor, Tensor], t
     opaque = torch.where(known, ((density - 0.25) * 2).clamp(0, 1), 1)[..., None]
     out[box] = ground + (colour - ground) * opaque
     return out
+
+
+def _continued(flow: Tensor, mask: Tensor) -> Tensor:
+    """A flow whose pixels beside the mask move as their neighbours in it do."""
+    import cv2
+
+    inside = mask.to(flow.dtype)
+    around, count = (torch.from_numpy(cv2.blur(values.numpy(), (3, 3), borderType=cv2.BORDER_CONSTANT))
+                     for values in (flow * inside[..., None], inside))
+    return torch.where(mask[..., None], flow, around / count.clamp_min(1e-6)[..., None])
 
 
 def _wider(mask: Tensor, pixels: int) -> Tensor:

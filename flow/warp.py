@@ -10,20 +10,25 @@ from torch import Tensor
 from .field import FlowError, check_flow
 
 
-def corners(flow: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def corners(flow: Tensor, at: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
     """The four pixels around ``p + flow[p]`` and their bilinear weights; warp gathers through them, splat scatters.
 
     Args:
         flow: ``[H, W, 2]``, pixels.
+        at: ``bool [H, W]``, the pixels ``p`` that are wanted; all if None.
     Yields:
-        ``(index [H*W] into the flattened picture, weight [H*W] in 0..1)``; outside the picture the weight is 0.
+        ``(index [N] into the flattened picture, weight [N] in 0..1)`` for the N pixels in reading order; outside the
+        picture the weight is 0.
     """
     height, width = flow.shape[:2]
+    if at is None:
+        row, column = torch.arange(height, device=flow.device)[:, None], torch.arange(width, device=flow.device)
+    else:
+        (row, column), flow = at.nonzero(as_tuple=True), flow[at]
     # whole and fractional part of the displacement, not of the position: the position has fewer digits left
     whole = flow.clamp(-4 * width - 4 * height, 4 * width + 4 * height).floor()
-    fx, fy = (flow - whole).clamp(0, 1).unbind(2)
-    x0 = torch.arange(width, device=flow.device) + whole[..., 0].long()
-    y0 = torch.arange(height, device=flow.device)[:, None] + whole[..., 1].long()
+    fx, fy = (flow - whole).clamp(0, 1).unbind(-1)
+    x0, y0 = column + whole[..., 0].long(), row + whole[..., 1].long()
     columns = [_one_axis(x0, 1 - fx, width), _one_axis(x0 + 1, fx, width)]
     for y, wy in (_one_axis(y0, 1 - fy, height), _one_axis(y0 + 1, fy, height)):
         y = y * width
@@ -37,21 +42,22 @@ def _one_axis(place: Tensor, weight: Tensor, side: int) -> tuple[Tensor, Tensor]
     return inside, weight * (inside == place)
 
 
-def warp(values: Tensor, flow: Tensor) -> Tensor:
+def warp(values: Tensor, flow: Tensor, at: Tensor | None = None) -> Tensor:
     """Bilinear backward warp, 0 outside: ``out[p] = values(p + flow[p])``. The adjoint of ``splat``.
 
     Args:
         values: ``[H, W, C]`` floats.
         flow: ``[H, W, 2]``, pixels, of the same height and width.
+        at: ``bool [H, W]``, the pixels that are wanted; all if None.
     Returns:
-        ``[H, W, C]``.
+        ``[H, W, C]``, with ``at`` ``[N, C]`` in reading order.
     Raises:
         FlowError: shapes that do not fit, a flow that is not finite.
     """
     check_values(values, flow)
     flat = values.reshape(-1, values.shape[2])
-    out = sum(flat[index] * weight[:, None].to(flat.dtype) for index, weight in corners(flow))
-    return out.reshape(values.shape)
+    out = sum(flat[index] * weight[:, None].to(flat.dtype) for index, weight in corners(flow, at))
+    return out.reshape(values.shape) if at is None else out
 
 
 def warp_bicubic(values: Tensor, flow: Tensor) -> Tensor:

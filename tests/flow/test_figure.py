@@ -6,9 +6,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from kontinuity.flow import Between, FlowError, Motion, estimate_motion, interpolate
+from kontinuity.flow import Between, DisFlow, FlowError, Motion, estimate_motion, interpolate, splat, warp
 from kontinuity.flow.drift import Drift, find_drift
 from kontinuity.flow.estimate import in_order
+from kontinuity.flow.field import shrunk
+from kontinuity.flow.figure import find_figure
+from kontinuity.flow.occlusion import round_trip
+from kontinuity.flow.warp import warp_bicubic
 
 
 def psnr(a, b):
@@ -107,7 +111,7 @@ def test_a_drift_is_found_and_taken_out(busy):
     drifted = truth.applied(b, 1.0)
     found = find_drift(a, drifted)
     corners = np.array([[0, 0, 1], [255, 143, 1]])
-    assert np.abs(corners @ (found.matrix - truth.matrix).T).max() < 0.5
+    assert np.abs(corners @ (found.matrix - truth.matrix).T).max() < 0.1  # DIS alone is off by 0.3
     assert found.gain == pytest.approx(truth.gain, abs=0.02)
     assert psnr(found.removed(drifted)[8:-8, 8:-8], b[8:-8, 8:-8]) > psnr(drifted[8:-8, 8:-8], b[8:-8, 8:-8]) + 6
     assert find_drift(a, b) is None and find_drift(a, a) is None
@@ -124,7 +128,7 @@ def test_a_redrawn_background_does_not_pulse(busy, monkeypatch):
     monkeypatch.setattr(sys.modules["kontinuity.flow.interpolate"], "find_drift", lambda *args: None)
     made, pulsing = (one.at(0.5)[6:-6, 6:-6] for one in (pair, Between(a, b)))
     assert psnr(made, truth[6:-6, 6:-6]) > 25
-    assert psnr(made, truth[6:-6, 6:-6]) > psnr(pulsing, truth[6:-6, 6:-6]) + 0.5
+    assert psnr(made, truth[6:-6, 6:-6]) > psnr(pulsing, truth[6:-6, 6:-6]) + 2
     assert pair.at(0) is a and pair.at(1) is b
 
 
@@ -166,6 +170,67 @@ def test_a_figure_in_a_wide_picture(busy):
     pair = Between(grown(108), grown(148))
     assert pair.motion.figure[0].shape == (864, 1536) and pair.motion.forward.shape == (864, 1536, 2)
     assert psnr(pair.at(0.5), grown(128)) > 27
+
+
+def test_only_what_changed_is_looked_at_and_the_figure_is_the_same(busy):
+    """The box against the whole picture, and half the size against all of it: of the masks and the motion 95 %."""
+    import cv2
+
+    def grown(x):
+        return torch.from_numpy(cv2.resize(busy(x).numpy(), (768, 432), interpolation=cv2.INTER_CUBIC)).clamp(0, 1)
+
+    asked = []
+
+    def estimator(one, other):
+        asked.append(one.shape[0] * one.shape[1])
+        return DisFlow()(one, other)
+
+    a, b = grown(108), grown(148)
+    boxed, whole = find_figure(a, b, estimator), find_figure(a, b, estimator, whole=True)
+    half = find_figure(shrunk(a, 2), shrunk(b, 2), estimator)
+    assert max(asked) == 768 * 432 > 2 * asked[0]
+    for found, times in ((boxed, 1), (half, 2)):
+        for name, motion in (("mask_a", "forward"), ("mask_b", "backward")):
+            mask, reference = getattr(found, name), getattr(whole, name)[::times, ::times]
+            assert (mask & reference).sum() / (mask | reference).sum() > 0.9
+            apart = (times * getattr(found, motion) - getattr(whole, motion)[::times, ::times]).norm(dim=2)
+            assert (apart[mask & reference] < 1.5).float().mean() > 0.95
+
+
+def test_a_drift_in_a_wide_picture_is_that_of_its_full_size(busy):
+    import cv2
+
+    def grown(x):
+        return torch.from_numpy(cv2.resize(busy(x).numpy(), (1536, 864), interpolation=cv2.INTER_CUBIC)).clamp(0, 1)
+
+    truth = Drift(np.array([[1.002, 0, 3.5], [0, 1.002, -2.5]]), np.array([0.98] * 3), np.zeros(3))
+    found = find_drift(grown(98), truth.applied(grown(158), 1.0))
+    corners = np.array([[0, 0, 1], [1535, 863, 1]])
+    assert np.abs(corners @ (found.matrix - truth.matrix).T).max() < 0.3
+
+
+def test_a_drift_is_moved_as_a_bicubic_warp_does(texture):
+    """By ``warp_bicubic`` along the same flow, to 0.01 of the range: OpenCV rounds places to 1/32 pixel."""
+    picture, matrix = texture(5), np.array([[1.003, 0.002, 1.37], [-0.002, 1.003, -0.61]])
+    place = np.stack(np.meshgrid(np.arange(128), np.arange(96), [1]), 3)[:, :, 0].astype(np.float64)
+    flow = torch.from_numpy((place @ matrix.T - place[..., :2]).astype(np.float32))
+    moved = Drift(matrix, np.ones(3), np.zeros(3)).removed(picture)
+    assert (moved - warp_bicubic(picture, flow).clamp(0, 1)).abs().max() < 0.01
+
+
+def test_pushing_and_fetching_some_pixels_is_a_part_of_all_of_it(texture):
+    """Bit by bit: what is not pushed adds zero."""
+    values, flow = texture(1), (texture(2)[..., :2] - 0.5) * 30
+    at = texture(3)[..., 0] > 0.5
+    assert torch.equal(warp(values, flow, at), warp(values, flow)[at])
+    assert torch.equal(splat(values[at], flow, at), splat(values * at[..., None], flow))
+
+
+def test_what_stands_still_needs_no_fetching(texture):
+    """The round trip of a figure's motion equals that of the same motion where everything moves a very little."""
+    forward, backward = torch.zeros(96, 128, 2), torch.zeros(96, 128, 2)
+    forward[30:60, 20:50], backward[30:60, 28:58] = torch.tensor([8.0, 0]), torch.tensor([-8.0, 0])
+    assert torch.allclose(round_trip(forward, backward), round_trip(forward + 1e-7, backward), atol=1e-4)
 
 
 def test_motion_knows_its_figure_the_other_way_round():
