@@ -31,8 +31,8 @@ def importance(a: Tensor, b: Tensor, flow: Tensor, front: bool) -> Tensor:
 def project(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
     """Splat the flow, not the colours; then fetch both pictures along the one merged flow (for video).
 
-    What the flow leaves unexplained of the change is cross-faded: a ghost is never stronger than the mismatch that the
-    flow itself leaves.
+    What the flow leaves unexplained of the change is cross-faded in this proportion, so that a ghost is about as strong
+    as the mismatch that the flow itself leaves.
     """
     height, width = a.shape[:2]
     # flows are smooth: in wide pictures the weights' smaller size will do
@@ -48,6 +48,7 @@ def project(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor]
     moved_a, moved_b = warp_bicubic(a, to_a), warp_bicubic(b, to_b)
     rest = _unexplained(a, b, moved_a, moved_b, inside_a * inside_b)
     mixed = moved_a.mul_((share_a / total)[..., None]).add_(moved_b.mul_((share_b / total)[..., None]))
+    del moved_b  # a wide picture's 25 MB
     fade = (a * (1 - t)).add_(b * t)
     return mixed.add_(fade.sub_(mixed).mul_(rest))
 
