@@ -224,7 +224,7 @@ def test_a_figure_is_moved_by_its_masks(server, run, slide):
     assert result.status == "success", result.error
     assert "the given figure" in texts(server, "11")
     made = np.asarray(Image.open(server.base / "output" / "motion" / "ball_00002_.png")).astype(int)
-    assert np.abs(made[22:43, 38:59] - (200, 30, 40)).max() < 12  # whole, half-way
+    assert np.abs(made[24:41, 40:57] - (200, 30, 40)).max() < 12  # whole, half-way
     assert np.abs(made[:10] - (150, 160, 150)).max() < 3  # before a background that is half the one, half the other
     for wrong, message in (({"count": 1}, "do not match the 2 pictures"), ({"size": (48, 32)}, "mask 1': is 48x32")):
         result, _ = run(masked_ball(**wrong))
