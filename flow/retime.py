@@ -6,7 +6,7 @@ Drawn animation seldom has a new drawing for every frame: *on twos* each is held
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -73,6 +73,7 @@ def pictures_at(
     estimator: Estimator | None = None,
     model: InBetweenModel | None = None,
     holds: str = "keep",
+    figures: Sequence[Tensor] | None = None,
 ) -> Iterator[InBetween]:
     """The pictures at rising times; where a given picture stands, that picture itself.
 
@@ -82,6 +83,7 @@ def pictures_at(
         easing, mode, estimator, model: see ``in_betweens``.
         holds: what to do with a drawing that is held for two to four frames: "keep" it so, or "remove" the hold: the
             motion to the next drawing then takes all this time. Longer holds and cuts stay where they are.
+        figures: the masks of a figure, one for each picture, where they are known; see ``Between``.
     Raises:
         FlowError: a setting that cannot be used (at once); a picture that cannot be used, or a time outside the clip
             (when it is reached).
@@ -93,7 +95,15 @@ def pictures_at(
     if holds not in HOLDS:
         raise FlowError(f"holds '{holds}': is unknown; use one of {', '.join(HOLDS)}")
     drawings = _drawings(pictures, holds == "remove")
-    return _pictures_at(drawings, times, EASINGS[easing], mode, estimator, model)
+
+    def between(here: _Drawing, following: _Drawing) -> Between:
+        figure = None if figures is None else (figures[here.first], figures[following.first])
+        try:
+            return Between(here.picture, following.picture, mode, estimator, figure=figure, model=model)
+        except FlowError as error:
+            raise FlowError(f"pictures {here.first + 1} and {following.first + 1}: {error}") from error
+
+    return _pictures_at(drawings, times, EASINGS[easing], between)
 
 
 class _Drawing(NamedTuple):
@@ -137,7 +147,7 @@ def _same_drawing(a: Tensor, b: Tensor) -> bool:
     return float(cv2.resize(difference, size, interpolation=cv2.INTER_AREA).max()) < _NOISE
 
 
-def _pictures_at(drawings, times, ease, mode, estimator, model) -> Iterator[InBetween]:
+def _pictures_at(drawings, times, ease, between) -> Iterator[InBetween]:
     here, following = next(drawings, None), next(drawings, None)
     pair, made, shown = None, None, None
     for time in times:
@@ -151,16 +161,9 @@ def _pictures_at(drawings, times, ease, mode, estimator, model) -> Iterator[InBe
         if following is None or time <= here.leaves:
             made = InBetween(here.picture, float(time), None)
         else:
-            pair = pair or _between(here, following, mode, estimator, model)
+            pair = pair or between(here, following)
             start = here.last if pair.report.decision == "hold" else here.leaves
             share = max(0.0, float((time - start) / (following.first - start)))
             made = InBetween(pair.at(ease(share)), float(time), pair.report, (here.first, following.first))
         shown = time
         yield made
-
-
-def _between(here: _Drawing, following: _Drawing, mode, estimator, model) -> Between:
-    try:
-        return Between(here.picture, following.picture, mode, estimator, model=model)
-    except FlowError as error:
-        raise FlowError(f"pictures {here.first + 1} and {following.first + 1}: {error}") from error

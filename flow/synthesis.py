@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .estimate import Motion
-from .field import background_flow, resized_flow
+from .field import COARSER, WIDE, background_flow, resized_flow, shrunk
 from .splat import fill_holes, splat
 from .warp import inside_share, warp, warp_bicubic
 
@@ -33,7 +33,11 @@ def _alike(colours: Tensor, others: Tensor) -> Tensor:
 
 
 def project(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
-    """Splat the flow, not the colours; then fetch both pictures along the one merged flow (for video)."""
+    """Splat the flow, not the colours; then fetch both pictures along the one merged flow (for video).
+
+    What the flow leaves unexplained of the change is cross-faded in this proportion, so that a ghost is about as strong
+    as the mismatch that the flow itself leaves.
+    """
     height, width = a.shape[:2]
     # flows are smooth: in wide pictures the weights' smaller size will do
     flows = (resized_flow(flow, *weights[0].shape) for flow in (motion.forward, motion.backward))
@@ -42,10 +46,34 @@ def project(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor]
     flow = resized_flow(flow, height, width)
     to_a, to_b = -t * flow, (1 - t) * flow
     # what would come from outside one picture is taken from the other; from both if both are outside
-    share_a, share_b = (1 - t) * (inside_share(to_a) + 1e-6), t * (inside_share(to_b) + 1e-6)
+    inside_a, inside_b = inside_share(to_a), inside_share(to_b)
+    share_a, share_b = (1 - t) * (inside_a + 1e-6), t * (inside_b + 1e-6)
     total = share_a + share_b
-    mixed = warp_bicubic(a, to_a).mul_((share_a / total)[..., None])
-    return mixed.add_(warp_bicubic(b, to_b).mul_((share_b / total)[..., None]))
+    moved_a, moved_b = warp_bicubic(a, to_a), warp_bicubic(b, to_b)
+    rest = _unexplained(a, b, moved_a, moved_b, inside_a * inside_b)
+    mixed = moved_a.mul_((share_a / total)[..., None]).add_(moved_b.mul_((share_b / total)[..., None]))
+    del moved_b  # a wide picture's 25 MB
+    fade = (a * (1 - t)).add_(b * t)
+    return mixed.add_(fade.sub_(mixed).mul_(rest))
+
+
+def _unexplained(a: Tensor, b: Tensor, moved_a: Tensor, moved_b: Tensor, seen: Tensor) -> Tensor:
+    """How much of the change around a pixel is left along the flow: 0 (nothing) .. 1 (all of it), ``[H, W, 1]``.
+
+    Args:
+        moved_a, moved_b: the pictures fetched along the flow.
+        seen: 1 where both have something to fetch, ``[H, W]``; nothing can be said where it is 0.
+    """
+    import cv2
+
+    height, width = seen.shape
+    left, change = (moved_a - moved_b).abs_().mean(2).mul_(seen), (a - b).abs_().mean(2)
+    if width > WIDE:
+        left, change = shrunk(left, COARSER), shrunk(change, COARSER)
+    blur = max(1.0, left.shape[1] / 100)
+    left, change = (cv2.GaussianBlur(values.numpy(), (0, 0), blur) for values in (left, change))
+    share = (left / change.clip(1e-3)).clip(0, 1)
+    return torch.from_numpy(cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR))[..., None]
 
 
 def push(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:

@@ -11,7 +11,7 @@ from comfy_api.latest import io, ui
 from .. import flow
 from ..kontext import EditRequest, KontextModel
 from . import folders, host
-from .pictures import Frames, as_image, one_picture, resized
+from .pictures import Frames, as_image, mask_for_each, one_picture, resized
 from .sockets import (
     CATEGORY,
     FlowModelSocket,
@@ -155,6 +155,9 @@ class InterpolateFrames(io.ComfyNode):
                 io.Combo.Input("holds", options=list(flow.HOLDS), default="keep", optional=True,
                                 tooltip="Drawings that the given clip holds for two to four frames. keep: the motion "
                                         "waits with them. remove: it goes on evenly. Longer holds stay."),
+                io.Mask.Input("masks", optional=True,
+                              tooltip="Where the figure is, white, one mask for each picture: it is moved by itself "
+                                      "before a still background. Without masks it is looked for in flat drawings."),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The clip with the new pictures, one batch."),
@@ -167,8 +170,10 @@ class InterpolateFrames(io.ComfyNode):
     def execute(cls, frames: list[torch.Tensor], multiplier: list[int], source_fps: list[float],
                 target_fps: list[float], mode: list[str], quality: list[str], easing: list[str],
                 flow_model: list | None = None, in_between_model: list | None = None,
-                cadence: Sequence[str] = ("on ones",), holds: Sequence[str] = ("keep",)) -> io.NodeOutput:
+                cadence: Sequence[str] = ("on ones",), holds: Sequence[str] = ("keep",),
+                masks: list[torch.Tensor] | None = None) -> io.NodeOutput:
         given = Frames(frames, INTERPOLATE_TITLE, "frames", at_least=2)
+        figures = mask_for_each(masks, given, INTERPOLATE_TITLE, "masks")
         model = in_between_model and host.in_between_model(in_between_model[0], INTERPOLATE_TITLE)
         if target_fps[0]:
             times, fps = flow.frame_times(len(given), source_fps[0], target_fps[0]), target_fps[0]
@@ -178,7 +183,7 @@ class InterpolateFrames(io.ComfyNode):
         result = host.new_images(len(times), given.height, given.width, INTERPOLATE_TITLE, "frames")
         progress, reports = host.Progress(len(times)), {}
         estimator = _estimator(quality[0], flow_model and flow_model[0], INTERPOLATE_TITLE)
-        made = flow.pictures_at(given, times, easing[0], mode[0], estimator, model, holds[0])
+        made = flow.pictures_at(given, times, easing[0], mode[0], estimator, model, holds[0], figures)
         for index, item in enumerate(made):
             result[index] = item.picture
             if item.report:

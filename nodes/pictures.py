@@ -76,6 +76,28 @@ class Frames(Sequence):
         return as_pictures(self._frames[index][None], self._where, self._field)[0]
 
 
+def mask_for_each(
+    masks: list[torch.Tensor] | None, frames: Frames, where: str, field: str
+) -> list[torch.Tensor] | None:
+    """A list of MASK batches as masks `bool [H, W]`, white is True, one for each picture; None if none is connected."""
+    if not masks:
+        return None
+    found = [one.detach().cpu() > 0.5 for batch in masks for one in batch.reshape(-1, *batch.shape[-2:])]
+    if len(found) != len(frames):
+        raise InputError(where, field, f"{len(found)} masks", f"do not match the {len(frames)} pictures",
+                         "connect one mask for each picture, as a batch or a list")
+    for number, mask in enumerate(found, 1):
+        height, width = mask.shape
+        if (height, width) != (frames.height, frames.width):
+            raise InputError(where, field, f"mask {number}",
+                             f"is {width}x{height}, the pictures are {frames.width}x{frames.height}",
+                             "take the masks of these very pictures, or bring them to one size")
+    if not any(mask.any() for mask in found):  # what Load Image gives for a picture without alpha
+        raise InputError(where, field, "all black", "shows no figure in any picture",
+                         "connect masks in which the figure is white, or none")
+    return found
+
+
 def resized(picture: torch.Tensor, width: int, height: int) -> torch.Tensor:
     """A picture `[H, W, 3 or 4]` at another size; itself at its own. Hidden colours do not bleed into alpha's edge."""
     if (picture.shape[1], picture.shape[0]) == (width, height):

@@ -197,6 +197,44 @@ def test_a_keyframe_is_asked_for_and_refused_when_it_does_not_help(server, run):
     assert result.status != "success" and "prompt" in result.error
 
 
+def masked_ball(count: int = 2, size: tuple[int, int] = (96, 64)) -> dict:
+    """A graph that moves a ball by its masks from one place to quite another one; both are drawn into the input."""
+    return {"1": node("LoadImage", image="ball1.png"), "2": node("LoadImage", image="ball2.png"),
+            "3": node("ImageBatch", image1=["1", 0], image2=["2", 0]),
+            "4": node("LoadImageMask", image="mask1.png", channel="red"),
+            "5": node("LoadImageMask", image="mask2.png", channel="red"),
+            "6": node("MaskToImage", mask=["4", 0]), "7": node("MaskToImage", mask=["5", 0]),
+            "8": node("ImageBatch", image1=["6", 0], image2=["7", 0]),
+            "9": node("ImageScale", image=["8" if count == 2 else "6", 0], upscale_method="nearest-exact",
+                      width=size[0], height=size[1], crop="disabled"),
+            "10": node("ImageToMask", image=["9", 0], channel="red"),
+            "11": node("+InterpolateFrames", frames=["3", 0], masks=["10", 0], **BETWEEN | {"multiplier": 2}),
+            "12": node("SaveImage", images=["11", 0], filename_prefix="motion/ball")}
+
+
+def test_a_figure_is_moved_by_its_masks(server, run, slide):
+    slide("ball.png", 0)  # the input folder is there
+    y, x = np.mgrid[:64, :96]
+    for number, centre, ground in ((1, 28, (90, 150, 210)), (2, 68, (210, 170, 90))):
+        ball = (x - centre) ** 2 + (y - 32) ** 2 < 14 ** 2
+        picture = np.where(ball[..., None], np.uint8((200, 30, 40)), np.uint8(ground))
+        Image.fromarray(picture).save(server.base / "input" / f"ball{number}.png")
+        Image.fromarray(np.uint8(ball) * 255).convert("RGB").save(server.base / "input" / f"mask{number}.png")
+    result, _ = run(masked_ball())
+    assert result.status == "success", result.error
+    assert "the given figure" in texts(server, "11")
+    made = np.asarray(Image.open(server.base / "output" / "motion" / "ball_00002_.png")).astype(int)
+    assert np.abs(made[24:41, 40:57] - (200, 30, 40)).max() < 12  # whole, half-way
+    assert np.abs(made[:10] - (150, 160, 150)).max() < 3  # before a background that is half the one, half the other
+    for wrong, message in (({"count": 1}, "do not match the 2 pictures"), ({"size": (48, 32)}, "mask 1': is 48x32")):
+        result, _ = run(masked_ball(**wrong))
+        assert result.status != "success" and message in result.error
+    graph = masked_ball()
+    graph["4"]["inputs"]["channel"] = graph["5"]["inputs"]["channel"] = "alpha"  # there is none: black
+    result, _ = run(graph)
+    assert result.status != "success" and "shows no figure in any picture" in result.error
+
+
 @pytest.mark.parametrize(("graph", "message"), [
     ({"1": node("+DemoCharacter", seed=1), "2": node("+InterpolateFrames", frames=["1", 0], **BETWEEN),
       "3": node("PreviewAny", source=["2", 2])}, "are too few, 2 are needed"),

@@ -11,6 +11,8 @@ def test_a_row_of_drawn_figures():
     measured = row["psnr_db"]
     assert row["samples"] == 1 and row["decisions"] == {"splat": 1}
     assert measured["auto"] == measured["splat"] > measured["naive"] > measured["fade"]
+    best = row["best_choice_psnr_db"]
+    assert max(measured.values()) == best["picture"] < best["block"]
     assert row["ssim"]["auto"] > 0.97 and row["line_distance_px"]["auto"] < row["line_distance_px"]["fade"]
 
 

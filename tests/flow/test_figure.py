@@ -6,7 +6,18 @@ import sys
 import numpy as np
 import pytest
 import torch
-from kontinuity.flow import Between, DisFlow, FlowError, Motion, estimate_motion, interpolate, splat, warp
+from kontinuity.flow import (
+    Between,
+    DisFlow,
+    FlowError,
+    Motion,
+    estimate_motion,
+    frame_times,
+    interpolate,
+    pictures_at,
+    splat,
+    warp,
+)
 from kontinuity.flow.drift import Drift, find_drift
 from kontinuity.flow.estimate import in_order
 from kontinuity.flow.field import shrunk
@@ -90,6 +101,22 @@ def test_given_masks_are_kept_and_help(busy):
     assert psnr(pair.at(0.5), truth) > 28
     turned = Between(b, a, figure=masks[::-1])
     assert torch.equal(turned.at(0.25), pair.at(0.75))
+
+
+def test_masks_help_where_everything_changes(busy):
+    """Another place behind the figure: nothing tells it from the background, and only the masks can move it whole."""
+    places = busy(-200), busy(-200).flip(0, 1).roll(1, 2)
+
+    def before(x, ground):
+        return torch.where(busy(x, mask=True)[..., None], busy(x), ground)
+
+    a, truth, b = before(98, places[0]), before(128, torch.lerp(*places, 0.5)), before(158, places[1])
+    assert estimate_motion(a, b).figure is None
+    alone = Between(a, b).at(0.5)
+    times = frame_times(2, 1, 2)
+    made = list(pictures_at([a, b], times, figures=[busy(98, mask=True), busy(158, mask=True)]))[1].picture
+    inside = busy(128, mask=True)
+    assert psnr(made[inside], truth[inside]) > psnr(alone[inside], truth[inside]) + 6
 
 
 @pytest.mark.parametrize("bad", [(None, None), (torch.zeros(144, 256),) * 2, (torch.zeros(9, 9, dtype=torch.bool),) * 2,

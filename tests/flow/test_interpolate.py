@@ -47,6 +47,17 @@ def test_translation_is_exact_with_its_own_flow(texture, mode):
     assert psnr(made, truth) > 60  # the border as well: each side is seen by one of the two
 
 
+def test_what_the_motion_does_not_explain_is_cross_faded(texture):
+    """The left half moves as the flow says, in the right half there is something else afterwards."""
+    wide = texture(1, 96, 160)
+    a, truth, b = (wide[:, x : x + 128].clone() for x in (8, 10, 16))
+    a[:, 64:], b[:, 64:] = 0.4 * texture(5)[:, 64:], 0.4 * texture(6)[:, 64:] + 0.6
+    flow = torch.tensor([-8.0, 0.0]).expand(96, 128, 2)
+    made = Between(a, b, "project", motion=Motion(flow, -flow, 1.0)).at(0.25)
+    assert (made - torch.lerp(a, b, 0.25))[:, 76:-8].abs().max() < 0.03
+    assert psnr(made[:, :52], truth[:, :52]) > 45 > 30 > psnr(torch.lerp(a, b, 0.25)[:, :52], truth[:, :52])
+
+
 def test_square_on_a_constant_ground_is_carried_along():
     """The handbook's acceptance: an integer translation, found by the estimator itself, >= 45 dB."""
     pictures = []
@@ -140,6 +151,16 @@ def test_too_far_apart_is_dissolved_and_said(texture):
     pair = Between(a, b)
     assert pair.report.decision == "dissolve" and pair.report.coverage < 0.55
     assert torch.allclose(pair.at(0.25), a * 0.75 + b * 0.25, atol=1e-6)
+
+
+def test_shaded_pictures_of_which_a_part_is_explained_are_not_dissolved_as_a_whole(texture):
+    """A fifth of the change is a thing that moves; the rest is faded by `project` where it is."""
+    a, b = texture(1), texture(2)
+    a[:40, :80], b[:40, 4:84] = texture(3)[:40, :80], texture(3)[:40, :80]
+    lost = [100 * torch.randn(96, 128, 2, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+    lost[0][:40, :80], lost[1][:40, :84] = torch.tensor([4.0, 0.0]), torch.tensor([-4.0, 0.0])
+    report = Between(a, b, motion=Motion(*lost, coverage(*lost))).report
+    assert report.decision == "project" and report.coverage < 0.55 and "of what changed" in report.reason
 
 
 def test_equal_pictures_are_not_estimated(texture):
