@@ -2,11 +2,13 @@
 
 import random
 
+import cv2
 import pytest
 import torch
 from kontinuity.demo_model import figure_finder, identity_folder
 from kontinuity.demo_model.toonworld import REFERENCE_SHOT, SCENES, Shot, draw, random_edit
 from kontinuity.demo_model.toonworld.figure import figure_box
+from kontinuity.demo_model.training.encoder import slightly_wrong
 from kontinuity.demo_model.training.examples import random_character
 from kontinuity.kontext import Scorer, load_encoder
 
@@ -31,6 +33,23 @@ def test_the_same_character_scores_above_others_in_every_scene(scorer):
         different += [cast.score(picture(other, shot)).total for other in people[number + 1:number + 4]]
     above = sum(a > b for a in same for b in different) / (len(same) * len(different))
     assert above >= 0.95, f"AUC {above:.3f}, same {min(same):.2f}.., different ..{max(different):.2f}"
+
+
+def test_in_soft_pictures_the_right_figure_scores_above_one_whose_colours_drifted(scorer):
+    rng = random.Random("test soft")
+    right = 0
+    for number in range(16):
+        who = random_character(rng, held_out=True)
+        drifted = slightly_wrong(rng, who, 0.8)
+        cast = scorer.cast({"who": [picture(who, REFERENCE_SHOT)]})
+        shot = Shot(SCENES[number % len(SCENES)], "walking")
+        one, other = (cast.score(soft(picture(figure, shot))).total for figure in (who, drifted))
+        right += one > other
+    assert right >= 15
+
+
+def soft(made):
+    return torch.from_numpy(cv2.GaussianBlur(made.numpy(), (0, 0), 1.2))
 
 
 def test_two_figures_are_found_where_they_are_and_told_apart(scorer):
