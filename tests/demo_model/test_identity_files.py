@@ -38,14 +38,15 @@ def test_the_same_character_scores_above_others_in_every_scene(scorer):
 def test_in_soft_pictures_the_right_figure_scores_above_one_whose_colours_drifted(scorer):
     rng = random.Random("test soft")
     right = 0
-    for number in range(16):
+    for number in range(40):
         who = random_character(rng, held_out=True)
-        drifted = slightly_wrong(rng, who, 0.8)
+        while (drifted := slightly_wrong(rng, who, 0.35)) == who:
+            pass
         cast = scorer.cast({"who": [picture(who, REFERENCE_SHOT)]})
         shot = Shot(SCENES[number % len(SCENES)], "walking")
         one, other = (cast.score(soft(picture(figure, shot))).total for figure in (who, drifted))
         right += one > other
-    assert right >= 15
+    assert right >= 37  # 36 by an encoder that has only seen clean drawings
 
 
 def soft(made):
