@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .estimate import DisFlow
-from .field import WIDE, shrunk
+from .estimate import DisFlow, resized_mask
+from .field import WIDE, shrunk, steps
 
 _POINTS = 4000
 _LINE = 10 / 255  # a place must have a line or an edge for its motion to be believed
@@ -64,7 +64,7 @@ def find_drift(a: Tensor, b: Tensor, masks: tuple[Tensor, Tensor] | None = None)
     covered = None if masks is None else masks[0] | masks[1]
     if part > 1:
         a, b = shrunk(a, part), shrunk(b, part)
-        covered = None if covered is None else covered[::part, ::part][: a.shape[0], : a.shape[1]]
+        covered = None if covered is None else resized_mask(covered, *a.shape[:2])
     found = _find(a, b, covered, 1 / part)
     if found is None or part == 1:
         return found
@@ -77,11 +77,11 @@ def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float) -> Drift |
     """``covered``: what is no background; ``pixel``: the length of one of the given pictures' pixels here."""
     import cv2
 
-    steps = [(part - a[:-1, :-1]).abs().amax(2) for part in (a[:-1, 1:], a[1:, :-1])]
-    lines, corners = steps[0].maximum(steps[1]) > _LINE, steps[0].minimum(steps[1]) > _LINE
+    right, lower = steps(a)
+    lines, bends = right.maximum(lower) > _LINE, right.minimum(lower) > _LINE
     if covered is not None:
-        lines, corners = lines & ~covered[:-1, :-1], corners & ~covered[:-1, :-1]
-    at = corners.nonzero(as_tuple=True)
+        lines, bends = lines & ~covered[:-1, :-1], bends & ~covered[:-1, :-1]
+    at = bends.nonzero(as_tuple=True)
     if len(at[0]) > _FEW and ((a[at] - b[at]).abs().amax(1) < _COLOUR).float().mean() > _SAME:
         return None
     rows, columns = np.nonzero(lines.numpy())

@@ -141,7 +141,7 @@ def _figure(a: Tensor, b: Tensor, estimator: Estimator, given) -> Motion | None:
     height, width = a.shape[:2]
     if width > WIDE:
         a, b = shrunk(a, 2), shrunk(b, 2)
-    small = given and tuple(_resized_mask(mask, *a.shape[:2]) for mask in given)
+    small = given and tuple(resized_mask(mask, *a.shape[:2]) for mask in given)
     found = find_figure(a, b, estimator, small)
     if found is None:
         return None
@@ -149,11 +149,12 @@ def _figure(a: Tensor, b: Tensor, estimator: Estimator, given) -> Motion | None:
     flows, masks = (found.forward, found.backward), (found.mask_a, found.mask_b)
     if width > WIDE:
         flows = tuple(resized_flow(flow, height, width) for flow in flows)
-        masks = given or tuple(_resized_mask(mask, height, width) for mask in masks)
+        masks = given or tuple(resized_mask(mask, height, width) for mask in masks)
     return Motion(*flows, covered, True, masks)
 
 
-def _resized_mask(mask: Tensor, height: int, width: int) -> Tensor:
+def resized_mask(mask: Tensor, height: int, width: int) -> Tensor:
+    """A mask ``bool [H, W]`` brought to another size: what is covered by more than half."""
     import cv2
 
     return torch.from_numpy(cv2.resize(mask.float().numpy(), (width, height), interpolation=cv2.INTER_LINEAR)) > 0.5

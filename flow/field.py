@@ -112,6 +112,13 @@ def flat_share(picture: Tensor) -> float:
     return (torch.maximum(right, lower) < 2 / 255).double().mean().item()
 
 
+def steps(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the colour is from that of the right and of the lower neighbour, of the channels the most;
+    ``[H - 1, W - 1]`` each."""
+    here = picture[:-1, :-1]
+    return (picture[:-1, 1:] - here).abs().amax(2), (picture[1:, :-1] - here).abs().amax(2)
+
+
 def is_outlined(picture: Tensor) -> bool:
     """Are the gradients of a picture those of outlines: most pixels with one within 8 pixels of a strong one (wide
     pictures brought to 640 pixels)?
@@ -124,9 +131,7 @@ def is_outlined(picture: Tensor) -> bool:
     scale = _OUTLINED_WIDTH / pixels.shape[1]
     if scale < 1:
         pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    pixels = torch.from_numpy(pixels)
-    right = (pixels[:-1, 1:] - pixels[:-1, :-1]).abs().amax(2)
-    step = right.maximum((pixels[1:, :-1] - pixels[:-1, :-1]).abs().amax(2)).numpy()
+    step = torch.maximum(*steps(torch.from_numpy(pixels))).numpy()
     near = cv2.dilate((step >= 24 / 255).astype(np.uint8), np.ones((17, 17), np.uint8)) > 0
     uneven = step >= 2 / 255
     return bool(np.count_nonzero(uneven & near) >= 0.6 * np.count_nonzero(uneven))

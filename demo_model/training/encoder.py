@@ -66,7 +66,7 @@ def crop(picture: np.ndarray, box: tuple[float, float, float, float]) -> np.ndar
 
 
 def random_view(rng: random.Random, who: Character, other: Character) -> np.ndarray:
-    """The figure of ``who`` cut out of some picture, one in four beside ``other``; sometimes soft, mixed with another
+    """The figure of ``who`` cut out of some picture, one in five beside ``other``; sometimes soft, mixed with another
     figure, or noisy, as a model's pictures are."""
     share, number, cast = rng.random(), 0, (who,)
     if share < 0.3:
