@@ -92,14 +92,14 @@ def memory_input() -> io.Combo.Input:
     return io.Combo.Input("memory", options=list(PRESETS), default="auto", optional=True,
                           tooltip="How much of the graphics card the model may take. auto uses what is free. On a "
                                   "smaller card part of the weights comes from main memory while it computes; the "
-                                  "pictures stay the same.")
+                                  "pictures stay the same. Without a card it plays no part.")
 
 
 def memory_limit(memory: str, where: str) -> int | None:
-    """Bytes behind a choice of `memory_input`; None: no limit."""
+    """Bytes behind a choice of `memory_input`; None: no limit, as on a machine without a card."""
     if memory not in PRESETS:
         raise InputError(where, "memory", memory, "is no choice", f"choose one of: {', '.join(PRESETS)}")
-    return PRESETS[memory]
+    return None if host.card_room() is None else PRESETS[memory]  # nothing to save where all memory is main memory
 
 
 def _hosted(model: KontextModel, limit: int | None) -> KontextModel:

@@ -116,6 +116,9 @@ def main(comfyui: str, pack: str, folder: str) -> None:
                                 "entries": len(memory.current_loaded_models)}
         found["second equal"] = torch.equal(model.edit(request), expected)
 
+        from kontinuity.nodes.models import memory_limit
+
+        found["limits"] = [memory_limit("8 GB", "test")]
         on_card = sum(m.model_loaded_memory() for m in memory.current_loaded_models)
         memory.is_device_cpu, memory.get_free_memory = lambda _: False, lambda _: 5 * 10**9
         reserved = memory.extra_reserved_memory()
@@ -130,6 +133,7 @@ def main(comfyui: str, pack: str, folder: str) -> None:
         found["room"] = [model.placement.room() - on_card + reserved - 5 * 10**9]
         model.placement._limit = 10**6
         found["room"].append(model.placement.room())
+        found["limits"] += [memory_limit("8 GB", "test"), memory_limit("auto", "test")]
     print(json.dumps(found))
 
 

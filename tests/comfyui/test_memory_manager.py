@@ -66,3 +66,7 @@ def test_inspect_model_predicts_an_edit_on_this_card(found):
 
 def test_the_room_is_what_is_free_and_what_others_would_give_back(found):
     assert found["room"] == [0, 10**6]
+
+
+def test_a_chosen_size_limits_a_card_and_nothing_else(found):
+    assert found["limits"] == [None, 7 * 2**30, None]
