@@ -1,7 +1,9 @@
 """The training code: the same token layout as the engine, a resumable run, a codec that inverts, prompts that fit."""
 
+import importlib
 import itertools
 import random
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +21,9 @@ from kontinuity.demo_model.toonworld import (
     instruction,
     random_edit,
 )
+from kontinuity.demo_model.training import __main__ as whole_training
 from kontinuity.demo_model.training import examples, pca, state, text, transformer
-from kontinuity.kontext import references, sampling
+from kontinuity.kontext import load_folder, references, sampling
 
 
 def test_tokens_lie_as_in_the_engine():
@@ -164,3 +167,35 @@ def test_the_average_follows_and_swaps_back():
 def test_the_learning_rate_is_flat_then_falls():
     rates = [state.learning_rate(p / 10, 1.0, flat=0.5) for p in range(11)]
     assert rates[:5] == [1.0] * 5 and rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(0.02)
+
+
+def test_one_command_runs_every_stage_and_writes_what_is_shipped(tmp_path, monkeypatch):
+    said = []
+
+    def run_here(command, check):
+        assert command[:2] == [sys.executable, "-m"] and check
+        said.append(command[2:])
+        monkeypatch.setattr(sys, "argv", command[2:])
+        importlib.import_module(command[2]).main()
+
+    monkeypatch.setattr(whole_training.subprocess, "run", run_here)
+    whole_training.main(["--minutes=0.0001", "--device=cpu", f"--state={tmp_path / 'state'}", f"--out={tmp_path}"])
+    assert len(said) == len(whole_training.STAGES) + 3
+    assert load_folder(tmp_path / "weights").settings.together == "offset"
+    assert (tmp_path / "identity" / "finder.safetensors").exists()
+    assert (tmp_path / "curves.png").exists() and (tmp_path / "samples.jpg").exists()
+
+
+def test_minutes_are_shared_among_the_stages():
+    def minutes(*given: str) -> list[float]:
+        options = whole_training.parser().parse_args(given)
+        runs = whole_training.commands(options)[: len(whole_training.STAGES)]
+        return [float(word.removeprefix("--minutes=")) for run in runs for word in run if word.startswith("--minutes=")]
+
+    usual = minutes("--device=cpu")
+    assert usual == [*whole_training.STAGES.values()]
+    assert minutes("--device=cpu", "--minutes=68.3") == pytest.approx([one / 10 for one in usual])
+    assert sum(minutes("--device=cuda")) == pytest.approx(whole_training.GPU_MINUTES)
+    [shared] = [run for run in whole_training.commands(whole_training.parser().parse_args(["--workers=2"]))
+                if "--nproc-per-node=2" in run]
+    assert f"{whole_training.__package__}.transformer" in shared
