@@ -46,7 +46,8 @@ def commands(options: argparse.Namespace) -> list[list[str]]:
             run += ["--compile"] * options.compile
         found.append([*start, *_module(stage), *run])
     for stage, folder in (("assemble", "weights"), ("assemble_identity", "identity"), ("report", ".")):
-        found.append([sys.executable, "-m", *_module(stage), f"--state={options.state}", f"--out={options.out / folder}"])
+        where = [f"--state={options.state}", f"--out={options.out / folder}"]
+        found.append([sys.executable, "-m", *_module(stage), *where])
     return found
 
 
