@@ -12,6 +12,7 @@ from comfy_api.latest import io
 
 from ..kontext import InputError, KontextModel, Scorer
 from ..storyboard import (
+    Shortlist,
     StoryText,
     contact_sheet,
     load_story,
@@ -208,6 +209,7 @@ class RenderStoryboard(io.ComfyNode):
         names = host.output_names(filename_prefix, RENDER_TITLE)
         text_chunks = host.png_text(cls.hidden)
         progress = host.Progress(sum(job.steps * (job.wish.most if judge else 1) for job in jobs))
+        shortlist = Shortlist()
         made = {}  # by the panel's number: a panel that is made from a later one comes after it
         finished = render(jobs, model, lambda _, info: progress.advance(model.preview(info)), judge=judge,
                           budget=budget, first=reroll)
@@ -217,12 +219,17 @@ class RenderStoryboard(io.ComfyNode):
             if history and job.panel_id in story.originals:
                 history["prompt_as_written"] = story.originals[job.panel_id]
             save_panel(names.folder / file_name, picture, history, text_chunks)
-            made[job.number] = (as_image(picture), job.panel_id, host.saved_image(names, file_name), job)
+            scores = [f"panel '{job.panel_id}', {one}" + (" - kept" if one.number == job.chosen else "")
+                      for one in job.tried if one.score]
+            made[job.number] = (as_image(picture), job.panel_id, host.saved_image(names, file_name), scores,
+                                shortlist.of(job.panel_id, job.tried, job.chosen))
         progress.reach(progress.total)  # candidates that were not needed
-        pictures, ids, saved, done = map(list, zip(*(made[number] for number in sorted(made)), strict=True))
-        said += [f"panel '{job.panel_id}', {one}" + (" - kept" if one.number == job.chosen else "")
-                 for job in done for one in job.tried if one.score]
-        tried = [one for job in done for one in job.tried]
+        pictures, ids, saved, scored, tried = map(list, zip(*(made[number] for number in sorted(made)), strict=True))
+        said += [line for lines in scored for line in lines]
+        if shortlist.without:
+            said.append(f"Of {', '.join(shortlist.without)} only the picture kept is handed out: all candidates would "
+                        "take too much memory. To choose by hand, name a few panels in panels.")
+        tried = [one for panel in tried for one in panel]
         shown = [story.story.panel(name) for name in ids]
         captions = [panel_caption(story.story, panel) for panel in shown]
         durations = [panel.duration or SECONDS for panel in shown]

@@ -3,7 +3,7 @@
 The queue client is `storyboard.queue`, a module of its own, because it needs aiohttp.
 """
 
-from .candidates import Candidate, Wish, candidate_seed, own_references, story_judge
+from .candidates import Candidate, Shortlist, Wish, candidate_seed, own_references, story_judge
 from .captions import panel_caption
 from .change import Change
 from .crop import crop_picture
@@ -21,8 +21,8 @@ from .unused import unused_fields
 from .views import character_sheet
 
 __all__ = [
-    "ROLES", "STORY_SUFFIXES", "Candidate", "Change", "Character", "Panel", "PanelJob", "Picture", "Story",
-    "StoryText", "Wish", "candidate_seed", "character_sheet", "contact_sheet", "crop_picture", "load_story",
+    "ROLES", "STORY_SUFFIXES", "Candidate", "Change", "Character", "Panel", "PanelJob", "Picture", "Shortlist",
+    "Story", "StoryText", "Wish", "candidate_seed", "character_sheet", "contact_sheet", "crop_picture", "load_story",
     "mask_files", "open_picture", "own_references", "panel_caption", "panel_prompt", "panel_seed", "parse_story",
     "plan", "read_story", "record", "render", "save_panel", "story_judge", "story_masks", "story_pictures",
     "unused_fields",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from .pictures import Picture
 from .seeds import panel_seed
 from .story import Panel, Story
 
+CANDIDATE_BYTES = 4 * 2**30  # of those not kept: 340 of 1024x1024
 Judge = Callable[[str, Picture], PictureScore | None]  # the panel's id, and a picture of it
 
 
@@ -80,6 +81,24 @@ def candidates_of(wish: Wish, first: int, most: int, make: Callable[[int], Candi
 def best_of(candidates: list[Candidate]) -> Candidate:
     """The one of the highest score; of equals the first."""
     return max(candidates, key=lambda one: one.total)
+
+
+class Shortlist:
+    """The candidates that a run hands out: all of a panel's while there is `room` (bytes of pictures), from then on
+    only the one kept, so that a long board does not fill the memory. `without` are the panels whose others are gone."""
+
+    def __init__(self, room: int = CANDIDATE_BYTES):
+        self._room = room
+        self.without: list[str] = []
+
+    def of(self, panel_id: str, tried: Sequence[Candidate], chosen: int) -> list[Candidate]:
+        """What is handed out of a panel; `chosen` is the number of the candidate kept."""
+        others = [one for one in tried if one.number != chosen]
+        self._room -= sum(one.picture.nbytes for one in others)
+        if self._room >= 0 or not others:
+            return list(tried)
+        self.without.append(panel_id)
+        return [one for one in tried if one.number == chosen]
 
 
 def own_references(name: str, pictures: Mapping[str, Picture]) -> list[Picture]:

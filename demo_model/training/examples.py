@@ -14,13 +14,13 @@ from ..toonworld import REFERENCE_SHOT, Character, Edit, View, backdrop, draw, r
 _HELD_OUT = 16  # one character in this many is never trained on
 
 SHARES = {  # part of the training examples, by kind of edit; what takes longest to learn comes most often
-    "shot": 0.20,
-    "scene": 0.05,
-    "action": 0.20,
+    "shot": 0.16,
+    "scene": 0.04,
+    "action": 0.18,
     "framing": 0.13,
     "turn": 0.17,
-    "recolour": 0.14,
-    "accessory": 0.06,
+    "recolour": 0.20,
+    "accessory": 0.07,
     "remove": 0.03,
     "style": 0.01,
     "same": 0.01,
@@ -69,7 +69,8 @@ def random_example(
     empty = backdrop(shot.scene, size, shot.variation, shot.style)
     weight = 1 + 2 * _differs(target, empty)
     if kind in IN_PLACE and target.shape == reference.shape:
-        weight += 3 * _differs(target, reference)
+        small = kind in ("recolour", "accessory")  # a few tokens are all that is to be learnt from these
+        weight += (9 if small else 3) * _differs(target, reference)
     return Example(edit, reference, target, weight)
 
 

@@ -5,7 +5,19 @@ from types import SimpleNamespace
 import pytest
 import torch
 from kontinuity.kontext import Scorer
-from kontinuity.storyboard import Character, Panel, Story, Wish, candidate_seed, plan, record, render, story_judge
+from kontinuity.storyboard import (
+    Candidate,
+    Character,
+    Panel,
+    Shortlist,
+    Story,
+    Wish,
+    candidate_seed,
+    plan,
+    record,
+    render,
+    story_judge,
+)
 
 MIA = torch.full((32, 32, 3), 0.25)
 
@@ -120,3 +132,13 @@ def test_the_storys_judge_asks_for_the_panels_own_characters():
 def test_a_wish():
     assert (Wish().most, Wish(4).most, Wish(1, 0.5).most, Wish(3, 0.5).most) == (1, 4, 4, 6)
     assert not Wish(stop_score=0.5).chooses and Wish(2).chooses and Wish(1, 0.5).chooses
+
+
+def test_a_long_board_hands_out_only_so_many_candidates():
+    picture = torch.zeros(4, 4, 3)
+    tried = [Candidate(number, number, picture, None) for number in range(3)]
+    shortlist = Shortlist(room=3 * picture.nbytes)
+    assert shortlist.of("a", tried, chosen=1) == tried  # two are not kept
+    assert shortlist.of("b", tried, chosen=1) == tried[1:2]
+    assert shortlist.of("c", tried[:1], chosen=0) == tried[:1]
+    assert shortlist.without == ["b"]
