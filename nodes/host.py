@@ -250,6 +250,18 @@ class OutputNames:
         """The file's name for the panel or part called `suffix`."""
         return f"{self.stem}_{self.counter:05}_{suffix}.png"
 
+    def earlier(self) -> dict[str, list[Path]]:
+        """What earlier runs have saved here, by suffix, the newest first."""
+        runs = []
+        for path in self.folder.glob("*.png"):
+            counter, _, suffix = path.stem.removeprefix(f"{self.stem}_").partition("_")
+            if path.name.startswith(f"{self.stem}_") and counter.isdecimal():
+                runs.append((int(counter), suffix, path))
+        found: dict[str, list[Path]] = {}
+        for _, suffix, path in sorted(runs, reverse=True):
+            found.setdefault(suffix, []).append(path)
+        return found
+
     def numbered(self, extension: str) -> str:
         """The name of the run's only file, as ComfyUI's own nodes write it."""
         return f"{self.stem}_{self.counter:05}_{extension}"

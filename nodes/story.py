@@ -6,15 +6,18 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from comfy_api.latest import io
 
 from ..kontext import InputError, KontextModel, Scorer
 from ..storyboard import (
+    PanelJob,
     Shortlist,
     StoryText,
     contact_sheet,
+    finished_panels,
     load_story,
     mask_files,
     panel_caption,
@@ -172,6 +175,10 @@ class RenderStoryboard(io.ComfyNode):
                 io.Int.Input("budget", default=0, min=0, max=100000, optional=True,
                              tooltip="The most pictures of a run, candidates included; every panel gets one anyway. "
                                      "0 is no limit."),
+                io.Boolean.Input("resume", default=False, optional=True,
+                                 tooltip="Take over what earlier runs have saved under this filename_prefix, as far as "
+                                         "it would come out the same, and make only the rest: after a crash, or after "
+                                         "changes to some panels."),
             ],
             outputs=[
                 io.Image.Output(display_name="pictures", is_output_list=True, tooltip="One picture for each panel."),
@@ -192,7 +199,7 @@ class RenderStoryboard(io.ComfyNode):
     @classmethod
     def execute(cls, model: KontextModel, story: Storyboard, panels: str, steps: int, guidance: float,
                 filename_prefix: str, scorer: Scorer | None = None, reroll: int = 0,
-                budget: int = 0) -> io.NodeOutput:
+                budget: int = 0, resume: bool = False) -> io.NodeOutput:
         only = panels.replace(",", " ").split()
         jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE,
                     masks=story.masks)
@@ -208,20 +215,25 @@ class RenderStoryboard(io.ComfyNode):
             log.warning("%s: %s", RENDER_TITLE, said[-1])
         names = host.output_names(filename_prefix, RENDER_TITLE)
         text_chunks = host.png_text(cls.hidden)
-        progress = host.Progress(sum(job.steps * (job.wish.most if judge else 1) for job in jobs))
+        done = finished_panels(jobs, names.earlier(), model.name, judged=judge is not None, first=reroll) \
+            if resume else {}
+        if done:
+            said.append(f"Taken over from earlier runs: {', '.join(done)}.")
+        progress = host.Progress(sum(job.steps * (job.wish.most if judge else 1) for job in jobs
+                                     if job.panel_id not in done))
         shortlist = Shortlist()
         made = {}  # by the panel's number: a panel that is made from a later one comes after it
         finished = render(jobs, model, lambda _, info: progress.advance(model.preview(info)), judge=judge,
-                          budget=budget, first=reroll)
+                          budget=budget, first=reroll, done={name: panel.picture for name, panel in done.items()})
         for job, picture in finished:
-            file_name = names.file_name(job.panel_id)
-            history = record(job, model.name) if host.keeps_metadata() else {}
-            if history and job.panel_id in story.originals:
-                history["prompt_as_written"] = story.originals[job.panel_id]
-            save_panel(names.folder / file_name, picture, history, text_chunks)
+            if job.panel_id in done:
+                path = done[job.panel_id].path
+            else:
+                path = names.folder / names.file_name(job.panel_id)
+                save_panel(path, picture, _history(job, model, story), text_chunks)
             scores = [f"panel '{job.panel_id}', {one}" + (" - kept" if one.number == job.chosen else "")
                       for one in job.tried if one.score]
-            made[job.number] = (as_image(picture), job.panel_id, host.saved_image(names, file_name), scores,
+            made[job.number] = (as_image(picture), job.panel_id, host.saved_image(names, path.name), scores,
                                 shortlist.of(job.panel_id, job.tried, job.chosen))
         progress.reach(progress.total)  # candidates that were not needed
         pictures, ids, saved, scored, tried = map(list, zip(*(made[number] for number in sorted(made)), strict=True))
@@ -236,6 +248,14 @@ class RenderStoryboard(io.ComfyNode):
         return io.NodeOutput(pictures, ids, [as_image(one.picture) for one in tried], [one.total for one in tried],
                              captions, durations, story.story.fps or FPS,
                              ui={"images": saved, "text": ["\n".join(said)]})
+
+
+def _history(job: PanelJob, model: KontextModel, story: Storyboard) -> dict[str, Any]:
+    """What is written into a panel's file; nothing if ComfyUI keeps no metadata."""
+    if not host.keeps_metadata():
+        return {}
+    original = story.originals.get(job.panel_id)
+    return record(job, model.name) | ({} if original is None else {"prompt_as_written": original})
 
 
 class ContactSheet(io.ComfyNode):

@@ -7,6 +7,7 @@ from .candidates import Candidate, Shortlist, Wish, candidate_seed, own_referenc
 from .captions import panel_caption
 from .change import Change
 from .crop import crop_picture
+from .finished import finished_panels
 from .instruction import panel_prompt
 from .masks import mask_files, story_masks
 from .panels import PanelJob, plan, render
@@ -22,8 +23,8 @@ from .views import character_sheet
 
 __all__ = [
     "ROLES", "STORY_SUFFIXES", "Candidate", "Change", "Character", "Panel", "PanelJob", "Picture", "Shortlist",
-    "Story", "StoryText", "Wish", "candidate_seed", "character_sheet", "contact_sheet", "crop_picture", "load_story",
-    "mask_files", "open_picture", "own_references", "panel_caption", "panel_prompt", "panel_seed", "parse_story",
-    "plan", "read_story", "record", "render", "save_panel", "story_judge", "story_masks", "story_pictures",
-    "unused_fields",
+    "Story", "StoryText", "Wish", "candidate_seed", "character_sheet", "contact_sheet", "crop_picture",
+    "finished_panels", "load_story", "mask_files", "open_picture", "own_references", "panel_caption",
+    "panel_prompt", "panel_seed", "parse_story", "plan", "read_story", "record", "render", "save_panel",
+    "story_judge", "story_masks", "story_pictures", "unused_fields",
 ]

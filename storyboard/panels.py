@@ -115,13 +115,14 @@ def plan(story: Story, pictures: Mapping[str, Picture], model: KontextModel, *, 
             for number, panel in enumerate(story.panels, start=1) if panel.id in needed]
     for job in jobs:
         for one in job.passes:
-            model.check(_with_picture(one, _SOME_PICTURE).request if one.on_picture else one.request)
+            model.check(with_picture(one, _SOME_PICTURE).request if one.on_picture else one.request)
     return jobs
 
 
 def render(jobs: Iterable[PanelJob], model: KontextModel,
            on_step: Callable[[PanelJob, StepInfo], None] | None = None, *, judge: Judge | None = None,
-           budget: int = 0, first: int = 0) -> Iterator[tuple[PanelJob, Picture]]:
+           budget: int = 0, first: int = 0,
+           done: Mapping[str, Picture] | None = None) -> Iterator[tuple[PanelJob, Picture]]:
     """Make the pictures lazily: a panel is sampled when its turn comes, so each can be kept before the next begins.
 
     Panels come in the order of `jobs`, except that one comes after the panel it is made from. The jobs that come back
@@ -130,14 +131,21 @@ def render(jobs: Iterable[PanelJob], model: KontextModel,
 
     `judge` scores pictures, and the best candidate of a panel is kept (see Wish); without it each panel is made once.
     `budget` is the most pictures of all jobs together; every job gets one anyway; 0 means no limit. `first` is the
-    number of the first candidate of a wanted panel: another number is a re-roll.
+    number of the first candidate of a wanted panel: another number is a re-roll. Pictures that are `done`, by panel id
+    (see finished_panels), are handed out as they are, in their turn, each as its panel's only candidate.
     """
-    jobs = list(jobs)
-    model.prepare([one.request for job in jobs for one in job.passes])  # the text encoders come once
+    jobs, done = list(jobs), done or {}
+    left = [job for job in jobs if job.panel_id not in done]
+    model.prepare([one.request for job in left for one in job.passes])  # the text encoders come once
     sources = {job.source for job in jobs}
-    made: dict[str, Picture] = {}
-    spare = budget - len(jobs) if budget else math.inf
-    for job in _sources_first(jobs):
+    made: dict[str, Picture] = dict(done)
+    spare = budget - len(left) if budget else math.inf
+    for job in sources_first(jobs):
+        if job.panel_id in done:
+            if job.wanted:
+                only = Candidate(0, job.seed, done[job.panel_id], None)
+                yield replace(job, tried=(only,)), only.picture
+            continue
         rolled: dict[int, PanelJob] = {}
 
         def candidate(number: int, job: PanelJob = job, rolled: dict[int, PanelJob] = rolled) -> Candidate:
@@ -162,7 +170,7 @@ def _make(job: PanelJob, source: Picture | None, model: KontextModel,
     """One picture of a panel, and the job with the references that were used."""
     picture, passes = source, []
     for one in job.passes:
-        one = _with_picture(one, picture) if one.on_picture else one
+        one = with_picture(one, picture) if one.on_picture else one
         result = model.edit(one.request, partial(on_step, job) if on_step else None)
         if one.box is not None:
             result = paste(picture, result, box_share(one.box, one.request.width, one.request.height))
@@ -295,11 +303,12 @@ class _Board:
 _SOME_PICTURE = torch.zeros(1, 1, 1).expand(64, 64, 3)  # for checks, where the real one is still to be made
 
 
-def _with_picture(one: Pass, picture: Picture) -> Pass:
+def with_picture(one: Pass, picture: Picture) -> Pass:
+    """The pass with the picture it begins from as its first reference."""
     return replace(one, request=replace(one.request, references=(picture, *one.request.references)))
 
 
-def _sources_first(jobs: list[PanelJob]) -> Iterator[PanelJob]:
+def sources_first(jobs: list[PanelJob]) -> Iterator[PanelJob]:
     """The jobs in their order, each after the one it is made from."""
     waiting = {job.panel_id: job for job in jobs}
     for job in jobs:

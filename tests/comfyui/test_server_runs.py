@@ -66,6 +66,29 @@ def test_the_storyboard_shows_the_character_in_every_scene(server, run, board):
     assert np.mean(right) >= 0.9, f"{sum(right)} of {len(right)} visible attributes are right"
 
 
+def test_resume_makes_only_what_is_missing(server, run, board):
+    from kontinuity.storyboard import parse_story
+
+    graph = board()
+    ids = [panel.id for panel in parse_story(graph["5"]["inputs"]["text"]).panels]
+    graph["6"]["inputs"]["panels"] = ids[1]
+    result, _ = run(graph)
+    assert result.status == "success", result.error
+    graph["6"]["inputs"] |= {"panels": "", "resume": True}
+    result, _ = run(graph)
+    assert result.status == "success", result.error
+    said, saved = result.outputs["6"]["text"][0], result.outputs["6"]["images"]
+    assert f"Taken over from earlier runs: {ids[1]}." in said
+    assert [image["filename"] for image in saved] == [
+        f"board_0000{1 if name == ids[1] else 2}_{name}.png" for name in ids]
+    assert len(list(output(server, graph).glob("board_*.png"))) == len(ids)
+    graph["6"]["inputs"]["panels"] = ",".join(ids)  # the same once more: nothing is left to make
+    result, events = run(graph)
+    assert result.status == "success", result.error
+    assert [image["filename"] for image in result.outputs["6"]["images"]] == [image["filename"] for image in saved]
+    assert len(list(output(server, graph).glob("board_*.png"))) == len(ids)
+
+
 def test_two_characters_are_in_the_panels_that_name_them(server, run):
     """The shipped workflow of twelve panels, each counted by the drawn world's own finder."""
     from kontinuity.demo_model import figure_finder
