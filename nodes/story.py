@@ -223,9 +223,9 @@ class RenderStoryboard(io.ComfyNode):
                                      if job.panel_id not in done))
         shortlist = Shortlist()
         made = {}  # by the panel's number: a panel that is made from a later one comes after it
-        finished = render(jobs, model, lambda _, info: progress.advance(model.preview(info)), judge=judge,
+        rendered = render(jobs, model, lambda _, info: progress.advance(model.preview(info)), judge=judge,
                           budget=budget, first=reroll, done={name: panel.picture for name, panel in done.items()})
-        for job, picture in finished:
+        for job, picture in rendered:
             if job.panel_id in done:
                 path = done[job.panel_id].path
             else:
