@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,14 +253,11 @@ class OutputNames:
 
     def earlier(self) -> dict[str, list[Path]]:
         """What earlier runs have saved here, by suffix, the newest first."""
-        runs = []
-        for path in self.folder.glob("*.png"):
-            counter, _, suffix = path.stem.removeprefix(f"{self.stem}_").partition("_")
-            if path.name.startswith(f"{self.stem}_") and counter.isdecimal():
-                runs.append((int(counter), suffix, path))
+        ours = re.compile(rf"{re.escape(self.stem)}_(\d+)_(.+)\.png")
+        matches = filter(None, (ours.fullmatch(path.name) for path in self.folder.iterdir()))
         found: dict[str, list[Path]] = {}
-        for _, suffix, path in sorted(runs, reverse=True):
-            found.setdefault(suffix, []).append(path)
+        for match in sorted(matches, key=lambda match: int(match[1]), reverse=True):
+            found.setdefault(match[2], []).append(self.folder / match[0])
         return found
 
     def numbered(self, extension: str) -> str:
