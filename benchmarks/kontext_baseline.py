@@ -14,20 +14,21 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from ..kontext import Conditions, Limited, networks
-from ..kontext.backends.diffusers import DiffusersBackend
+from ..kontext.backends.modules import ModuleBackend
 from ..kontext.backends.transformer import activation_bytes
 from ..kontext.memory import GIB, PRESETS, Residency, TransformerSizes
 from ..kontext.offload import weight_bytes
 from ..kontext.prompts import activation_bytes as text_bytes
 from ..kontext.quantised import Fp8Linear
 from ..kontext.sampling import Schedule, denoise
-from ..kontext.vae import tiling, vae_bytes
+from ..kontext.vae import TILE, vae_bytes
 
 SCHEDULE = Schedule(shift=3.0, use_dynamic_shifting=True)
 SMALL = {"num_layers": 2, "num_single_layers": 4, "num_attention_heads": 2, "joint_attention_dim": 256,
@@ -87,6 +88,16 @@ class Rows:
             self._path.write_text(json.dumps(self.result, indent=1) + "\n", "utf-8")
 
 
+def diffusers_transformer(transformer: nn.Module) -> nn.Module:
+    """diffusers' transformer with the very parameters of ours."""
+    from diffusers import FluxTransformer2DModel
+
+    with torch.device("meta"):
+        theirs = FluxTransformer2DModel(**asdict(transformer.config))
+    theirs.load_state_dict(transformer.state_dict(keep_vars=True), assign=True)
+    return theirs.eval()
+
+
 class Case:
     """One edit's denoise loop: the transformer, its conditions, and three ways to run it."""
 
@@ -104,7 +115,8 @@ class Case:
             (draw(1, 16, latent, latent),), "offset", 2.5, SCHEDULE.sigmas(steps, (size // 16) ** 2))
         self.sizes = TransformerSizes.of(self.transformer)
         self.work = activation_bytes(self.transformer, self.tokens)
-        self.backend = DiffusersBackend({"transformer": self.transformer}, None, None)
+        self.backend = ModuleBackend({"transformer": self.transformer}, None, None)
+        self.theirs = diffusers_transformer(self.transformer)
         self.limit(None)
 
     def limit(self, room: int | None) -> int:
@@ -123,13 +135,13 @@ class Case:
                             lambda velocity, start: denoise(velocity, start, self.conditions.sigmas))
 
     def diffusers(self) -> Callable[[], None]:
-        """diffusers' own pipeline around the same transformer."""
-        from diffusers import FlowMatchEulerDiscreteScheduler, FluxKontextPipeline
+        """diffusers' own pipeline, its transformer on the same weights."""
+        from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxKontextPipeline
 
         pipe = FluxKontextPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True, max_image_seq_len=4096),
-            vae=networks.vae("meta", self.dtype), text_encoder=None, tokenizer=None, text_encoder_2=None,
-            tokenizer_2=None, transformer=self.transformer)
+            vae=AutoencoderKL(block_out_channels=(4,) * 4, norm_num_groups=4), text_encoder=None, tokenizer=None, text_encoder_2=None,
+            tokenizer_2=None, transformer=self.theirs)
         pipe.set_progress_bar_config(disable=True)
         embeds, pooled = (states.to(self.device, self.dtype) for states in self.conditions.prompt)
         reference = self.conditions.references[0].to(self.device, self.dtype)
@@ -236,7 +248,7 @@ def denoise_rows(rows: Rows, case: Case, repeats: int, compiled: bool) -> None:
     else:
         last = tuple(range(case.sizes.doubles, len(case.sizes.blocks)))
         modes["offload, all single blocks"] = case.sizes.need(Residency(True, last), case.steps, case.work)
-    resident = DiffusersBackend({"transformer": case.transformer}, None, None)
+    resident = ModuleBackend({"transformer": case.transformer}, None, None)
     for name, room in modes.items():
         def mode(room=room) -> dict:
             """The resident loop cannot run beside it (its weights are away): eager's time stands for it."""
@@ -265,13 +277,13 @@ def denoise_rows(rows: Rows, case: Case, repeats: int, compiled: bool) -> None:
         case.limit(None)
     if compiled:
         def compile_blocks() -> dict:
-            case.transformer.compile_repeated_blocks(fullgraph=True)
+            case.theirs.compile_repeated_blocks(fullgraph=True)
             eager()
             seconds = statistics.median(timed(eager) for _ in range(repeats))
             return {"seconds": round(seconds, 3)} | peak(eager, case.sizes.total + case.work)
 
         rows.add("diffusers, blocks compiled", 90 + (repeats + 2) * once, compile_blocks)
-        for block in (*case.transformer.transformer_blocks, *case.transformer.single_transformer_blocks):
+        for block in (*case.theirs.transformer_blocks, *case.theirs.single_transformer_blocks):
             block._compiled_call_impl = None
 
     def fp8() -> dict:
@@ -297,8 +309,9 @@ def other_rows(rows: Rows, device: torch.device) -> None:
         vae = networks.vae(device)
         x = torch.zeros(1, 3, 1024, 1024, dtype=vae.dtype, device=device)
         z = torch.randn(1, 16, 128, 128, device=device).to(vae.dtype)
-        run = (lambda: vae.encode(x).latent_dist.mode()) if work == "encode" else (lambda: vae.decode(z)[0])
-        with torch.no_grad(), tiling(vae, tiled):
+        tile = TILE if tiled else None
+        run = (lambda: vae.encode(x, tile)) if work == "encode" else (lambda: vae.decode(z, tile))
+        with torch.no_grad():
             row = peak(run, weight_bytes(vae) + vae_bytes(vae, 1024, 1024, tiled=tiled))
             return row | {"seconds": round(timed(run), 4)}
 

@@ -64,7 +64,7 @@ class TransformerSizes:
 
     @classmethod
     def of(cls, transformer: nn.Module) -> "TransformerSizes":
-        """Measure a FluxTransformer2DModel, whatever its layers hold and on whatever device."""
+        """Measure a FluxTransformer, whatever its layers hold and on whatever device."""
         layers = list(modulation_layers(transformer).values())
         apart = {id(tensor) for layer in layers for tensor in (*layer.parameters(), *layer.buffers())}
         blocks = [[t for t in (*block.parameters(), *block.buffers()) if id(t) not in apart]

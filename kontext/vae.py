@@ -1,7 +1,4 @@
-"""The VAE: its memory, and working in tiles where a picture is too large for one piece."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""The VAE: its memory, and the tiles it works in where a picture is too large for one piece."""
 
 from torch import nn
 
@@ -15,7 +12,7 @@ def vae_bytes(vae: nn.Module, width: int, height: int, *, tiled: bool = False) -
     takes more than these. Eight of them is about what ComfyUI reserves (4.6 GB at 1024 x 1024 in bf16).
 
     Args:
-        vae: an AutoencoderKL.
+        vae: an Autoencoder.
         width, height: of the picture in pixels.
         tiled: in tiles of 512 pixels.
     """
@@ -24,18 +21,3 @@ def vae_bytes(vae: nn.Module, width: int, height: int, *, tiled: bool = False) -
         # beside one tile's work: the result, its tiles, and rows of them while they are put together
         return 8 * min(width, TILE) * min(height, TILE) * channels * itemsize + 4 * 3 * width * height * itemsize
     return 8 * width * height * channels * itemsize
-
-
-@contextmanager
-def tiling(vae: nn.Module, wanted: bool) -> Iterator[None]:
-    """Inside, an AutoencoderKL works in overlapping tiles of 512 pixels, blended (diffusers' own tiling)."""
-    if not wanted:
-        yield
-        return
-    before = vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    try:
-        vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size = True, TILE, TILE // factor
-        yield
-    finally:
-        vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size = before

@@ -21,7 +21,7 @@ class LeanTransformer:
     """Chooses what stays on the device, and brings the rest when its turn comes.
 
     Args:
-        transformer: a FluxTransformer2DModel.
+        transformer: a FluxTransformer.
     """
 
     def __init__(self, transformer: nn.Module):

@@ -1,4 +1,4 @@
-"""diffusers' FluxTransformer2DModel as a velocity for the denoise loop."""
+"""The transformer as a velocity for the denoise loop."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ def make_velocity(
     """Bind everything that stays the same over the steps.
 
     The tokens and embeddings go in with the transformer's own dtype; timestep, guidance and ids are handed over as
-    float32 (diffusers itself rounds timestep and guidance to the tokens' dtype), and the velocity comes back float32.
+    float32 (it rounds timestep and guidance to the tokens' dtype itself), and the velocity comes back float32.
 
     Args:
-        transformer: a FluxTransformer2DModel on `device`.
+        transformer: a FluxTransformer on `device`.
         conditions: its prompt is (T5 states [1, n, joint_attention_dim], pooled CLIP [1, pooled_projection_dim]);
             guidance goes in as an embedding, only if the transformer has one.
         size: (height, width) of the latents being made, even.
@@ -46,8 +46,7 @@ def make_velocity(
             encoder_hidden_states=embeds,
             txt_ids=txt_ids,
             img_ids=img_ids,
-            return_dict=False,
-        )[0]
+        )
         return unpack(out[:, : tokens.shape[1]].float(), height, width)
 
     return velocity

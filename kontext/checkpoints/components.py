@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..networks import Autoencoder, FluxTransformer
 from . import dimensions, layouts
 from .fill import Filling
 from .layouts import Pieces
@@ -27,27 +28,25 @@ def transformer_filling(source: Source, dtype: torch.dtype, config: Config = Non
         config: diffusers' config; None: from the shapes.
 
     Returns:
-        What reads diffusers' FluxTransformer2DModel, some of its Linears QuantisedLinear.
+        What reads a FluxTransformer, some of its Linears QuantisedLinear.
 
     Raises:
         InputError: see `Filling`.
     """
-    from diffusers import FluxTransformer2DModel
-
     if "img_in.weight" in source:
         pieces = layouts.bfl_transformer(source)
     else:
         pieces = layouts.same_names(source)
-    return _diffusers(FluxTransformer2DModel, config or dimensions.transformer(source, pieces), source, pieces, dtype)
+    config = config or dimensions.transformer(source, pieces)
+    return Filling(_build(source, config, FluxTransformer.from_config), source, pieces, dtype)
 
 
 def vae_filling(source: Source, dtype: torch.dtype, config: Config = None) -> Filling:
-    """FLUX.1's autoencoder (diffusers' AutoencoderKL), in diffusers' or BFL's names; otherwise as above."""
-    from diffusers import AutoencoderKL
-
+    """FLUX.1's autoencoder, in diffusers' or BFL's names; otherwise as above."""
     bfl = any(name.startswith("decoder.mid.") for name in source)
     pieces = layouts.bfl_vae(source) if bfl else layouts.same_names(source)
-    return _diffusers(AutoencoderKL, config or dimensions.vae(source, pieces), source, pieces, dtype)
+    config = config or dimensions.vae(source, pieces)
+    return Filling(_build(source, config, Autoencoder.from_config), source, pieces, dtype)
 
 
 def clip_filling(source: Source, dtype: torch.dtype, end_mark: int, config: Config = None) -> Filling:
@@ -69,10 +68,6 @@ def t5_filling(source: Source, dtype: torch.dtype, config: Config = None) -> Fil
     model = _build(source, config, lambda known: T5EncoderModel(T5Config.from_dict(known)))
     model.set_input_embeddings(model.shared)  # one module, not two with the same weights
     return Filling(model, source, pieces, dtype, _T5_SPARE)
-
-
-def _diffusers(kind: type, config: Mapping[str, object], source: Source, pieces: Pieces, dtype: torch.dtype) -> Filling:
-    return Filling(_build(source, config, kind.from_config), source, pieces, dtype)
 
 
 def _build(source: Source, config: Mapping[str, object], make: Callable[[dict], nn.Module]) -> nn.Module:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..backends.diffusers import DiffusersBackend
+from ..backends.modules import ModuleBackend
 from ..errors import InputError
 from ..model import KontextModel
 from ..placement import Resident
@@ -158,7 +158,7 @@ def assemble(parts: Mapping[str, Part], clip_tokenizer, t5_tokenizer, *, dtype: 
         "transformer": read[TRANSFORMER],
         "vae": read[VAE],
     }
-    backend = DiffusersBackend(modules, clip_tokenizer, t5_tokenizer, Resident(modules, device))
+    backend = ModuleBackend(modules, clip_tokenizer, t5_tokenizer, Resident(modules, device))
     model = KontextModel(name=name, backend=backend, schedule=schedule, settings=settings)
     log.info("loaded %s from %s as %s", name, parts[TRANSFORMER].source.where, str(dtype).removeprefix("torch."))
     return model

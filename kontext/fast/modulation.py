@@ -23,7 +23,7 @@ def modulation_layers(transformer: nn.Module) -> dict[str, nn.Module]:
     """The layers that a table replaces, by path: the embedding first, then each norm's `linear`.
 
     Args:
-        transformer: a FluxTransformer2DModel. Whatever stands for a linear layer (quantised, with a LoRA) will do.
+        transformer: a FluxTransformer. Whatever stands for a linear layer (quantised, with a LoRA) will do.
     """
     layers = {EMBEDDING: transformer.time_text_embed}
     for blocks in ("transformer_blocks", "single_transformer_blocks"):
@@ -39,7 +39,7 @@ class ModulationTable:
     """The modulation vectors of an edit's steps, on the device.
 
     Args:
-        transformer: a FluxTransformer2DModel.
+        transformer: a FluxTransformer.
         guidance: plays a part only if the transformer has an embedding for it.
         pooled: [1, pooled_projection_dim] of CLIP.
         dtype: the one the transformer computes in.
@@ -84,7 +84,7 @@ class ModulationTable:
         self._rows |= rows
 
     def _embed(self, embedding: nn.Module, timestep: float) -> torch.Tensor:
-        # as FluxTransformer2DModel.forward does it
+        # as FluxTransformer.forward does it
         scaled = torch.tensor([timestep], dtype=torch.float32, device=self._device).to(self._dtype) * 1000
         if self._transformer.config.guidance_embeds:
             return embedding(scaled, self._guidance, self._pooled)

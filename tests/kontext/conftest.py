@@ -31,11 +31,11 @@ def loaded(tiny_model_folder):
 def model(loaded):
     """A fresh model (own caches, placement, settings) around the shared weights."""
     from kontinuity.kontext import KontextModel
-    from kontinuity.kontext.backends.diffusers import DiffusersBackend
+    from kontinuity.kontext.backends.modules import ModuleBackend
 
     settings = replace(loaded.settings, width=96, height=96, reference_area=REFERENCE_AREA, min_text_tokens=MIN_TOKENS)
     shared = loaded.backend
-    backend = DiffusersBackend(shared.components, shared.clip_tokenizer, shared.t5_tokenizer)
+    backend = ModuleBackend(shared.components, shared.clip_tokenizer, shared.t5_tokenizer)
     return KontextModel(name="tiny", backend=backend, schedule=loaded.schedule, settings=settings)
 
 

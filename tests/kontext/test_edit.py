@@ -81,13 +81,13 @@ def test_the_transformer_sees_these_ids_and_types(model, request_for, picture, m
 
 
 def test_no_guidance_for_a_transformer_without_its_embedding(model):
-    from diffusers import FluxTransformer2DModel
     from kontinuity.kontext.backends.transformer import make_velocity
+    from kontinuity.kontext.networks import FluxTransformer, TransformerConfig
 
     torch.manual_seed(0)
-    bare = FluxTransformer2DModel(
-        patch_size=1, in_channels=64, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=1,
-        joint_attention_dim=8, pooled_projection_dim=8, guidance_embeds=False, axes_dims_rope=(4, 6, 6)).eval()
+    bare = FluxTransformer(TransformerConfig(
+        num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=1, joint_attention_dim=8,
+        pooled_projection_dim=8, guidance_embeds=False, axes_dims_rope=(4, 6, 6))).eval()
     conditions = Conditions((torch.zeros(1, 3, 8), torch.zeros(1, 8)), references=(), reference_method="offset",
                             guidance=2.5, sigmas=torch.tensor([1.0, 0.0]))
     velocity = make_velocity(bare, conditions, (4, 4), torch.device("cpu"))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from kontinuity.kontext import InputError, read_lora
+from kontinuity.kontext import InputError, networks, read_lora
 from kontinuity.kontext.lora.names import Target, find_target
 from lora_files import bfl_layers, diffusers_layers, kohya, pair, peft, seeded, write
 from weight_files import gguf_bytes
@@ -263,17 +263,13 @@ PUBLISHED = {
 
 
 def test_layers_of_published_loras_fit_flux_dev(model, tmp_path):
-    from diffusers import FluxTransformer2DModel
-
     tensors = {}
     for name, (outputs, inputs) in PUBLISHED.items():
         halves = ("down", "up") if "processor" in name else ("lora_down", "lora_up")
         for half, size in zip(halves, ((1, inputs), (outputs, 1)), strict=True):
             tensors[f"{name}.{half}.weight"] = torch.ones(size, dtype=torch.bfloat16)
     lora = read_lora(write(tmp_path / "published.safetensors", tensors))
-    with torch.device("meta"):
-        full = FluxTransformer2DModel(guidance_embeds=True)
-    model.backend.components = {**model.components, "transformer": full}
+    model.backend.components = {**model.components, "transformer": networks.transformer()}
     adapted = model.adapted([(lora, 1.0)])
     assert len(adapted.backend.branches._pieces) == len(lora.layers) + 2 + 2 + 2 + 3
     tensors = peft({f"transformer_blocks.{i}.attn.to_q": pair(3072, 3072, i, rank=1) for i in (18, 19)})

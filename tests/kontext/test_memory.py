@@ -19,7 +19,7 @@ from kontinuity.kontext.memory import (
     transformer_blocks,
 )
 from kontinuity.kontext.offload import carousel_bytes, weight_bytes
-from kontinuity.kontext.vae import tiling, vae_bytes
+from kontinuity.kontext.vae import TILE, vae_bytes
 
 ONE_REFERENCE = 512 + 4096 + 4096  # tokens
 GB = 10**9
@@ -41,8 +41,7 @@ def run_transformer(transformer, text_tokens: int, picture_tokens: int):
               "encoder_hidden_states": torch.empty(1, text_tokens, 4096, dtype=dtype, **meta),
               "pooled_projections": torch.empty(1, 768, dtype=dtype, **meta),
               "img_ids": torch.empty(picture_tokens, 3, **meta), "txt_ids": torch.empty(text_tokens, 3, **meta)}
-    return lambda: transformer(timestep=torch.empty(1, **meta), guidance=torch.empty(1, **meta), return_dict=False,
-                               **inputs)[0]
+    return lambda: transformer(timestep=torch.empty(1, **meta), guidance=torch.empty(1, **meta), **inputs)
 
 
 @pytest.mark.parametrize("text, picture", [(512, 8192), (512, 1024), (128, 12288)])
@@ -59,16 +58,14 @@ def test_the_vaes_work_is_not_below_its_tensors(flux, work):
     x = torch.empty(1, 3, size, size, dtype=vae.dtype, device="meta")
     z = torch.empty(1, 16, size // 8, size // 8, dtype=vae.dtype, device="meta")
 
-    def compute():
-        return vae.encode(x).latent_dist.mode() if work == "encode" else vae.decode(z, return_dict=False)[0]
+    def compute(tile=None):
+        return vae.encode(x, tile) if work == "encode" else vae.decode(z, tile)
 
     whole = peak_bytes(compute, [vae])
     assert 2 * whole < vae_bytes(vae, size, size) < 4 * whole
-    with tiling(vae, True):
-        tiled = peak_bytes(compute, [vae])
+    tiled = peak_bytes(lambda: compute(TILE), [vae])
     assert tiled < 0.35 * whole
     assert tiled < vae_bytes(vae, size, size, tiled=True) < 0.3 * vae_bytes(vae, size, size)
-    assert not vae.use_tiling and vae.tile_sample_min_size == 1024
 
 
 def test_the_text_encoders_work_is_not_below_its_tensors(flux):

@@ -3,9 +3,12 @@
 import torch
 from torch import nn
 
+from .autoencoder import Autoencoder, AutoencoderConfig
+from .flux import FluxTransformer, TransformerConfig
+
 
 def flux_kontext(device: torch.device | str = "meta", dtype: torch.dtype = torch.bfloat16) -> dict[str, nn.Module]:
-    """"text_encoders" (ModuleDict clip, t5), "transformer" and "vae" with the libraries' random initial weights.
+    """"text_encoders" (ModuleDict clip, t5), "transformer" and "vae" with random initial weights.
 
     Args:
         device: where they are made; on "meta" they have shapes only.
@@ -16,10 +19,8 @@ def flux_kontext(device: torch.device | str = "meta", dtype: torch.dtype = torch
 
 
 def transformer(device: torch.device | str = "meta", dtype: torch.dtype = torch.bfloat16, **changes) -> nn.Module:
-    """FluxTransformer2DModel, 11.90 billion parameters; `changes` to its config make a smaller one."""
-    from diffusers import FluxTransformer2DModel
-
-    return _made(lambda: FluxTransformer2DModel(guidance_embeds=True, **changes), device, dtype)
+    """FluxTransformer, 11.90 billion parameters; `changes` to its config make a smaller one."""
+    return _made(lambda: FluxTransformer(TransformerConfig(guidance_embeds=True, **changes)), device, dtype)
 
 
 def text_encoders(device: torch.device | str = "meta", dtype: torch.dtype = torch.bfloat16) -> nn.Module:
@@ -34,13 +35,8 @@ def text_encoders(device: torch.device | str = "meta", dtype: torch.dtype = torc
 
 
 def vae(device: torch.device | str = "meta", dtype: torch.dtype = torch.bfloat16) -> nn.Module:
-    """AutoencoderKL, 84 million parameters."""
-    from diffusers import AutoencoderKL
-
-    return _made(lambda: AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=16, sample_size=1024,
-        scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False), device, dtype)
+    """Autoencoder, 84 million parameters."""
+    return _made(lambda: Autoencoder(AutoencoderConfig()), device, dtype)
 
 
 def _made(make, device: torch.device | str, dtype: torch.dtype) -> nn.Module:

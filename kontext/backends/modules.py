@@ -1,8 +1,7 @@
-"""The backend on diffusers' and transformers' own modules: AutoencoderKL, FluxTransformer2DModel, CLIP and T5."""
+"""The backend on modules of torch: our own transformer and autoencoder, transformers' CLIP and T5."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -13,13 +12,13 @@ from ..memory import encoder_blocks_away, needs_tiles
 from ..offload import carousel_bytes
 from ..placement import Placement, Resident
 from ..sampling import Velocity
-from ..vae import tiling, vae_bytes
+from ..vae import TILE, vae_bytes
 from . import Conditions
 from .lean import LeanTransformer
 from .transformer import activation_bytes, make_velocity
 
 
-class DiffusersBackend:
+class ModuleBackend:
     """See `Backend`.
 
     Args:
@@ -49,7 +48,7 @@ class DiffusersBackend:
     def text_key(self) -> tuple:
         return self.branches.text_key
 
-    def adapted(self, loras: Sequence[tuple[Lora, float]]) -> "DiffusersBackend":
+    def adapted(self, loras: Sequence[tuple[Lora, float]]) -> "ModuleBackend":
         backend = copy.copy(self)
         backend.branches = self.branches.plus(loras, self.components)
         return backend
@@ -67,10 +66,10 @@ class DiffusersBackend:
             return prompts.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
 
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
-        with self._placed_vae(picture.shape[1], picture.shape[0]) as (vae, device):
-            pixels = (picture * 2 - 1).permute(2, 0, 1).unsqueeze(0).to(device, vae.dtype)
-            z = vae.encode(pixels).latent_dist.mode().float()
-            return ((z - vae.config.shift_factor) * vae.config.scaling_factor).cpu()
+        vae, device, tile = self._place_vae(picture.shape[1], picture.shape[0])
+        pixels = (picture * 2 - 1).permute(2, 0, 1).unsqueeze(0).to(device, vae.dtype)
+        z = vae.encode(pixels, tile).float()
+        return ((z - vae.config.shift_factor) * vae.config.scaling_factor).cpu()
 
     @with_branches("transformer")
     def sample(self, conditions: Conditions, noise: torch.Tensor,
@@ -83,16 +82,14 @@ class DiffusersBackend:
             return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        with self._placed_vae(latents.shape[3] * 8, latents.shape[2] * 8) as (vae, device):
-            z = latents / vae.config.scaling_factor + vae.config.shift_factor
-            pixels = vae.decode(z.to(device, vae.dtype), return_dict=False)[0].float()
-            return (pixels * 0.5 + 0.5).cpu()[0].permute(1, 2, 0).contiguous()
+        vae, device, tile = self._place_vae(latents.shape[3] * 8, latents.shape[2] * 8)
+        z = latents / vae.config.scaling_factor + vae.config.shift_factor
+        pixels = vae.decode(z.to(device, vae.dtype), tile).float()
+        return (pixels * 0.5 + 0.5).cpu()[0].permute(1, 2, 0).contiguous()
 
-    @contextmanager
-    def _placed_vae(self, width: int, height: int) -> Iterator[tuple[nn.Module, torch.device]]:
-        """The VAE on its device, with room for a picture of this size; in tiles if there is not enough."""
+    def _place_vae(self, width: int, height: int) -> tuple[nn.Module, torch.device, int | None]:
+        """The VAE, its device with room for a picture of this size, and the size of tiles if there is not enough."""
         vae = self.components["vae"]
         tiled = needs_tiles(vae, width, height, self.placement.room())
         device = self.placement.use("vae", vae_bytes(vae, width, height, tiled=tiled))
-        with tiling(vae, tiled):
-            yield vae, device
+        return vae, device, TILE if tiled else None

@@ -1,0 +1,32 @@
+"""What a network's config.json says, as a dataclass."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TypeVar
+
+Config = TypeVar("Config")
+
+
+def from_dict(kind: type[Config], values: Mapping[str, object]) -> Config:
+    """The fields of `kind` that are in `values`, lists as tuples; what else is there is left out.
+
+    Raises:
+        ValueError: a field is of another kind than its default (a text for a number, say).
+    """
+    chosen = {}
+    for field in fields(kind):
+        if field.name in values:
+            value = values[field.name]
+            value = tuple(value) if isinstance(value, list) else value
+            if field.default is not None and not _alike(value, field.default):
+                raise ValueError(f"{field.name} is {value!r}, where {field.default!r} would be usual")
+            chosen[field.name] = value
+    return kind(**chosen)
+
+
+def _alike(value: object, default: object) -> bool:
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and bool(value) and all(_alike(item, default[0]) for item in value)
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is type(default)
