@@ -12,6 +12,7 @@ from ..kontext import FaceFinder, InputError, KontextModel
 from ..publish import key_border
 from ..storyboard import ROLES, character_sheet, crop_picture
 from . import folders, host
+from .choices import own_choices
 from .pictures import as_image, one_picture
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket
 
@@ -95,6 +96,8 @@ class Character(io.ComfyNode):
 class CropCharacter(io.ComfyNode):
     """Cuts the figure or the face out of a picture, so that a reference shows the character and nothing else."""
 
+    validate_inputs = own_choices("find")
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -135,7 +138,7 @@ def _crop(picture: torch.Tensor, find: str, number: int) -> torch.Tensor:
                              "the plain background is one figure", "set it to 1, or choose what finds each figure")
         return crop_picture(picture, "auto", CROP_TITLE, "find")
     finder = figure_finder() if find == DRAWN_FIGURE else FaceFinder(
-        folders.identity_path(find.removeprefix(FACE), CROP_TITLE, "find"), CROP_TITLE)
+        folders.identity_path(str(find).removeprefix(FACE), CROP_TITLE, "find"), CROP_TITLE)
     found = sorted(finder.find(picture))
     if number > len(found):
         raise InputError(CROP_TITLE, "number", str(number), f"is more than were found: {len(found)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -112,13 +113,13 @@ def weight_stamp(*names: str) -> str:
             stat = found[name].stat()
             stamps.append(f"{name} {stat.st_size} {stat.st_mtime_ns}")
         except (KeyError, OSError):
-            stamps.append(name)
+            stamps.append(str(name))
     return "\n".join(stamps)
 
 
 def tokenizer_folders() -> tuple[Path, Path]:
     """ComfyUI's own tokenizers of CLIP-L and T5-XXL."""
-    comfy_folder = Path(comfy.utils.__file__).parent
+    comfy_folder = Path(inspect.getfile(comfy.utils)).parent
     return comfy_folder / "sd1_tokenizer", comfy_folder / "text_encoders" / "t5_tokenizer"
 
 

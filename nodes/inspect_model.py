@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..kontext import Identity, identify, plan_flux
 from . import folders, host
+from .choices import own_choices
 from .sockets import CATEGORY
 
 TITLE = "Inspect Model"
@@ -14,6 +15,8 @@ FLUX_PARAMETERS = 11_900_000_000  # of the transformer
 
 class InspectModel(io.ComfyNode):
     """Names a file or folder of ComfyUI's model folders: what it is, in which precision, and what it is good for."""
+
+    validate_inputs = own_choices("file")
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..kontext import KontextModel, read_lora
 from . import folders
+from .choices import own_choices
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Load Kontext LoRA"
@@ -13,6 +14,8 @@ TITLE = "Load Kontext LoRA"
 
 class LoadLora(io.ComfyNode):
     """Adds a LoRA's branches to a model; the model that comes in stays as it is."""
+
+    validate_inputs = own_choices("lora")
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..kontext import PRESETS, InputError, KontextModel, load_folder, load_parts
 from . import folders, host
+from .choices import own_choices
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Load Kontext Model"
@@ -17,6 +18,8 @@ IN_THE_CHECKPOINT = "in the checkpoint"
 
 class LoadModel(io.ComfyNode):
     """Loads a diffusers folder and hands its memory to ComfyUI."""
+
+    validate_inputs = own_choices("model")
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -44,6 +47,8 @@ class LoadModel(io.ComfyNode):
 
 class LoadModelFiles(io.ComfyNode):
     """Loads Kontext from the files people have for ComfyUI and hands its memory to ComfyUI."""
+
+    validate_inputs = own_choices("transformer", "clip", "t5", "vae")
 
     @classmethod
     def define_schema(cls) -> io.Schema:

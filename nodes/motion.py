@@ -11,6 +11,7 @@ from comfy_api.latest import io, ui
 from .. import flow
 from ..kontext import EditRequest, KontextModel
 from . import folders, host
+from .choices import own_choices
 from .pictures import Frames, as_image, mask_for_each, one_picture, resized
 from .sockets import (
     CATEGORY,
@@ -60,6 +61,8 @@ def _estimator(quality: str, flow_model=None, where: str = "") -> flow.Estimator
 class LoadFlowModel(io.ComfyNode):
     """Loads RAFT from a file."""
 
+    validate_inputs = own_choices("file")
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         names = folders.motion_model_names(folders.FLOW_MODELS)
@@ -87,6 +90,8 @@ class LoadFlowModel(io.ComfyNode):
 
 class LoadInBetweenModel(io.ComfyNode):
     """Loads RIFE or FILM from a file."""
+
+    validate_inputs = own_choices("file")
 
     @classmethod
     def define_schema(cls) -> io.Schema:

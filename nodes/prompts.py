@@ -13,6 +13,7 @@ from ..demo_model import NAME as DEMO_NAME
 from ..kontext import InputError, KontextModel
 from ..storyboard import Story, panel_prompt, prompts
 from . import folders
+from .choices import own_choices
 from .sockets import CATEGORY, KontextModelSocket, Storyboard, StorySocket
 
 CHECK_TITLE = "Check Prompts"
@@ -99,6 +100,8 @@ class CheckPrompts(io.ComfyNode):
 
 class TranslatePrompts(io.ComfyNode):
     """Turns a story's prompts, or one text, into English, with what the user has on disk."""
+
+    validate_inputs = own_choices("translator")
 
     @classmethod
     def define_schema(cls) -> io.Schema:

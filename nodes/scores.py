@@ -12,6 +12,7 @@ from ..demo_model import figure_finder, identity_folder
 from ..kontext import FaceEncoder, FaceFinder, InputError, PictureScore, Scorer, load_encoder
 from ..storyboard import contact_sheet, own_references, story_judge
 from . import folders, host
+from .choices import own_choices
 from .pictures import as_image, as_pictures
 from .sockets import CATEGORY, CharactersSocket, ScorerSocket, Storyboard, StorySocket
 
@@ -49,6 +50,8 @@ class ClipVisionEncoder:
 class LoadScorer(io.ComfyNode):
     """Brings together what sees likeness and what finds figures."""
 
+    validate_inputs = own_choices("encoder", "finder")
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -84,7 +87,7 @@ class LoadScorer(io.ComfyNode):
 def _encoder(name: str, clip_vision):
     if name == DRAWN_WORLD:
         return load_encoder(identity_folder(), "drawn world", LOAD_TITLE)
-    if name.startswith(FACES):
+    if str(name).startswith(FACES):
         name = name.removeprefix(FACES)
         return FaceEncoder(folders.identity_path(name, LOAD_TITLE, "encoder"), name, LOAD_TITLE)
     if name != CLIP_VISION:

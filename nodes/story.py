@@ -32,6 +32,7 @@ from ..storyboard import (
     unused_fields,
 )
 from . import folders, host
+from .choices import own_choices
 from .pictures import as_image, as_pictures
 from .prompts import check_before_sampling, traits
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, ScorerSocket, Storyboard, StorySocket
@@ -72,6 +73,8 @@ panels:
 
 class LoadStoryboard(io.ComfyNode):
     """Reads and checks a story and brings the pictures of its characters together."""
+
+    validate_inputs = own_choices("file")
 
     @classmethod
     def define_schema(cls) -> io.Schema:

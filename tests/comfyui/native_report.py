@@ -218,7 +218,7 @@ class Bench:
             "Fill": {"model": model("FluxInpaint", flux(in_channels=96))},
             "Canny": {"model": model("Flux", flux(in_channels=32))},
             "schnell": {"model": model("FluxSchnell", flux(guidance_embed=False))},
-            "FLUX.2": {"model": model("Flux2", flux(image_model="flux2"), comfy.model_base.Flux2)},
+            "FLUX.2": {"model": model("Flux2", flux(image_model="flux2", hidden_size=3072), comfy.model_base.Flux2)},
             "SD3": {"model": model("SD3", {"image_model": "sd3"}, comfy.model_base.SD3)},
             "no model": {"model": None},
             "no clip": {"clip": None},
@@ -256,7 +256,7 @@ class Bench:
         server = SimpleNamespace(client_id=None, last_node_id=None, last_prompt_id=None, send_sync=lambda *_: None,
                                  sockets_metadata={})
         executor = execution.PromptExecutor(server, cache_type=execution.CacheType.CLASSIC,
-                                            cache_args={"lru": 0, "ram": 0})
+                                            cache_args={"lru": 0, "ram": 0, "ram_inactive": 0})
         # at FLUX's own 1 MP the reference alone would take half a minute
         self.native.ModelSettings = partial(self.kontext.ModelSettings, reference_area=REFERENCE_AREA)
         valid, error, outputs, node_errors = asyncio.run(execution.validate_prompt(str(uuid.uuid4()), graph, None))

@@ -4,6 +4,7 @@ ComfyUI reads FLUX's width and depths from a file and takes the heads, the VAE's
 granted; `accept_tiny` lets it take ours. For a process that has ComfyUI on its path.
 """
 
+import inspect
 import os
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def write(models: Path) -> None:
         pad_token_id=49407))
     t5 = T5EncoderModel(T5Config(
         **T5_SIZES, vocab_size=32128, feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1))
-    texts = Path(comfy.sd1_clip.__file__).parent
+    texts = Path(inspect.getfile(comfy.sd1_clip)).parent
     FluxKontextPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(
             shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15, base_image_seq_len=256,
