@@ -7,97 +7,74 @@ it may go deaf, and nothing it missed is repeated. The command line is in queue_
 """
 
 import asyncio
-import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 import aiohttp
 
 from ..kontext import InputError
-from .records import complete_file
+from .queue_answers import Event, RunResult, Workflow, event_of, node_errors, queued_ids, refusal_reason, run_result
+from .queue_files import cannot_fetch, fetch_file, output_files
+from .queue_server import Server, ServerError
 
-Workflow = Mapping[str, Mapping[str, Any]]  # node id -> {"class_type": ..., "inputs": {...}}
-
-_FRAME_BYTES = 64 << 20  # a preview may be larger than aiohttp's 4 MiB
-_NETWORK = (aiohttp.ClientError, asyncio.TimeoutError, ValueError)  # ValueError: an answer that is not JSON
-_ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
-
-
+_CANCEL_SECONDS = 30.0
 @dataclass(frozen=True)
-class Event:
-    """Something that happened to a prompt.
+class FetchedFile:
+    """A file of a run, `name` as the server calls it: its `path` here, or the `error` that says why it is not here."""
 
-    `kind` is "queued" (accepted), "waiting" (`value` prompts are before it), "running" (seen by a poll) or the type of
-    a ComfyUI message: "executing", "progress" (`value` of `max`), "executed", ... `node` is a node id.
-    """
-
-    kind: str
-    node: str | None = None
-    value: float = 0
-    max: float = 0
-    data: dict[str, Any] = field(default_factory=dict)
+    name: str
+    path: Path | None = None
+    error: InputError | None = None
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """How a prompt ended.
+class _Prompt:
+    """A prompt that is followed; its id changes if the server picks its own."""
 
-    `status` is "success", "refused" (ComfyUI found the workflow faulty; nothing was kept running), "error" (a node
-    failed), "interrupted", "lost" (the server forgot it) or "timeout". `outputs` are ComfyUI's, by node id. `errors`
-    has one readable line per error.
-    """
-
-    prompt_id: str
-    status: str
-    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    errors: tuple[str, ...] = ()
-
-    @property
-    def error(self) -> str:
-        """All errors, one per line; empty after success."""
-        return "\n".join(self.errors)
+    def __init__(self, prompt_id: str, tell: Callable[[Event], None]):
+        self.id, self.tell = prompt_id, tell
+        self.news = asyncio.Event()  # look at the server now
+        self.doubt = ""  # why it is not known whether the server has got it
 
 
 class QueueClient:
     """Speaks with one ComfyUI server. Use it as `async with QueueClient("http://127.0.0.1:8188") as client:`.
 
     `poll_seconds` is the time between looks at the server, `patience_seconds` how long it may be out of reach (a
-    restart, a blocked loop) before a prompt counts as lost. Methods raise InputError if the server cannot be reached or
-    refuses.
+    restart, a blocked loop) before a prompt counts as lost, `silence_seconds` how long it may send nothing before a
+    request counts as failed, `retry_seconds` the pause before a file is asked for again. Methods raise InputError if
+    the server cannot be reached or refuses.
     """
 
-    def __init__(self, server_url: str, *, poll_seconds: float = 2.0, patience_seconds: float = 120.0):
-        url = server_url.strip()
-        url = url if "://" in url else f"http://{url}"
-        if not _is_web_address(url):
-            raise InputError("queue", "server", server_url, "is not a web address", "write http://127.0.0.1:8188")
-        self.url = url.rstrip("/")
-        self.poll_seconds, self.patience_seconds = poll_seconds, patience_seconds
-        self._session: aiohttp.ClientSession | None = None
+    def __init__(self, server_url: str, *, poll_seconds: float = 2.0, patience_seconds: float = 120.0,
+                 silence_seconds: float = 60.0, retry_seconds: float = 1.0):
+        self._server = Server(server_url, silence_seconds)
+        self.url = self._server.url
+        self.poll_seconds, self.patience_seconds, self.retry_seconds = poll_seconds, patience_seconds, retry_seconds
+        self._server_ids: dict[str, str] = {}  # prompt id that was asked for -> the one the server picked
         self._cancelled: set[str] = set()
 
     async def __aenter__(self) -> "QueueClient":
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60, sock_connect=10))
+        await self._server.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self._server.close()
 
     async def check(self, node_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Ask whether the server is ComfyUI and has these nodes; return their /object_info descriptions by node id."""
-        stats = await self._ask("/system_stats")
-        if not isinstance(stats, dict) or "system" not in stats:
+        stats = await self._server.ask("/system_stats")
+        if "system" not in stats:
             raise InputError("queue", "server", self.url, "is not a ComfyUI server", "check the address and the port")
         found = {}
         for node in dict.fromkeys(node_ids):
-            found[node] = (await self._ask(f"/object_info/{node}")).get(node)
-        if missing := [node for node, info in found.items() if not info]:
+            found[node] = (await self._server.ask(f"/object_info/{quote(node, safe='')}")).get(node)
+        if missing := [node for node, info in found.items() if not isinstance(info, dict) or not info]:
             raise InputError("queue", "nodes", ", ".join(missing), f"are not installed on {self.url}",
                              "install the node pack there, restart ComfyUI and look at its log for import errors")
         return found
@@ -107,10 +84,21 @@ class QueueClient:
         path = Path(path)
         if not path.is_file():
             raise InputError("queue", "upload", str(path), "is not a file", "check the name")
-        form = aiohttp.FormData()
-        form.add_field("image", path.read_bytes(), filename=path.name)
-        form.add_field("type", "input")
-        answer = await self._ask("/upload/image", form=form)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError("queue", "upload", str(path), f"cannot be read ({error.strerror})",
+                             "check its permissions") from None
+
+        def form() -> aiohttp.FormData:
+            fields = aiohttp.FormData()
+            fields.add_field("image", content, filename=path.name)
+            fields.add_field("type", "input")
+            return fields
+
+        answer = await self._server.ask("/upload/image", form=form, form_bytes=len(content))
+        if not isinstance(answer.get("name"), str):
+            raise ServerError(self.url, "does not say what it called the picture", "look at ComfyUI's log", status=200)
         return "/".join(part for part in (answer.get("subfolder"), answer["name"]) if part)
 
     async def run(self, workflow: Workflow, on_event: Callable[[Event], None] | None = None, *,
@@ -118,262 +106,197 @@ class QueueClient:
         """Queue a workflow (API format) and wait until it has ended, at most `timeout` seconds; then it is cancelled.
 
         `on_event` is called in this event loop; what it raises ends run() and propagates, and the prompt runs on (as it
-        does when run() itself is cancelled): call cancel(prompt_id). Raises InputError if the server cannot be reached.
+        does when run() itself is cancelled): call cancel(prompt_id). Raises InputError if the server cannot be reached
+        or refuses, and then nothing runs.
         """
-        prompt_id, client_id = prompt_id or str(uuid.uuid4()), str(uuid.uuid4())
-        tell = on_event or (lambda event: None)
-        connected, news = asyncio.Event(), asyncio.Event()
-        listener = asyncio.create_task(self._listen(client_id, prompt_id, tell, connected, news))
+        asked, client_id = prompt_id or str(uuid.uuid4()), str(uuid.uuid4())
+        prompt = _Prompt(asked, on_event or (lambda event: None))
+        connected = asyncio.Event()
+        listener = asyncio.create_task(self._listen(client_id, prompt, connected))
         try:
             await _wait(connected, 5)  # else the first events would be missed
-            refused = await self._submit(workflow, prompt_id, client_id)
+            refused = await self._submit(workflow, prompt, client_id)
             if refused:
-                return RunResult(prompt_id, "refused", errors=refused)
-            tell(Event("queued"))
-            return await asyncio.wait_for(self._follow(prompt_id, tell, news, listener), timeout)
+                return RunResult(prompt.id, "refused", errors=refused)
+            if not prompt.doubt:
+                prompt.tell(Event("queued"))
+            return await asyncio.wait_for(self._follow(prompt, listener), timeout)
         except asyncio.TimeoutError:
-            await self.cancel(prompt_id)
-            return RunResult(prompt_id, "timeout", errors=(f"not finished within {timeout:g} s; cancelled",))
+            gone = await self.cancel(prompt.id)
+            return RunResult(prompt.id, "timeout", errors=(
+                f"not finished within {timeout:g} s; " + ("cancelled" if gone else "it could not be cancelled and may "
+                "still run"),))
         finally:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
 
     async def interrupt(self, prompt_id: str) -> None:
         """Stop a prompt if it is the one running; others are left alone."""
-        await self._ask("/interrupt", {"prompt_id": prompt_id})
+        await self._server.ask("/interrupt", {"prompt_id": self._server_ids.get(prompt_id, prompt_id)})
 
     async def cancel(self, prompt_id: str, attempts: int = 20) -> bool:
-        """Take a prompt out of the queue, or stop it where it runs; return whether it is gone.
+        """Take a prompt out of the queue, or stop it where it runs; return whether it is gone, after 30 s at the most.
 
         Asks repeatedly, half a second apart, since ComfyUI loses an interrupt that comes just before a prompt begins.
         """
+        prompt_id = self._server_ids.get(prompt_id, prompt_id)
         self._cancelled.add(prompt_id)
+        with suppress(asyncio.TimeoutError):
+            return await asyncio.wait_for(self._cancel(prompt_id, attempts), _CANCEL_SECONDS)
+        return False
+
+    async def _cancel(self, prompt_id: str, attempts: int) -> bool:
         for _ in range(attempts):
             with suppress(InputError):
-                await self._ask("/queue", {"delete": [prompt_id]})
+                await self._server.ask("/queue", {"delete": [prompt_id]})
                 await self.interrupt(prompt_id)
                 if (await self._place(prompt_id))[0] is None:
                     return True
             await asyncio.sleep(min(0.5, self.poll_seconds))
         return False
 
-    async def download(self, outputs: Mapping[str, Mapping[str, Any]], folder: str | Path) -> list[Path]:
-        """Fetch every file named in `outputs` into `folder`; return their paths.
+    async def download(self, outputs: Mapping[str, Mapping[str, Any]], folder: str | Path, *,
+                       cached: Collection[str] = (), on_event: Callable[[Event], None] | None = None
+                       ) -> AsyncIterator[FetchedFile]:
+        """Fetch every file named in `outputs` into `folder`, one after the other, whatever becomes of the others.
 
         Names are reduced to harmless file names. A file already there is kept if it is the same, and else gets a
-        neighbour with a number.
+        neighbour with a number. `cached`: see RunResult; `on_event` hears of files that take a while.
         """
-        files = {}
-        for node_output in outputs.values():
-            for entries in node_output.values():
-                for entry in entries if isinstance(entries, list) else ():
-                    if isinstance(entry, dict) and isinstance(entry.get("filename"), str):
-                        query = {key: str(entry.get(key) or "") for key in ("filename", "subfolder", "type")}
-                        files.setdefault(tuple(query.values()), query)
-        saved = []
-        for query in files.values():
-            content = await self._ask("/view", query=query, raw=True)
-            path = _free_name(Path(folder), _safe_name(query["filename"]), content)
-            if not path.exists():
-                with complete_file(path) as file:
-                    file.write(content)
-            saved.append(path)
-        return saved
+        folder, gone = Path(folder), None
+        for file in output_files(outputs):
+            def tell(there: int, whole: int, file=file) -> None:
+                if on_event:
+                    on_event(Event("fetching", file.node, there, whole, {"name": file.name}))
 
-    async def _submit(self, workflow: Workflow, prompt_id: str, client_id: str) -> tuple[str, ...]:
+            path = error = None
+            try:
+                if gone is None:
+                    path = await fetch_file(self._server, file, folder, pause=self.retry_seconds, tell=tell)
+            except (ServerError, OSError) as caught:
+                error = caught
+                if isinstance(caught, ServerError) and caught.status is None and not await self._answers():
+                    gone = caught
+            if path is None:
+                error = cannot_fetch(file, error or gone, folder, file.node in cached)
+            yield FetchedFile(file.name, path, error)
+
+    async def _submit(self, workflow: Workflow, prompt: _Prompt, client_id: str) -> tuple[str, ...]:
         """POST the prompt; return the errors ComfyUI found, none if it is queued."""
         # client_id always: without it ComfyUI 0.3.75 leaves the outputs of cached nodes out of the history.
-        body = {"prompt": workflow, "prompt_id": prompt_id, "client_id": client_id}
+        body = {"prompt": workflow, "prompt_id": prompt.id, "client_id": client_id}
         try:
-            async with self._session.post(self.url + "/prompt", json=body) as response:
-                status, answer = response.status, await response.text()
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-            # It may have arrived all the same, and posting again would run it twice.
-            with suppress(*_NETWORK):
-                if await self._history(prompt_id) or (await self._place(prompt_id))[0]:
-                    return ()
-            raise self._unreachable(error) from None
+            status, content = await self._server.answer("/prompt", body)
+        except ServerError as error:
+            # It may have arrived all the same, and posting again would run it twice. _follow finds out.
+            if not error.arrived or error.status is not None:
+                raise
+            prompt.doubt = error.problem
+            return ()
         try:
-            answer = json.loads(answer)
-        except ValueError:
-            answer = {}
-        if status not in (200, 400) or not isinstance(answer, dict):
-            raise InputError("queue", "server", self.url, f"answered the prompt with HTTP status {status}",
-                             "check the address, and look at ComfyUI's log")
-        errors = _node_errors(answer.get("node_errors") or {}, workflow)
+            if status not in (200, 400):
+                raise self._server.refusal(status, "/prompt")
+            answer = self._server.read_json(content, "/prompt")
+        except ServerError:
+            if status in (200, *range(500, 600)) and await self._knows(prompt.id):  # a proxy lost the answer
+                return ()
+            raise
+        if answer.get("prompt_id") and str(answer["prompt_id"]) != prompt.id:
+            self._server_ids[prompt.id] = prompt.id = str(answer["prompt_id"])
+        errors = node_errors(answer.get("node_errors"), workflow)
         if status == 400:
-            return errors or (_plain_error(answer.get("error")),)
+            return errors or (refusal_reason(answer.get("error")),)
         if errors:  # ComfyUI runs the rest of the workflow, and the storyboard would have holes
-            await self.cancel(prompt_id)
+            await self.cancel(prompt.id)
         return errors
 
-    async def _follow(self, prompt_id: str, tell: Callable[[Event], None], news: asyncio.Event,
-                      listener: asyncio.Task) -> RunResult:
-        absent, last_answer = 0, time.monotonic()
+    async def _follow(self, prompt: _Prompt, listener: asyncio.Task) -> RunResult:
+        last_answer, last_seen, absent = time.monotonic(), time.monotonic(), 0
         while True:
-            news.clear()
+            prompt.news.clear()
             try:
                 # Queue before history: a prompt leaves one and enters the other at the same moment.
-                state, before = await self._place(prompt_id)
-                entry = await self._history(prompt_id) if state is None else None
-            except (InputError, *_NETWORK):
+                state, before = await self._place(prompt.id)
+                entry = await self._history(prompt.id) if state is None else None
+            except ServerError as error:
                 if time.monotonic() - last_answer > self.patience_seconds:
-                    return RunResult(prompt_id, "lost", errors=(
-                        f"{self.url} has not answered for {self.patience_seconds:g} s; look at ComfyUI's log",))
+                    return RunResult(prompt.id, "lost", errors=(
+                        f"{self.url} {error.problem}, and this for {self.patience_seconds:g} s; {error.remedy}",))
             else:
                 last_answer = time.monotonic()
                 if entry:
-                    return _ended(prompt_id, entry)
+                    return run_result(prompt.id, entry)
                 absent = absent + 1 if state is None else 0
-                if absent >= 2:
-                    if prompt_id in self._cancelled:
-                        return RunResult(prompt_id, "interrupted", errors=("cancelled before it began",))
-                    return RunResult(prompt_id, "lost", errors=(
+                last_seen = time.monotonic() if state else last_seen
+                # Some servers write the history a little later.
+                if absent >= 3 and time.monotonic() - last_seen > 4 * self.poll_seconds:
+                    if prompt.id in self._cancelled:
+                        return RunResult(prompt.id, "interrupted", errors=("cancelled before it began",))
+                    if prompt.doubt:
+                        return RunResult(prompt.id, "lost", errors=(
+                            f"{self.url} {prompt.doubt} when it was given the workflow, and does not know it now; look "
+                            "at ComfyUI's log, and run the workflow again",))
+                    return RunResult(prompt.id, "lost", errors=(
                         "the server knows this prompt no longer, neither queued nor finished: it was restarted, or its "
                         "queue or history was cleared; run the workflow again",))
                 if state:
-                    tell(Event(state, value=before))
-            await _wait(news, self.poll_seconds)
+                    prompt.tell(Event(state, value=before))
+            await _wait(prompt.news, self.poll_seconds)
             if listener.done():
                 listener.result()  # raises what on_event raised
 
-    async def _listen(self, client_id: str, prompt_id: str, tell: Callable[[Event], None], connected: asyncio.Event,
-                      news: asyncio.Event) -> None:
+    async def _listen(self, client_id: str, prompt: _Prompt, connected: asyncio.Event) -> None:
         """Pass the websocket's messages on for ever, reconnecting with growing pauses."""
         pause = 1.0
         while True:
             with suppress(aiohttp.ClientError, asyncio.TimeoutError, OSError):
-                async with self._session.ws_connect(f"{self.url}/ws?clientId={client_id}", heartbeat=30,
-                                                    max_msg_size=_FRAME_BYTES) as socket:
+                async with self._server.socket(client_id) as socket:
                     connected.set()
                     async for message in socket:
                         if message.type == aiohttp.WSMsgType.TEXT:  # binary ones are previews
                             pause = 1.0
-                            self._pass_on(message.data, prompt_id, tell, news)
+                            self._pass_on(message.data, prompt)
             connected.set()
-            news.set()
+            prompt.news.set()
             # A reconnect at once would go deaf: the server's old handler removes the new socket when it ends.
             await asyncio.sleep(pause)
             pause = min(2 * pause, 15.0)
 
     @staticmethod
-    def _pass_on(text: str, prompt_id: str, tell: Callable[[Event], None], news: asyncio.Event) -> None:
-        try:
-            message = json.loads(text)
-            kind, data = message["type"], message["data"]
-            ours = data.get("prompt_id") == prompt_id
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return
-        if ours:
-            if kind in _ENDINGS or (kind == "executing" and data.get("node") is None):
-                news.set()
-            node = data.get("node") or data.get("node_id")
-            tell(Event(kind, node and str(node), data.get("value") or 0, data.get("max") or 0, data))
+    def _pass_on(text: str, prompt: _Prompt) -> None:
+        if event := event_of(text, prompt.id):
+            if event.ends_run:
+                prompt.news.set()
+            prompt.tell(event)
 
     async def _place(self, prompt_id: str) -> tuple[str | None, int]:
         """("running", 0), ("waiting", how many are before it), or (None, 0) if it is not in the queue."""
-        queue = await self._ask("/queue")
-        running, pending = queue.get("queue_running", []), queue.get("queue_pending", [])
-        if any(item[1] == prompt_id for item in running):
+        queue = await self._server.ask("/queue")
+        running, pending = queued_ids(queue.get("queue_running")), queued_ids(queue.get("queue_pending"))
+        if prompt_id in running:
             return "running", 0
-        for item in pending:
-            if item[1] == prompt_id:
-                return "waiting", len(running) + sum(other[0] < item[0] for other in pending)
+        if prompt_id in pending:
+            return "waiting", len(running) + sum(number < pending[prompt_id] for number in pending.values())
         return None, 0
 
     async def _history(self, prompt_id: str) -> dict[str, Any] | None:
-        return (await self._ask(f"/history/{prompt_id}")).get(prompt_id)
+        entry = (await self._server.ask(f"/history/{quote(prompt_id, safe='')}")).get(prompt_id)
+        return entry if isinstance(entry, dict) else None
 
-    async def _ask(self, route: str, body: Any = None, *, form: aiohttp.FormData | None = None,
-                   query: Mapping[str, str] | None = None, raw: bool = False) -> Any:
-        """One request, GET without body or form; its JSON answer ({} if empty) or its bytes. InputError if it fails."""
-        method = "GET" if body is None and form is None else "POST"
-        try:
-            async with self._session.request(method, self.url + route, json=body, data=form, params=query) as response:
-                content = await response.read()
-                if response.status != 200:
-                    raise InputError("queue", "server", self.url,
-                                     f"answered {route} with HTTP status {response.status}", "look at ComfyUI's log")
-            return content if raw else json.loads(content or b"{}")
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-            raise self._unreachable(error) from None
-        except json.JSONDecodeError:
-            raise InputError("queue", "server", self.url, f"answered {route} with something that is not JSON",
-                             "check the address and the port") from None
+    async def _knows(self, prompt_id: str) -> bool:
+        with suppress(ServerError):
+            return bool(await self._history(prompt_id) or (await self._place(prompt_id))[0])
+        return False
 
-    def _unreachable(self, error: Exception) -> InputError:
-        return InputError("queue", "server", self.url, f"cannot be reached ({str(error) or type(error).__name__})",
-                          "start ComfyUI, or give its address")
+    async def _answers(self) -> bool:
+        with suppress(ServerError):
+            return bool(await self._server.ask("/system_stats"))
+        return False
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, or too large
-        return False
-
-
-def _line(*parts: Any) -> str:
-    """Texts joined by ": " on one line, without empty ones and repetitions."""
-    texts = [" ".join(str(part).split()) for part in parts if part]
-    return ": ".join(dict.fromkeys(text for text in texts if text))
-
-
-def _plain_error(error: Any) -> str:
-    if isinstance(error, dict):
-        return _line(error.get("message"), error.get("details")) or "refused without a reason"
-    return _line(error) or "refused without a reason"
-
-
-def _node_errors(node_errors: Mapping[str, Any], workflow: Workflow) -> tuple[str, ...]:
-    lines = []
-    for node_id, entry in node_errors.items():
-        name = entry.get("class_type") or workflow.get(node_id, {}).get("class_type", "unknown node")
-        for error in entry.get("errors") or [{"message": "refused without a reason"}]:
-            wrong = (error.get("extra_info") or {}).get("input_name")
-            lines.append(_line(f"node {node_id} ({name})" + (f", input '{wrong}'" if wrong else ""),
-                               error.get("message"), error.get("details")))
-    return tuple(lines)
-
-
-def _ended(prompt_id: str, entry: Mapping[str, Any]) -> RunResult:
-    """Read a history entry."""
-    status, outputs = entry.get("status") or {}, entry.get("outputs") or {}
-    messages = {kind: data for kind, data in status.get("messages") or ()}
-    if data := messages.get("execution_error"):
-        error = _line(f"node {data.get('node_id')} ({data.get('node_type')})",
-                      data.get("exception_message") or data.get("exception_type") or "failed")
-        return RunResult(prompt_id, "error", outputs, (error,))
-    if "execution_interrupted" in messages:
-        data = messages["execution_interrupted"]
-        return RunResult(prompt_id, "interrupted", outputs,
-                         (f"interrupted in node {data.get('node_id')} ({data.get('node_type')})",))
-    if status.get("status_str", "success") != "success":
-        return RunResult(prompt_id, "error", outputs, ("failed without a message; look at ComfyUI's log",))
-    return RunResult(prompt_id, "success", outputs)
-
-
-def _safe_name(name: str) -> str:
-    """A server's file name as a plain name: no folders, no control or reserved characters, not hidden."""
-    name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    name = "".join("_" if char in '<>:"|?*' or not char.isprintable() else char for char in name)
-    return name.strip(". ")[-150:] or "file"
-
-
-def _free_name(folder: Path, name: str, content: bytes) -> Path:
-    stem, suffix = Path(name).stem, Path(name).suffix
-    number = 1
-    path = folder / name
-    while path.exists() and not (path.is_file() and path.read_bytes() == content):
-        number += 1
-        path = folder / f"{stem}_{number}{suffix}"
-    return path
 
 
 if __name__ == "__main__":

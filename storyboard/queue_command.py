@@ -1,17 +1,19 @@
-"""The command line of the queue client: queue a workflow, show its progress, save its pictures."""
+"""The command line of the queue client: queue a workflow, show its progress, save the files it makes."""
 
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..kontext import InputError
 from .queue import Event, QueueClient, RunResult, Workflow
+from .queue_files import check_folder
 from .reading import did_you_mean
 
 _MAX_BYTES = 64 << 20
@@ -19,17 +21,21 @@ _BAR = 24  # characters
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns 0 (done), 1 (the run failed or was cancelled) or 2 (wrong input, nothing ran)."""
+    """Run the command line. Returns 0 (done), 1 (the run failed, was cancelled or lost, or some of its files could not
+    be fetched) or 2 (the input was refused and nothing was run)."""
     parser = argparse.ArgumentParser(
         prog="python -m kontinuity.storyboard.queue",
-        description="Queue a ComfyUI workflow (API format), show its progress, save its pictures.",
-        epilog="Paths of saved files go to standard output, all else to standard error. Exit code: 0 done, 1 the run "
-               "failed or was cancelled, 2 wrong input and nothing was run.")
+        description="Queue a ComfyUI workflow (API format), show its progress, save the files it makes.",
+        epilog="The path of each file goes to standard output when it is saved, all else to standard error. Exit code: "
+               "0 done; 1 the run failed, was cancelled or lost, or some of its files could not be fetched; 2 the "
+               "input was refused and nothing was run.")
     parser.add_argument("workflow", type=Path, help="a workflow exported in API format (.json)")
     parser.add_argument("--server", default="http://127.0.0.1:8188", help="address of ComfyUI (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="where pictures go (default: here)")
+    parser.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="where files go (default: here)")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.INPUT=VALUE", dest="changes",
                         help="change an input of a node; VALUE is JSON or plain text; may be repeated")
+    parser.add_argument("--fresh", action="store_true",
+                        help="run every node that saves something, also where ComfyUI remembers what it made")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="cancel the run after this time")
     options = parser.parse_args(arguments)
     try:
@@ -37,21 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         changed = change_inputs(workflow, options.changes)
         if options.timeout is not None and not options.timeout > 0:
             raise InputError("queue", "timeout", options.timeout, "is not a positive number", "give seconds")
-        result, saved = asyncio.run(_run(workflow, changed, options))
+        check_folder(options.out)
+        return asyncio.run(_run(workflow, changed, options))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"cannot save: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        print("cancelled", file=sys.stderr)
+        print("stopped", file=sys.stderr)
         return 1
-    for path in saved:
-        print(path)
-    for line in result.errors:
-        print(f"{result.status}: {line}", file=sys.stderr)
-    return {"success": 0, "refused": 2}.get(result.status, 1)
 
 
 def read_workflow(path: Path) -> dict[str, dict[str, Any]]:
@@ -62,13 +61,16 @@ def read_workflow(path: Path) -> dict[str, dict[str, Any]]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise InputError(where, "size", path.stat().st_size, f"is over {_MAX_BYTES} bytes", "give a workflow file")
-        workflow = json.loads(path.read_text("utf-8"))
+        workflow = json.loads(path.read_bytes())  # of bytes, json finds UTF-8 and UTF-16, with a BOM or without
     except json.JSONDecodeError as error:
         raise InputError(f"{where}:{error.lineno}", "text", error.msg, "is not JSON", "export it anew") from None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        raise InputError("queue", "workflow", str(path), "cannot be read: it is not text in UTF-8 or UTF-16",
+                         "give a workflow file, as ComfyUI exports it") from None
+    except (OSError, RecursionError) as error:
         raise InputError("queue", "workflow", str(path), f"cannot be read ({type(error).__name__})",
                          "give a workflow file") from None
-    if isinstance(workflow, dict) and "nodes" in workflow and "links" in workflow:
+    if isinstance(workflow, dict) and isinstance(workflow.get("nodes"), list):
         raise InputError(where, "format", "editor", "is a workflow of the editor, not of the API",
                          "in ComfyUI choose Workflow > Export (API)")
     nodes = workflow.items() if isinstance(workflow, dict) else ()
@@ -107,23 +109,71 @@ def change_inputs(workflow: dict[str, dict[str, Any]], changes: Sequence[str]) -
     return changed
 
 
+def run_anew(workflow: dict[str, dict[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Change all nodes that save something, so that ComfyUI does not answer from its cache; in place.
+
+    `known`: /object_info by class_type. An input that a node does not know is part of the key of ComfyUI's cache and of
+    nothing else. (POST /free would also drop the models, the results of everybody else, and often come too late: 0.3.75
+    frees between prompts and misses a call that comes just before one.)
+    """
+    for node in workflow.values():
+        if known[node["class_type"]].get("output_node"):
+            node["inputs"]["kontinuity_fresh"] = uuid.uuid4().hex
+
+
 async def _run(workflow: dict[str, dict[str, Any]], changed: Sequence[tuple[str, str]],
-               options: argparse.Namespace) -> tuple[RunResult, list[Path]]:
+               options: argparse.Namespace) -> int:
+    """Queue, follow, fetch; the exit code. Raises InputError only if nothing was run."""
     progress = Progress(workflow, sys.stderr)
     prompt_id = str(uuid.uuid4())
     async with QueueClient(options.server) as client:
         known = await client.check(node["class_type"] for node in workflow.values())
         for node_id, name in changed:
             _check_input(known[workflow[node_id]["class_type"]], node_id, name)
+        if options.fresh:
+            run_anew(workflow, known)
         try:
             result = await client.run(workflow, progress, prompt_id=prompt_id, timeout=options.timeout)
         except asyncio.CancelledError:  # Ctrl-C
-            await client.cancel(prompt_id)
+            if not await client.cancel(prompt_id):
+                print("the run could not be cancelled", file=sys.stderr)
             raise
         finally:
             progress.close()
+        for line in result.errors:
+            print(f"{result.status}: {line}", file=sys.stderr)
+        if result.status == "refused":
+            return 2
         # What was finished before an error is worth having, too.
-        return result, await client.download(result.outputs, options.out)
+        return 0 if await _fetch(client, result, options.out, progress) and result.status == "success" else 1
+
+
+async def _fetch(client: QueueClient, result: RunResult, folder: Path, progress: "Progress") -> bool:
+    """Fetch what can be fetched and print its paths; whether that was all."""
+    saved, missing = 0, 0
+    async for file in client.download(result.outputs, folder, cached=result.cached, on_event=progress):
+        progress.close()
+        if file.path:
+            saved += 1
+            _print_path(file.path)
+        else:
+            missing += 1
+            print(file.error, file=sys.stderr)
+    if missing:
+        print(f"{missing} of {saved + missing} files could not be fetched", file=sys.stderr)
+    elif not saved and result.status == "success":
+        print("done, but no node of the workflow has saved a file", file=sys.stderr)
+    return not missing
+
+
+def _print_path(path: Path) -> None:
+    try:
+        print(path, flush=True)
+    except BrokenPipeError:  # nobody reads the paths any more, which is no reason to leave files behind
+        sys.stdout = None
+    except UnicodeEncodeError:  # a name that standard output cannot spell; scripts want its bytes
+        sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 def _check_input(description: dict[str, Any], node_id: str, name: str) -> None:
@@ -155,17 +205,23 @@ class Progress:
             node = event.node or self._node
             bar = ("#" * round(share * _BAR)).ljust(_BAR, ".")
             self._show(f"[{bar}] {event.value:g}/{event.max:g} {self._title(node)}", (node, int(share * 4)))
+        elif event.kind == "fetching":
+            name, whole = " ".join(str(event.data.get("name")).split()), event.max
+            self._show(f"fetching {name}, {_size(event.value)}" + (f" of {_size(whole)}" if whole else ""),
+                       (name, int(4 * event.value / whole) if whole else 0))
 
     def close(self) -> None:
         """End the line, so that what comes next begins on a new one."""
         if self._live and self._last is not None:
             self._stream.write("\n")
             self._stream.flush()
+        self._last = None
 
     def _title(self, node: str | None) -> str:
         entry = self._workflow.get(node or "", {})
         meta = entry.get("_meta")
-        return (meta.get("title") if isinstance(meta, dict) else None) or entry.get("class_type") or f"node {node}"
+        title = meta.get("title") if isinstance(meta, dict) else None
+        return " ".join(str(title or entry.get("class_type") or f"node {node}").split())
 
     def _show(self, text: str, milestone: object) -> None:
         if self._live:
@@ -175,3 +231,7 @@ class Progress:
             self._stream.write(text + "\n")
         self._last = milestone
         self._stream.flush()
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

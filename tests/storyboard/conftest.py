@@ -53,10 +53,11 @@ def comfyui():
 
 
 class FakeComfyUI:
-    """ComfyUI 0.3.75's routes. `script(server, prompt_id, client_id)` plays a run after a prompt was posted."""
+    """ComfyUI 0.3.75's routes, also under /moved. `script(server, prompt_id, client_id)` plays a run after a prompt was
+    posted; `instead(request)` may answer a request in the server's place (None: it does not)."""
 
     nodes = {"Paint": {"input": {"required": {"seed": ["INT"]}, "optional": {"text": ["STRING"]}}},
-             "Save": {"input": {}}}
+             "Save": {"input": {}, "output_node": True}}
 
     def __init__(self):
         self.running, self.pending, self.history = [], [], {}
@@ -66,17 +67,24 @@ class FakeComfyUI:
         self.refusal = None  # (status, answer) instead of queueing
         self.node_errors = {}
         self.drop_answer = False
-        self.script = None
+        self.own_id = None  # instead of the id that the client picked
+        self.script = self.instead = None
         self._tasks = []
 
     def app(self):
-        app = web.Application()
-        app.add_routes([
-            web.get("/ws", self._ws), web.post("/prompt", self._prompt), web.get("/queue", self._queue),
-            web.post("/queue", self._edit_queue), web.get("/history/{id}", self._history),
-            web.post("/interrupt", self._interrupt), web.get("/system_stats", self._stats),
-            web.get("/object_info/{name}", self._object_info), web.get("/view", self._view),
-            web.post("/upload/image", self._upload)])
+        @web.middleware
+        async def perhaps_instead(request, handler):
+            answer = await self.instead(request) if self.instead else None
+            return await handler(request) if answer is None else answer
+
+        app = web.Application(middlewares=[perhaps_instead])
+        for at in ("", "/moved"):
+            app.add_routes([
+                web.get(at + "/ws", self._ws), web.post(at + "/prompt", self._prompt),
+                web.get(at + "/queue", self._queue), web.post(at + "/queue", self._edit_queue),
+                web.get(at + "/history/{id}", self._history), web.post(at + "/interrupt", self._interrupt),
+                web.get(at + "/system_stats", self._stats), web.get(at + "/object_info/{name}", self._object_info),
+                web.get(at + "/view", self._view), web.post(at + "/upload/image", self._upload)])
         return app
 
     @asynccontextmanager
@@ -148,12 +156,13 @@ class FakeComfyUI:
         self.posted.append(body)
         if self.refusal:
             return web.json_response(self.refusal[1], status=self.refusal[0])
-        self.pending.append([len(self.posted), body["prompt_id"], body["prompt"], {}, []])
+        prompt_id = self.own_id or body["prompt_id"]
+        self.pending.append([len(self.posted), prompt_id, body["prompt"], {}, []])
         if self.script:
-            self._tasks.append(asyncio.create_task(self.script(self, body["prompt_id"], body["client_id"])))
+            self._tasks.append(asyncio.create_task(self.script(self, prompt_id, body["client_id"])))
         if self.drop_answer:
             request.transport.close()
-        return web.json_response({"prompt_id": body["prompt_id"], "number": 1, "node_errors": self.node_errors})
+        return web.json_response({"prompt_id": prompt_id, "number": 1, "node_errors": self.node_errors})
 
     async def _queue(self, request):
         return web.json_response({"queue_running": self.running, "queue_pending": self.pending})

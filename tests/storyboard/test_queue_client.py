@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from aiohttp import web
 from kontinuity.kontext import InputError
 from kontinuity.storyboard.queue import QueueClient, RunResult
 
@@ -115,7 +116,7 @@ def test_node_errors_with_200_are_errors_and_nothing_runs_on(comfyui):
 @pytest.mark.parametrize("status", [403, 500])
 def test_a_server_that_fails(comfyui, status):
     comfyui.refusal = (status, {})
-    with pytest.raises(InputError, match=f"queue: server 'http.*answered the prompt with HTTP status {status}"):
+    with pytest.raises(InputError, match=f"queue: server 'http.*answered /prompt with HTTP status {status}"):
         play(comfyui)
 
 
@@ -180,7 +181,7 @@ def test_a_server_that_goes_away(comfyui):
             await client.__aexit__()
 
     result = asyncio.run(go())
-    assert result.status == "lost" and "has not answered for 0.2 s" in result.error
+    assert result.status == "lost" and "cannot be reached" in result.error and "for 0.2 s" in result.error
 
 
 def test_an_answer_that_gets_lost_is_not_posted_twice(comfyui):
@@ -300,20 +301,182 @@ def test_upload(comfyui, tmp_path):
         ask(comfyui, lambda client: client.upload(tmp_path / "none.png"))
 
 
-def test_download(comfyui, tmp_path):
-    names = [("beach.png", "story", "output"), ("beach.png", "", "temp"), ("../../../evil.png", "", "output"),
-             ("a:b\\c\x00?.png", "", "output"), ("..", "", "output"), (".hidden", "", "output")]
-    comfyui.files = {name: f"content {i}".encode() for i, name in enumerate(names)}
-    images = [dict(zip(("filename", "subfolder", "type"), name, strict=True)) for name in names]
-    outputs = {"7": {"images": images, "text": ["beach"], "animated": [False], "odd": None},
-               "8": {"images": images[:1]}}
-    folder = tmp_path / "out"
-    first = ask(comfyui, lambda client: client.download(outputs, folder))
-    assert [path.relative_to(folder).as_posix() for path in first] == [
-        "beach.png", "beach_2.png", "evil.png", "c__.png", "file", "hidden"]
-    assert [path.read_bytes() for path in first] == list(comfyui.files.values())
-    assert ask(comfyui, lambda client: client.download(outputs, folder)) == first  # the same files again
-    assert len(list(folder.iterdir())) == 6 and list(tmp_path.iterdir()) == [folder]
-    comfyui.files.clear()
-    with pytest.raises(InputError, match="answered /view with HTTP status 404"):
-        ask(comfyui, lambda client: client.download(outputs, folder))
+def test_a_server_that_picks_its_own_id(comfyui):
+    comfyui.own_id = "theirs"
+    result, events = play(comfyui, normal_run)
+    assert result == RunResult("theirs", "success", OUTPUTS)
+    assert [event.value for event in events if event.kind == "progress"] == [1, 2]
+
+
+def test_a_prompt_with_the_servers_own_id_is_cancelled(comfyui):
+    comfyui.own_id = "theirs"
+
+    async def act(client, run):
+        while not comfyui.pending:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # the answer that tells the id
+        assert await client.cancel("p1")
+
+    result, _ = play(comfyui, act=act)
+    assert (result.status, result.error) == ("interrupted", "cancelled before it began")
+    assert set(comfyui.deletes) == {"theirs"}
+
+
+def test_history_that_is_written_a_little_after_the_queue_forgot(comfyui):
+    async def late(server, prompt_id, client_id):
+        server.begin(prompt_id)
+        await asyncio.sleep(0.05)
+        server.running.clear()
+        await asyncio.sleep(0.25)
+        server.end(prompt_id, OUTPUTS)
+
+    assert play(comfyui, late, poll=0.1)[0].status == "success"
+
+
+def test_which_nodes_did_not_run(comfyui):
+    async def cached(server, prompt_id, client_id):
+        server.begin(prompt_id)
+        server.end(prompt_id, OUTPUTS, messages=[["execution_cached", {"nodes": ["3", 7]}]])
+
+    assert play(comfyui, cached)[0].cached == {"3", "7"}
+
+
+@pytest.mark.parametrize("lost", [
+    lambda: web.Response(status=502), lambda: web.Response(text="<html>", content_type="text/html"),
+    lambda: web.json_response([])])
+def test_a_proxy_that_loses_the_answer_to_a_prompt(comfyui, lost):
+    """Nothing was run if ComfyUI does not know the prompt; else it runs and is followed."""
+    async def before(request):
+        return lost() if request.path == "/prompt" else None
+
+    comfyui.instead = before
+    with pytest.raises(InputError, match="answered /prompt with"):
+        play(comfyui)
+
+    async def behind(request):
+        if request.path != "/prompt":
+            return None
+        await comfyui._prompt(request)
+        return lost()
+
+    comfyui.instead = behind
+    assert play(comfyui, normal_run)[0].status == "success"
+    assert len(comfyui.posted) == 1
+
+
+def test_a_prompt_that_may_not_have_arrived(comfyui):
+    async def closes(request):
+        if request.path == "/prompt":
+            comfyui.posted.append(await request.json())
+            request.transport.close()
+            return web.Response()
+        return None
+
+    comfyui.instead = closes
+    result, events = play(comfyui)
+    assert result.status == "lost" and len(comfyui.posted) == 1 and events == []
+    assert "broke the connection off" in result.error and "when it was given the workflow" in result.error
+
+
+ODD_QUEUES = [{"queue_running": None, "queue_pending": 3}, {"queue_running": [["x"], None, 1]}, {}]
+ODD_ENTRIES = [{"outputs": OUTPUTS}, {"outputs": OUTPUTS, "status": None}, {"outputs": OUTPUTS, "status": "done"},
+               {"outputs": OUTPUTS, "status": {"status_str": "success", "messages": [None, [], ["execution_success"]]}},
+               {"outputs": OUTPUTS, "status": {"messages": [["execution_cached", {"nodes": None}]]}},
+               {"outputs": OUTPUTS, "status": {"messages": 7}}]
+
+
+@pytest.mark.parametrize("odd", [*({"queue": queue} for queue in ODD_QUEUES),
+                                 *({"entry": entry} for entry in ODD_ENTRIES)])
+def test_odd_answers(comfyui, odd):
+    async def instead(request):
+        if request.path == "/queue" and "queue" in odd:
+            return web.json_response(odd["queue"])
+        if request.path == "/history/p1" and "entry" in odd:
+            return web.json_response({"p1": odd["entry"]})
+        return None
+
+    async def quick(server, prompt_id, client_id):
+        server.begin(prompt_id)
+        server.end(prompt_id, OUTPUTS)
+
+    comfyui.instead = instead
+    assert play(comfyui, quick)[0] == RunResult("p1", "success", OUTPUTS)
+
+
+def test_odd_failures(comfyui):
+    async def fails(server, prompt_id, client_id):
+        server.begin(prompt_id)
+        server.end(prompt_id, None, "error", [["execution_error"], ["execution_error", None]])
+
+    assert play(comfyui, fails)[0].error == "failed without a message; look at ComfyUI's log"
+
+
+def test_odd_refusals(comfyui):
+    comfyui.refusal = (400, {"error": {"message": "no"}, "node_errors": {"3": None, "7": {"errors": [None, 4]}}})
+    assert play(comfyui)[0].errors == ("node 3 (Paint): refused without a reason",
+                                       "node 7 (Save): refused without a reason", "node 7 (Save): 4")
+
+
+def test_odd_messages(comfyui):
+    odd = [{"value": "3", "max": None}, {"value": float("nan"), "max": 2, "node": ["7"]}, {"node": {"x": 1}},
+           {"node": 7}]
+
+    async def talks(server, prompt_id, client_id):
+        server.begin(prompt_id)
+        await server.sockets[client_id].send_str('{"type": "progress", "data": null}')
+        await server.sockets[client_id].send_str("[" * 100_000)
+        for data in odd:
+            await server.send(client_id, "progress", prompt_id=prompt_id, **data)
+        server.end(prompt_id, OUTPUTS)
+
+    result, events = play(comfyui, talks)
+    assert result.status == "success"
+    assert [(event.node, event.value, event.max) for event in events if event.kind == "progress"] == [
+        (None, 0, 0), (None, 0, 2), (None, 0, 0), ("7", 0, 0)]
+
+
+def test_a_history_that_fails(comfyui):
+    async def instead(request):
+        return web.Response(status=500) if request.path.startswith("/history") else None
+
+    async def quick(server, prompt_id, client_id):
+        server.begin(prompt_id)
+        server.end(prompt_id, OUTPUTS)
+
+    comfyui.instead = instead
+    result, _ = play(comfyui, quick)
+    assert result.status == "lost" and "answered /history/p1 with HTTP status 500" in result.error
+
+
+def test_a_silent_websocket_stays_and_a_silent_server_does_not(comfyui):
+    async def quiet(server, prompt_id, client_id):
+        server.begin(prompt_id)
+        await asyncio.sleep(0.8)
+        await server.send(client_id, "progress", node="3", value=1, max=2, prompt_id=prompt_id)
+        await asyncio.sleep(0.1)
+        server.end(prompt_id, OUTPUTS)
+
+    async def go():
+        async with comfyui.serve() as url, QueueClient(url, poll_seconds=0.02, silence_seconds=0.3) as client:
+            result = await client.run(WORKFLOW, timeout=5)
+            comfyui.instead = lambda request: asyncio.sleep(2, web.Response())
+            with pytest.raises(InputError, match="has been silent for 0.3 s"):
+                await client.check([])
+            return result
+
+    comfyui.script = quiet
+    start = time.monotonic()
+    assert asyncio.run(go()).status == "success" and comfyui.connections == 1
+    assert time.monotonic() - start < 4
+
+
+def test_a_timeout_that_cannot_cancel(comfyui, monkeypatch):
+    monkeypatch.setattr("kontinuity.storyboard.queue._CANCEL_SECONDS", 0.2)
+
+    async def stubborn(request):
+        return web.Response(status=500) if request.path == "/queue" and request.method == "POST" else None
+
+    comfyui.instead = stubborn
+    result, _ = play(comfyui, timeout=0.2)
+    assert (result.status, result.error) == (
+        "timeout", "not finished within 0.2 s; it could not be cancelled and may still run")
