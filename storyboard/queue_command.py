@@ -136,12 +136,12 @@ async def _run(workflow: dict[str, dict[str, Any]], changed: Sequence[tuple[str,
             result = await client.run(workflow, progress, prompt_id=prompt_id, timeout=options.timeout)
         except asyncio.CancelledError:  # Ctrl-C
             if not await client.cancel(prompt_id):
-                print("the run could not be cancelled", file=sys.stderr)
+                progress.say("the run could not be cancelled")
             raise
         finally:
             progress.close()
         for line in result.errors:
-            print(f"{result.status}: {line}", file=sys.stderr)
+            progress.say(f"{result.status}: {line}")
         if result.status == "refused":
             return 2
         # What was finished before an error is worth having, too.
@@ -149,28 +149,29 @@ async def _run(workflow: dict[str, dict[str, Any]], changed: Sequence[tuple[str,
 
 
 async def _fetch(client: QueueClient, result: RunResult, folder: Path, progress: "Progress") -> bool:
-    """Fetch what can be fetched and print its paths; whether that was all."""
+    """Fetch what can be fetched and show its paths; whether that was all."""
     saved, missing = 0, 0
     async for file in client.download(result.outputs, folder, cached=result.cached, on_event=progress):
         progress.close()
         if file.path:
             saved += 1
-            _print_path(file.path)
+            _show_path(file.path)
         else:
             missing += 1
-            print(file.error, file=sys.stderr)
+            progress.say(str(file.error))
     if missing:
-        print(f"{missing} of {saved + missing} files could not be fetched", file=sys.stderr)
+        progress.say(f"{missing} of {saved + missing} files could not be fetched")
     elif not saved and result.status == "success":
-        print("done, but no node of the workflow has saved a file", file=sys.stderr)
+        progress.say("done, but no node of the workflow has saved a file")
     return not missing
 
 
-def _print_path(path: Path) -> None:
+def _show_path(path: Path) -> None:
     try:
-        print(path, flush=True)
+        sys.stdout.write(f"{path}\n")
+        sys.stdout.flush()
     except BrokenPipeError:  # nobody reads the paths any more, which is no reason to leave files behind
-        sys.stdout = None
+        sys.stdout = open(os.devnull, "w")
     except UnicodeEncodeError:  # a name that standard output cannot spell; scripts want its bytes
         sys.stdout.buffer.write(os.fsencode(path) + b"\n")
         sys.stdout.buffer.flush()
@@ -184,7 +185,8 @@ def _check_input(description: dict[str, Any], node_id: str, name: str) -> None:
 
 
 class Progress:
-    """Shows events on a stream: one line that is redrawn on a terminal, a line per node and quarter elsewhere."""
+    """Shows events on a stream, one line that is redrawn on a terminal, a line per node and quarter elsewhere; and says
+    things."""
 
     def __init__(self, workflow: Workflow, stream: TextIO):
         self._workflow, self._stream = workflow, stream
@@ -209,6 +211,12 @@ class Progress:
             name, whole = " ".join(str(event.data.get("name")).split()), event.max
             self._show(f"fetching {name}, {_size(event.value)}" + (f" of {_size(whole)}" if whole else ""),
                        (name, int(4 * event.value / whole) if whole else 0))
+
+    def say(self, line: str) -> None:
+        """A line for itself."""
+        self.close()
+        self._stream.write(line + "\n")
+        self._stream.flush()
 
     def close(self) -> None:
         """End the line, so that what comes next begins on a new one."""
