@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from .estimate import Estimator
+from .estimate import Estimator, estimated
 from .splat import fill_holes
 from .warp import warp, warp_bicubic
 
@@ -54,7 +54,7 @@ def improve(a: Tensor, b: Tensor, plain: Tensor, estimator: Estimator, still: bo
     """
     coarse = coarse_flow(a, b)
     moved = warp_bicubic(b, coarse).clamp(0, 1)
-    rest = estimator(a, moved).float()
+    rest = estimated(estimator, a, moved)
     refined = rest + warp(coarse, rest)
     candidates = [plain, refined] + [torch.zeros_like(plain)] * still
     costs = torch.stack([_mismatch(a, b, flow) for flow in candidates])

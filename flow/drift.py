@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .estimate import DisFlow, resized_mask
-from .field import WIDE, shrunk, steps
+from .estimate import DisFlow, estimated, resized_mask
+from .field import is_wide, shrunk, steps
 
 _POINTS = 4000
 _LINE = 10 / 255  # a place must have a line or an edge for its motion to be believed
@@ -60,7 +60,7 @@ def find_drift(a: Tensor, b: Tensor, masks: tuple[Tensor, Tensor] | None = None)
     Returns:
         None if there is none worth the loss of sharpness, or if it is more than a redrawn background has.
     """
-    part = 2 if a.shape[1] > WIDE else 1
+    part = 2 if is_wide(a) else 1
     covered = None if masks is None else masks[0] | masks[1]
     if part > 1:
         a, b = shrunk(a, part), shrunk(b, part)
@@ -90,7 +90,7 @@ def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float) -> Drift |
     chosen = np.linspace(0, len(rows) - 1, min(_POINTS, len(rows))).astype(int)
     rows, columns = rows[chosen], columns[chosen]
     points = np.stack([columns, rows], 1).astype(np.float64)
-    flow = DisFlow("normal")(a, b).numpy()[rows, columns]
+    flow = estimated(DisFlow("normal"), a, b).numpy()[rows, columns]
     matrix, agree = cv2.estimateAffinePartial2D(
         points, points + flow, method=cv2.RANSAC, ransacReprojThreshold=_ABOUT)
     if matrix is None or agree.mean() < _START:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .field import COARSER, WIDE, FlowError, check_flow, check_masks, check_pair, is_flat, resized_flow, shrunk
+from .field import COARSER, FlowError, check_flow, check_masks, check_pair, is_flat, is_wide, resized_flow, shrunk
 from .occlusion import coverage
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
@@ -18,6 +18,7 @@ Estimator = Callable[[Tensor, Tensor], Tensor]
 QUALITIES = ("fast", "normal", "best")
 _LARGE_MOTION = 0.05  # of the picture's width
 _POOR_COVERAGE = 0.9
+_PATCH = 8  # pixels; both sides of DIS's patches, in all presets used here
 
 
 @dataclass(frozen=True)
@@ -60,25 +61,40 @@ class DisFlow:
 
         check_pair(a, b)
         height, width = a.shape[:2]
-        half = width > WIDE and self.quality != "best"
+        half = is_wide(a) and self.quality != "best"
         grey_a, grey_b = _grey(a, half), _grey(b, half)
-        flow = self._dis().calc(grey_a, grey_b, None)
+        flow = self._dis(*grey_a.shape).calc(grey_a, grey_b, None)
         if half:
             return resized_flow(torch.from_numpy(flow), height, width)
         return torch.from_numpy(flow)
 
-    def _dis(self):
+    def _dis(self, height: int, width: int):
+        """DIS for pictures of this size, at least 16 pixels a side."""
         import cv2
 
-        if self.quality == "fast":
-            return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        fast = self.quality == "fast"
+        dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST if fast else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         if self.quality == "best":
             dis.setFinestScale(0)
             dis.setPatchStride(3)
             dis.setGradientDescentIterations(32)
             dis.setVariationalRefinementIterations(15)
+        elif not _levels_fit(height, width, dis.getFinestScale()):
+            dis.setFinestScale(0)  # then DIS starts at a level that fits, and goes down to single pixels
         return dis
+
+
+def _levels_fit(height: int, width: int, finest: int) -> bool:
+    """Is a patch no larger than any picture of DIS's pyramid? If one is, DIS reads beyond it: the process ends, or the
+    flow is NaN or arbitrary. ``finest``: the level down to which motion is looked for, each half the size of the last.
+
+    The pyramid is OpenCV's (``dis_flow.cpp``, 4.5 to 5.0).
+    """
+    shorter, longer = min(height, width), max(height, width)
+    if shorter >= _PATCH << finest and longer >= 2**-0.5 * 4 * _PATCH * 2**finest:
+        return True  # it starts where a patch fits the shorter side and is about a quarter of the longer one
+    start = max(0, (2 * width // (5 * _PATCH)).bit_length() - 1)  # else where the width alone tells it to
+    return height >> start >= _PATCH
 
 
 def _grey(picture: Tensor, half: bool):
@@ -139,7 +155,8 @@ def _figure(a: Tensor, b: Tensor, estimator: Estimator, given) -> Motion | None:
     from .figure import find_figure
 
     height, width = a.shape[:2]
-    if width > WIDE:
+    wide = is_wide(a)
+    if wide:
         a, b = shrunk(a, 2), shrunk(b, 2)
     small = given and tuple(resized_mask(mask, *a.shape[:2]) for mask in given)
     found = find_figure(a, b, estimator, small)
@@ -147,7 +164,7 @@ def _figure(a: Tensor, b: Tensor, estimator: Estimator, given) -> Motion | None:
         return None
     covered = coverage(found.forward, found.backward)
     flows, masks = (found.forward, found.backward), (found.mask_a, found.mask_b)
-    if width > WIDE:
+    if wide:
         flows = tuple(resized_flow(flow, height, width) for flow in flows)
         masks = given or tuple(resized_mask(mask, height, width) for mask in masks)
     return Motion(*flows, covered, True, masks)
@@ -163,7 +180,7 @@ def resized_mask(mask: Tensor, height: int, width: int) -> Tensor:
 def _coverage(forward: Tensor, backward: Tensor) -> float:
     """``coverage``, in wide pictures measured on smaller fields (the bound stays that of full pixels)."""
     height, width = forward.shape[:2]
-    if width <= WIDE:
+    if not is_wide(forward):
         return coverage(forward, backward)
     small = (resized_flow(flow, height // COARSER, width // COARSER) for flow in (forward, backward))
     return coverage(*small, bound=1.5 / COARSER)
@@ -181,7 +198,7 @@ def in_order(a: Tensor, b: Tensor) -> bool:
 def estimated(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
     """What an estimator returns, ``float32 [H, W, 2]``; ``FlowError`` if that is no flow field for the pictures."""
     flow = estimator(a, b)
-    check_flow(flow, "estimated flow")
+    check_flow(flow, "estimated flow", "use another quality or flow model")
     if flow.shape[:2] != a.shape[:2]:
         raise FlowError(f"estimated flow: is {list(flow.shape)} for pictures {list(a.shape)}; same height and width")
     return flow.float()

@@ -71,13 +71,18 @@ def check_masks(masks: tuple[Tensor, Tensor] | None, picture: Tensor) -> None:
             raise FlowError(f"figure: expected masks of bool {list(picture.shape[:2])}, got {kind}")
 
 
-def check_flow(flow: Tensor, name: str = "flow") -> None:
-    """A finite ``[H, W, 2]`` floating-point tensor, else a ``FlowError``."""
+def check_flow(flow: Tensor, name: str = "flow", remedy: str = "estimate it again") -> None:
+    """A finite ``[H, W, 2]`` floating-point tensor, else a ``FlowError``, which says ``remedy`` if it is not finite."""
     if not isinstance(flow, Tensor) or flow.ndim != 3 or flow.shape[2] != 2 or not flow.is_floating_point():
         shape = list(flow.shape) if isinstance(flow, Tensor) else type(flow).__name__
         raise FlowError(f"{name}: expected a flow field [height, width, 2] of floats, got {shape}")
     if not torch.isfinite(flow.sum()) and not torch.isfinite(flow).all():  # a finite sum says all, and quickly
-        raise FlowError(f"{name}: contains NaN or infinity; estimate it again")
+        raise FlowError(f"{name}: contains NaN or infinity; {remedy}")
+
+
+def is_wide(values: Tensor) -> bool:
+    """Is a picture or flow ``[H, W, ...]`` so wide that motion is looked for at half size? Not if half were too low."""
+    return values.shape[1] > WIDE and values.shape[0] >= 2 * MIN_SIDE
 
 
 def shrunk(values: Tensor, part: int) -> Tensor:
@@ -128,7 +133,7 @@ def is_outlined(picture: Tensor) -> bool:
     import cv2
 
     pixels = picture.numpy()
-    scale = _OUTLINED_WIDTH / pixels.shape[1]
+    scale = max(_OUTLINED_WIDTH / pixels.shape[1], 2 / pixels.shape[0])  # a step needs two rows
     if scale < 1:
         pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     step = torch.maximum(*steps(torch.from_numpy(pixels))).numpy()

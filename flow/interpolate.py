@@ -16,7 +16,7 @@ from torch import Tensor
 from . import synthesis
 from .drift import Drift, find_drift
 from .estimate import Estimator, Motion, estimate_motion, in_order
-from .field import COARSER, WIDE, FlowError, check_masks, check_pair, is_flat, resized_flow, shrunk
+from .field import COARSER, FlowError, check_masks, check_pair, is_flat, is_wide, resized_flow, shrunk
 from .learnt import InBetweenModel
 from .score import explained
 
@@ -180,7 +180,7 @@ class Between:
         if dtype == torch.float64:
             return self._moved(a.double(), b.double(), motion, self._weigh(a, b, motion, pushed), t, pushed)
         if self._weights is None:
-            small = a.shape[1] > WIDE and not pushed
+            small = is_wide(a) and not pushed
             self._weights = self._weigh(*_smaller(a, b, motion), False) if small else \
                 self._weigh(a, b, motion, pushed)
         return self._moved(a, b, motion, self._weights, t, pushed)

@@ -55,7 +55,7 @@ class InBetweenModel:
         """A function of the time in 0..1 that makes the picture ``float32 [H, W, 3]`` between ``a`` and ``b``.
 
         Raises:
-            FlowError: no pair of pictures.
+            FlowError: no pair of pictures; from the function: a network that made no picture of their size, or NaN.
         """
         check_pair(a, b)
         height, width = a.shape[:2]
@@ -72,7 +72,11 @@ class InBetweenModel:
                     images = torch.stack([a, b]).permute(0, 3, 1, 2).to(device, self.dtype)
                     prepared = self.network.prepare(*pad(images, more, "replicate").split(1))
                 made = self.network.make(prepared, t)[0, :, :height, :width]
-            return made.permute(1, 2, 0).float().cpu().clamp(0, 1).contiguous()
+            made = made.permute(1, 2, 0).float().cpu()
+            if made.shape != a.shape or not torch.isfinite(made).all():
+                found = "NaN or infinity" if made.shape == a.shape else f"{list(made.shape)}"
+                raise FlowError(f"{self.name}: made {found} between pictures {list(a.shape)}; use another file")
+            return made.clamp(0, 1).contiguous()
         return at
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .estimate import Motion
-from .field import COARSER, WIDE, background_flow, resized_flow, shrunk
+from .field import COARSER, background_flow, is_wide, resized_flow, shrunk
 from .splat import fill_holes, splat
 from .warp import inside_share, warp, warp_bicubic
 
@@ -68,7 +68,7 @@ def _unexplained(a: Tensor, b: Tensor, moved_a: Tensor, moved_b: Tensor, seen: T
 
     height, width = seen.shape
     left, change = (moved_a - moved_b).abs_().mean(2).mul_(seen), (a - b).abs_().mean(2)
-    if width > WIDE:
+    if is_wide(seen):
         left, change = shrunk(left, COARSER), shrunk(change, COARSER)
     blur = max(1.0, left.shape[1] / 100)
     left, change = (cv2.GaussianBlur(values.numpy(), (0, 0), blur) for values in (left, change))
