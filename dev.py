@@ -6,9 +6,11 @@
     python3 dev.py lint [ruff arguments]     ruff
     python3 dev.py comfyui [--port N] [-- arguments of ComfyUI]
     python3 dev.py bench NAME [--out FILE] [arguments]
+    python3 dev.py environments [NAME ...]   installs the pack into ComfyUIs of several years, and looks what it breaks
+    python3 dev.py lock                      the exact versions of all of the above, taken anew from the registry
 
-Standard library only. What it makes lies in `.venv` (Python packages) and `.dev` (ComfyUI, its base directory, logs)
-beside this file; a second run installs nothing and needs no network.
+Standard library only. What it makes lies in `.venv` (Python packages, those of dev_lock.txt) and `.dev` (ComfyUI, its
+base directory, logs) beside this file; a second run installs nothing and needs no network.
 """
 
 import argparse
@@ -46,40 +48,40 @@ def load_beside(name: str):
     return sys.modules[name]
 
 
-_server, _install = load_beside("dev_server"), load_beside("dev_install")
+_server, _install, _environments = map(load_beside, ("dev_server", "dev_install", "dev_environments"))
 Failure, Server, prepare_base = _server.Failure, _server.Server, _server.prepare_base
 clean_environment, has_cuda, last_line = _server.clean_environment, _server.has_cuda, _server.last_line
-Progress, check_tree, prepare = _install.Progress, _install.check_tree, _install.prepare
-tree_version, venv_python = _install.tree_version, _install.venv_python
+Host, Progress, check_tree, prepare = _install.Host, _install.Progress, _install.check_tree, _install.prepare
+newer_frontend, tree_version = _install.newer_frontend, _install.tree_version
 
 BASE = _install.DEV / "base"
 LOGS = _install.LOGS
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-def start_server(tree: Path, log: str, **options) -> Server:
+def start_server(host: Host, log: str, **options) -> Server:
     """A running server with the pack in it; the caller stops it."""
     prepare_base(BASE, ROOT)
-    with Progress(f"Starting ComfyUI {tree_version(tree)}") as progress:
-        server = Server(tree, venv_python(), BASE, log=LOGS / log, tick=progress.update, **options)
+    with Progress(f"Starting ComfyUI {tree_version(host.tree)}") as progress:
+        server = Server(host.tree, host.environment.python, BASE, log=LOGS / log, tick=progress.update, **options)
         server.start()
     return server
 
 
-def calm_cpu() -> None:
+def calm_cpu(python: Path) -> None:
     """One thread for small models on a CPU: more only wait for each other, and results stay the same everywhere."""
-    if not has_cuda(venv_python()):
+    if not has_cuda(python):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def demo(options) -> int:
     """Four panels and a contact sheet, through the server's HTTP API."""
-    tree, output = prepare(options.comfyui), ROOT / "demo_output"
-    calm_cpu()
+    host, output = prepare(options.comfyui), ROOT / "demo_output"
+    calm_cpu(host.environment.python)
     output.mkdir(exist_ok=True)
-    server = start_server(tree, "server-demo.log")
+    server = start_server(host, "server-demo.log")
     try:
-        done = subprocess.run([venv_python(), "-m", "kontinuity.storyboard.queue",
+        done = subprocess.run([host.environment.python, "-m", "kontinuity.storyboard.queue",
                                ROOT / "workflows" / "api" / "storyboard.json", "--server", server.url, "--out", output],
                               stdout=subprocess.PIPE, env=clean_environment(), cwd=BASE, check=False)
     finally:
@@ -95,24 +97,27 @@ def demo(options) -> int:
 
 def test(options) -> int:
     """Pytest; tests that want the real server or a browser learn from the environment where they are."""
-    tree = prepare(options.comfyui, tools=True)
-    calm_cpu()
+    host = prepare(options.comfyui)
+    python = host.environment.python
+    calm_cpu(python)
+    more = {"KONTINUITY_COMFYUI": str(host.tree)}
     browser = os.environ.get("KONTINUITY_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    env = clean_environment(KONTINUITY_COMFYUI=str(tree), **({"KONTINUITY_CHROMIUM": browser} if browser else {}))
-    return subprocess.run([venv_python(), "-m", "pytest", *options.rest], env=env, cwd=ROOT, check=False).returncode
+    if browser:
+        more["KONTINUITY_CHROMIUM"] = browser
+        more["KONTINUITY_FRONTENDS"] = os.environ.get("KONTINUITY_FRONTENDS") or str(newer_frontend(host.environment))
+    return subprocess.run([python, "-m", "pytest", *options.rest], env=clean_environment(**more), cwd=ROOT,
+                          check=False).returncode
 
 
 def lint(options) -> int:
     """Ruff, with the settings of pyproject.toml."""
-    prepare(None, runtime=False, tools=True)
-    return subprocess.run([venv_python(), "-m", "ruff", "check", *options.rest, "."], env=clean_environment(), cwd=ROOT,
-                          check=False).returncode
+    return subprocess.run([prepare().environment.python, "-m", "ruff", "check", *options.rest, "."],
+                          env=clean_environment(), cwd=ROOT, check=False).returncode
 
 
 def comfyui(options) -> int:
     """A server in the foreground, with its log on the terminal, until Ctrl-C."""
-    tree = prepare(options.comfyui)
-    server = start_server(tree, "server.log", port=options.port, extra=options.rest)
+    server = start_server(prepare(options.comfyui), "server.log", port=options.port, extra=options.rest)
     print(f"ComfyUI with Kontinuity runs at {server.url} (Ctrl-C stops it)", flush=True)
     try:
         with open(server.log, encoding="utf-8", errors="replace") as log:
@@ -140,14 +145,12 @@ def machine() -> dict:
     return {"cpu": cpu, "cores": os.cpu_count(), "gpu": gpu or None, "system": platform.platform()}
 
 
-def versions(tree: Path) -> dict:
+def versions(host: Host) -> dict:
     """What a benchmark ran with."""
     code = ("import importlib.metadata as m, json, platform\n"
             "names = ('torch', 'diffusers', 'transformers')\n"
             "print(json.dumps({'python': platform.python_version(), **{n: m.version(n) for n in names}}))")
-    answer = subprocess.run([venv_python(), "-c", code], capture_output=True, text=True, env=clean_environment(),
-                            check=True)
-    return {**json.loads(answer.stdout), "comfyui": tree_version(tree)}
+    return {**json.loads(host.environment.run("-c", code).stdout), "comfyui": tree_version(host.tree)}
 
 
 def benchmark_names() -> list[str]:
@@ -171,10 +174,10 @@ def bench(options) -> int:
     name = options.name
     if name not in benchmark_names():
         raise Failure(f"no benchmark {name!r}; there are: {', '.join(benchmark_names()) or 'none yet'}")
-    tree = prepare(options.comfyui)
-    process = subprocess.Popen([venv_python(), "-m", f"kontinuity.benchmarks.{name}", *options.rest], text=True,
+    host = prepare(options.comfyui)
+    process = subprocess.Popen([host.environment.python, "-m", f"kontinuity.benchmarks.{name}", *options.rest], text=True,
                                encoding="utf-8", stdout=subprocess.PIPE, env=clean_environment(
-                                   KONTINUITY_COMFYUI=str(tree)))
+                                   KONTINUITY_COMFYUI=str(host.tree)))
     last = ""
     try:
         for line in process.stdout:  # one line late: the last one is not to be printed as it is
@@ -187,12 +190,31 @@ def bench(options) -> int:
     if process.wait() != 0:
         print(last, end="", flush=True)
         raise Failure(f"benchmark {name} failed (exit code {process.returncode}); what it printed is above")
-    result = {**parse_result(name, last), "machine": machine(), "versions": versions(tree),
+    result = {**parse_result(name, last), "machine": machine(), "versions": versions(host),
               "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
               "command": shlex.join(["python3", "dev.py", *options.command_line])}
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     print(json.dumps(result))
+    return 0
+
+
+def environments(options) -> int:
+    """Install the pack into ComfyUIs as people have them: is everything that was there as it was, does all run?"""
+    host = prepare()
+    calm_cpu(host.environment.python)
+    results = _environments.run_all(host, options.names, tests=options.tests)
+    results |= {"machine": machine(), "command": shlex.join(["python3", "dev.py", *options.command_line]),
+                "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+    if not options.names:  # a part of them is for a look, the page is made from all
+        _environments.write(results, ROOT)
+    print(_environments.table(results))
+    return 0 if all(goal["met"] for goal in results["goals"]) else 1
+
+
+def lock(options) -> int:
+    """Take the newest versions that go together from the registry into dev_lock.txt and dev_lock_frontend.txt."""
+    _environments.lock(prepare(options.comfyui))
     return 0
 
 
@@ -204,7 +226,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev.py", description=summary, epilog=rest, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for run in (demo, test, lint, comfyui, bench):
+    for run in (demo, test, lint, comfyui, bench, environments, lock):
         command = commands.add_parser(run.__name__, help=run.__doc__.split("\n")[0], allow_abbrev=False)
         command.set_defaults(run=run)
         command.add_argument("--comfyui", type=Path, metavar="PATH", help="a ComfyUI folder you have; it is only read")
@@ -213,8 +235,12 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         if run is bench:
             command.add_argument("name", metavar="NAME", help=", ".join(benchmark_names()))
             command.add_argument("--out", type=Path, metavar="FILE", help="also write the result to this file")
+        if run is environments:
+            command.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_environments.ENVIRONMENTS))
+            command.add_argument("--no-tests", dest="tests", action="store_false",
+                                 help="leave the test suite with the newest of everything out")
     options, unknown = parser.parse_known_args(argv[:at])
-    if unknown and options.run in (demo, comfyui):
+    if unknown and options.run in (demo, comfyui, environments, lock):
         parser.error(f"unknown arguments: {' '.join(unknown)}")
     options.rest, options.command_line = unknown + argv[at + 1:], argv
     return options

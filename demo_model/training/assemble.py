@@ -79,6 +79,10 @@ def main() -> None:
     latent_rgb = preview_factors(vae)
     pipeline.to(torch.bfloat16)
     pipeline.save_pretrained(options.out, safe_serialization=True)
+    for path in options.out.glob("tokenizer*/tokenizer_config.json"):
+        config = json.loads(path.read_text("utf-8"))
+        config.pop("extra_special_tokens", None)  # a list from transformers 5, at which transformers 4 fails
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     settings = {
         "format": 1,
         "name": NAME,

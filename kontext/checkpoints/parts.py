@@ -124,12 +124,16 @@ def load_tokenizers(clip: Path, t5: Path):
         InputError: one is missing or could not be loaded.
     """
     check_tokenizers(clip, t5)
-    from transformers import CLIPTokenizer, T5TokenizerFast
+    # those of the tokenizers library: in transformers 4 the plain CLIPTokenizer is another one, with other tokens for
+    # some texts, and cannot read a tokenizer.json
+    from transformers import CLIPTokenizerFast, T5TokenizerFast
 
     loaded = []
-    for kind, folder in ((CLIPTokenizer, clip), (T5TokenizerFast, t5)):
+    for kind, folder in ((CLIPTokenizerFast, clip), (T5TokenizerFast, t5)):
         try:
-            loaded.append(kind.from_pretrained(str(folder), local_files_only=True))
+            # transformers 5 writes a list into tokenizer_config.json, which 4 takes for a dict and fails; the tokens
+            # themselves are in tokenizer.json
+            loaded.append(kind.from_pretrained(str(folder), local_files_only=True, extra_special_tokens={}))
         except Exception as error:  # the tokenizers library raises bare Exception
             raise InputError(str(folder), "tokenizer", kind.__name__, f"could not be loaded ({_first_line(error)})",
                              "copy or download the whole folder again") from error
