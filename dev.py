@@ -175,9 +175,9 @@ def bench(options) -> int:
     if name not in benchmark_names():
         raise Failure(f"no benchmark {name!r}; there are: {', '.join(benchmark_names()) or 'none yet'}")
     host = prepare(options.comfyui)
-    process = subprocess.Popen([host.environment.python, "-m", f"kontinuity.benchmarks.{name}", *options.rest], text=True,
-                               encoding="utf-8", stdout=subprocess.PIPE, env=clean_environment(
-                                   KONTINUITY_COMFYUI=str(host.tree)))
+    process = subprocess.Popen([host.environment.python, "-m", f"kontinuity.benchmarks.{name}", *options.rest],
+                               text=True, encoding="utf-8", stdout=subprocess.PIPE,
+                               env=clean_environment(KONTINUITY_COMFYUI=str(host.tree)))
     last = ""
     try:
         for line in process.stdout:  # one line late: the last one is not to be printed as it is

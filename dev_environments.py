@@ -1,4 +1,4 @@
-"""`dev.py environments` and `dev.py lock`: the packages people have, and the ones we develop with. Standard library only.
+"""`dev.py environments` and `dev.py lock`: the packages people have, and those we develop with. Standard library only.
 
 An environment is made as a user's ComfyUI has it, the pack is installed into it in each way the README names, and what
 was there before is compared with what is there then.
@@ -191,7 +191,7 @@ def _demo(host: Host, environment: Environment, pictures: Path) -> dict:
     except Failure as failure:
         return {"error": str(failure)}
     if done.returncode != 0:
-        return {"error": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"}
+        return {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
     return {"pictures": len(list(pictures.iterdir()))}
 
 

@@ -140,8 +140,9 @@ class Case:
 
         pipe = FluxKontextPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True, max_image_seq_len=4096),
-            vae=AutoencoderKL(block_out_channels=(4,) * 4, norm_num_groups=4), text_encoder=None, tokenizer=None, text_encoder_2=None,
-            tokenizer_2=None, transformer=self.theirs)
+            vae=AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+                              block_out_channels=(4,) * 4, norm_num_groups=4, latent_channels=16),
+            text_encoder=None, tokenizer=None, text_encoder_2=None, tokenizer_2=None, transformer=self.theirs)
         pipe.set_progress_bar_config(disable=True)
         embeds, pooled = (states.to(self.device, self.dtype) for states in self.conditions.prompt)
         reference = self.conditions.references[0].to(self.device, self.dtype)

@@ -22,7 +22,7 @@ Rotation = tuple[torch.Tensor, torch.Tensor]  # cosines and sines, float32 [toke
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Sizes of a transformer; the defaults are those of FLUX.1, but for `guidance_embeds`, which dev and Kontext have."""
+    """Sizes of a transformer; the defaults are FLUX.1's, but for `guidance_embeds`, which dev and Kontext have."""
 
     patch_size: int = 1
     in_channels: int = 64

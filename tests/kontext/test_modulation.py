@@ -30,7 +30,8 @@ def make_transformer(dtype=torch.float32, guidance_embeds=True):
     torch.manual_seed(0)
     return FluxTransformer(TransformerConfig(
         num_layers=2, num_single_layers=3, attention_head_dim=16, num_attention_heads=2, joint_attention_dim=32,
-        pooled_projection_dim=24, guidance_embeds=guidance_embeds, axes_dims_rope=(4, 6, 6))).to(dtype).eval().requires_grad_(False)
+        pooled_projection_dim=24, guidance_embeds=guidance_embeds, axes_dims_rope=(4, 6, 6),
+    )).to(dtype).eval().requires_grad_(False)
 
 
 class Inputs:
