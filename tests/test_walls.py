@@ -25,6 +25,8 @@ ALLOWED_FACES = {"kontext": (), "flow": (), "demo_model": (), "storyboard": ("ko
 HOST = re.compile(r"(comfy(_\w+)?|folder_paths|nodes|server|execution|latent_preview|node_helpers|app|utils)(\.|$)")
 HOST_FILES = (  # ComfyUI's services; its folders; its own model types
     ("nodes", "host.py"), ("nodes", "folders.py"), ("nodes", "native.py"))
+BROUGHT = ("torch", "torchvision", "triton", "transformers", "safetensors", "numpy", "scipy", "PIL", "yaml", "pydantic",
+           "pydantic_core", "aiohttp", "yarl", "av", "cv2")  # triton with torch on Linux, pydantic_core with pydantic
 MAX_LINES = 450
 
 
@@ -142,6 +144,16 @@ def early_heavy_import(root: Path) -> list[str]:
             if item.top_level and item.module.split(".")[0] in ("diffusers", "transformers") and not item.relative]
 
 
+def not_the_hosts(root: Path) -> list[str]:
+    """What users run imports nothing but what ComfyUI brings and requirements.txt asks for: another library could move
+    the host's packages (docs/decisions/engine_without_diffusers.md)."""
+    return [at(root, path, item.line, f"imports {item.module}, which ComfyUI does not bring")
+            for path in python_files(root, *PARTS, "nodes") if "training" not in path.relative_to(root).parts
+            for item in imports(root, path)
+            if not item.relative and not HOST.match(item.module)
+            and item.module.split(".")[0] not in {*sys.stdlib_module_names, *BROUGHT}]
+
+
 def prints(root: Path) -> list[str]:
     """Loggers, not print; except in dev*.py, benchmarks/, demo_model/training/, `main` and `__main__` blocks."""
 
@@ -207,8 +219,8 @@ def packages_differ(root: Path) -> list[str]:
     return sorted(f"{name}: only in one of folders and pyproject.toml" for name in {*listed} ^ {*there})
 
 
-PYPROJECT = '[project]\ndependencies = ["diffusers>=0.36.0"]\n[tool.setuptools]\npackages = ["kontinuity"]\n'
-GOOD = {"__init__.py": "", "requirements.txt": "diffusers>=0.36.0\n", "pyproject.toml": PYPROJECT}
+PYPROJECT = '[project]\ndependencies = ["some-library>=0.36.0"]\n[tool.setuptools]\npackages = ["kontinuity"]\n'
+GOOD = {"__init__.py": "", "requirements.txt": "some-library>=0.36.0\n", "pyproject.toml": PYPROJECT}
 # wall, planted file, its text
 PLANTED: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (knows_the_host, "kontext/a.py", "import comfy.utils"),
@@ -230,6 +242,8 @@ PLANTED: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (root_imports_something, "__init__.py", "try:\n    import torch\nexcept ImportError:\n    pass"),
     (early_heavy_import, "nodes/a.py", "from diffusers import FluxPipeline"),
     (early_heavy_import, "storyboard/a.py", "class A:\n    import transformers"),
+    (not_the_hosts, "kontext/a.py", "def f():\n    from diffusers import AutoencoderKL"),
+    (not_the_hosts, "nodes/a.py", "import huggingface_hub"),
     (prints, "kontext/a.py", "def f():\n    print('here')"),
     (prints, "storyboard/a.py", "print('here')"),
     (too_long, "kontext/a.py", "a = 1\n" * (MAX_LINES + 1)),
@@ -238,9 +252,9 @@ PLANTED: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (opens_code_as_data, "kontext/a.py", "import torch\ntorch.load('x.pt', weights_only=False)"),
     (opens_code_as_data, "storyboard/a.py", "import yaml\nyaml.load('a: 1', Loader=yaml.Loader)"),
     (opens_code_as_data, "demo_model/training/a.py", "import pickle"),
-    (requirements_differ, "requirements.txt", "accelerate>=1.0.0"),
-    (requirements_differ, "requirements.txt", "diffusers==0.36.0"),
-    (requirements_differ, "requirements.txt", "diffusers>=0.36.0\ntorch"),
+    (requirements_differ, "requirements.txt", "another-library>=1.0.0"),
+    (requirements_differ, "requirements.txt", "some-library==0.36.0"),
+    (requirements_differ, "requirements.txt", "some-library>=0.36.0\ntorch"),
     (packages_differ, "kontext/__init__.py", ""),
 ]
 # what the walls must let through: (wall, file, text)
@@ -254,6 +268,8 @@ INNOCENT: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (goes_past_a_face, "kontext/backends/a.py", "from ..errors import InputError"),
     (root_imports_something, "__init__.py", "async def f():\n    from .nodes import A"),
     (early_heavy_import, "nodes/a.py", "def f():\n    import diffusers"),
+    (not_the_hosts, "demo_model/training/a.py", "import diffusers"),
+    (not_the_hosts, "kontext/a.py", "import transformers.models.clip\nfrom . import diffusers"),
     (prints, "storyboard/a.py", "def main():\n    print('saved')\nif __name__ == '__main__':\n    print('end')"),
     (opens_code_as_data, "storyboard/a.py", "import yaml\nyaml.load('a: 1', Loader=yaml.CSafeLoader)"),
     (opens_code_as_data, "demo_model/training/a.py", "import torch\ntorch.load('a', weights_only=True)"),
