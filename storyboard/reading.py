@@ -23,6 +23,11 @@ EntryPath = tuple[str | int, ...]
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Brackets that open a list or mapping, which they do at the beginning of a value; brackets that close; what hides both.
+_BRACKETS = re.compile(r"""
+    (?: (?<![^\s\[{,:]) (?: "(?:[^"\\]|\\.)*(?:"|\Z) | '[^']*(?:'|\Z) ) | (?<!\S)\#[^\n]* )
+    | (?: (?<=[\[{,:]) | (?<=[-?:,]\s) | (?<![^\n]) ) \ * (?P<open>[\[{])
+    | (?P<close>[\]}])""", re.VERBOSE | re.DOTALL)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: far faster
 
 
@@ -46,9 +51,12 @@ def read_yaml(text: str, source: str) -> tuple[Any, dict[EntryPath, int]]:
         raise _bad_character(bad, f"{source}:{text.count(chr(10), 0, bad.start()) + 1}", "text")
     try:
         return _compose(text, source)
-    except yaml.MarkedYAMLError as error:
-        raise _syntax_error(error, text, source) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
+        # PyYAML may refuse brackets in brackets before it hands out the first of them, in words of its own.
+        if (line := _line_too_deep(text)) is not None:
+            raise _too_deep(f"{source}:{line}", "text") from None
+        if isinstance(error, yaml.MarkedYAMLError):
+            raise _syntax_error(error, text, source) from None
         raise InputError(source, "text", "", f"is not YAML ({' '.join(str(error).split())})",
                          "compare it with docs/story_file.md") from None
 
@@ -123,8 +131,7 @@ def _refuse_dangerous(event: yaml.NodeEvent, stack: list[_Open], where: str) -> 
         raise InputError(where, field, event.tag, "is a YAML tag, which stories do not use",
                          "delete it; if it is text, put it in quotes")
     if len(stack) >= MAX_DEPTH:
-        raise InputError(where, field, f"{len(stack)} levels", f"is nested deeper than {MAX_DEPTH} levels",
-                         "a story needs four; look for stray brackets or spaces at the beginning of lines")
+        raise _too_deep(where, field)
 
 
 def _add_scalar(event: yaml.ScalarEvent, stack: list[_Open], root: list, lines: dict, source: str) -> None:
@@ -172,6 +179,25 @@ def _name(stack: list[_Open]) -> str:
         if entry.path and isinstance(entry.path[-1], str):
             return entry.path[-1]
     return "text"
+
+
+def _too_deep(where: str, field: str) -> InputError:
+    return InputError(where, field, f"{MAX_DEPTH} levels", f"is nested deeper than {MAX_DEPTH} levels",
+                      "a story needs four; look for stray brackets or spaces at the beginning of lines")
+
+
+def _line_too_deep(text: str) -> int | None:
+    """The line where brackets stand in more than 20 others, if there is one. Only for text that is not valid YAML: for
+    brackets in texts over several lines it may be wrong."""
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        if found["open"]:
+            depth += 1
+            if depth > MAX_DEPTH:
+                return text.count("\n", 0, found.start()) + 1
+        elif found["close"]:
+            depth = max(depth - 1, 0)
+    return None
 
 
 def _bad_character(found: re.Match, where: str, field: str) -> InputError:

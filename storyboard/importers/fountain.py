@@ -1,12 +1,17 @@
 """Fountain, the plain-text screenplay format (fountain.io/syntax, version 1.1).
 
 A scene heading becomes a scene and a location, an action paragraph a panel, dialogue captions of the panel before it.
+
+The text is read in one go, in time linear in its size: the boneyard is taken out, then the notes, then each row is
+looked at once. A note or boneyard that is never closed is text like any other, and is said.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Any
 
+from ..fields import MAX_LINE
+from ..reading import NOT_YAML
 from .imported import Draft, Imported, line
 
 _HEADING = re.compile(r"(?:INT|EXT|EST|INT\.?/EXT|EXT\.?/INT|I/E|E/I)[. ]", re.I)
@@ -19,9 +24,25 @@ _TITLE_KEYS = {"title", "credit", "author", "authors", "source", "notes", "draft
 _FADE = re.compile(r"FADE (IN|OUT|TO [A-Z]+)[:.]?")
 # A mark's text ends where the next mark begins, so that no text makes matching slow.
 _EMPHASIS = re.compile(r"(?<!\\)(?:\*([^*\s](?:[^*]*[^*\s\\])?)\*|_([^_\s](?:[^_]*[^_\s\\])?)_)")
-_NOTE = re.compile(r"\[\[((?:(?!\[\[).)*?)\]\]")
+# What opens ends at the next mark of its kind, so that one left open takes nothing with it. A note goes on over several
+# rows, not over an empty one, unless two spaces on it say so.
+_BONEYARD = re.compile(r"/\*(?:(?!/\*|\*/).)*\*/", re.DOTALL)
+_NOTE = re.compile(r"\[\[((?:(?!\[\[|\]\]|\n(?!  )[^\S\n]*\n).)*)\]\]", re.DOTALL)
+_NOTE_WAS_HERE = "\x01"  # not in the text: no story can hold it
+_PARTNERS = {"[[": "]]", "]]": "[[", "/*": "*/", "*/": "/*"}
 _MAX_CUE = 100
 _HIDDEN = re.compile(r"^(v\.?\s?o|o\.?\s?s|o\.?\s?c)\b", re.I)  # heard, not seen
+
+
+@dataclass(frozen=True)
+class _Row:
+    number: int  # its line in the file, from 1
+    text: str  # without notes
+    notes: tuple[str, ...] = ()  # those that begin in it
+
+    @property
+    def blank(self) -> bool:
+        return not self.notes and not self.text.strip()
 
 
 @dataclass(frozen=True)
@@ -34,7 +55,7 @@ class _Element:
 def import_fountain(text: str, source: str) -> Imported:
     """Make a story from a screenplay. Raises InputError for one without any panel, or with more than 1000."""
     draft = Draft(source)
-    rows = _without_boneyard(text).splitlines()
+    rows = _rows(text, draft)
     first = _title_page(rows, draft)
     elements = _elements(rows, first)
     for element in elements:
@@ -68,7 +89,7 @@ class _Telling:
             self.draft.leave_out(f"note '{note}' after the last panel")
 
     def _heading(self, element: _Element) -> None:
-        heading, number = element.text[:500], ""
+        heading, number = self.draft.at_most(MAX_LINE, element.text, f"the heading on line {element.line}"), ""
         if found := _SCENE_NUMBER.search(heading):
             heading, number = heading[: found.start()], found.group(1)
         parts = _PLACE.match(heading) if _HEADING.match(heading) else None
@@ -76,10 +97,10 @@ class _Telling:
         inside = {"INT": "interior", "EXT": "exterior", "EST": "exterior"}.get(
             re.split(r"[./ ]", parts["kind"].upper())[0], "") if parts and "/" not in parts["kind"] else ""
         time = line(parts["time"] or "") if parts else ""
-        described = ", ".join(filter(None, [place, inside]))[:500]
+        described = ", ".join(filter(None, [place, inside]))
         location = self.draft.location(place, description=described) if place else None
         self.scene = self.draft.scene(number or f"s{len(self.draft.scenes) + 1}", f"{element.line}",
-                                      heading=line(heading)[:500], location=location)
+                                      heading=heading, location=location)
         self.setting = ", ".join(filter(None, [place, time.lower(), inside]))
         self.count, self.panel = 0, None
 
@@ -145,29 +166,45 @@ class _Telling:
             self.panel["characters"].append(character)
 
 
-def _without_boneyard(text: str) -> str:
-    """Without /* what the writer put away */, line for line."""
-    kept, end = [], 0
-    while (start := text.find("/*", end)) >= 0 and (close := text.find("*/", start + 2)) >= 0:
-        kept += [text[end:start], "\n" * text.count("\n", start, close)]
-        end = close + 2
-    return "".join([*kept, text[end:]])
+def _rows(text: str, draft: Draft) -> list[_Row]:
+    """The rows without boneyard and notes; those that a note goes on over are one. Reports marks without a partner."""
+    text = NOT_YAML.sub("", "\n".join(text.splitlines()))
+    text = _BONEYARD.sub(lambda found: "\n" * found[0].count("\n"), text)
+    notes: list[str] = []
+
+    def take(found: re.Match) -> str:
+        notes.append(found[1])
+        return _NOTE_WAS_HERE
+
+    rows, number, taken = [], 1, 0
+    for row in _NOTE.sub(take, text).split("\n"):
+        own = notes[taken:taken + row.count(_NOTE_WAS_HERE)]
+        for mark, partner in _PARTNERS.items():
+            before, found, after = row.partition(mark)
+            if found:
+                at = number + sum(note.count("\n") for note in own[:before.count(_NOTE_WAS_HERE)])
+                draft.leave_out(f"line {at}: the mark {mark} without its {partner}, read as text: "
+                                f"{before[-40:]}{mark}{after}".replace(_NOTE_WAS_HERE, ""))
+        rows.append(_Row(number, row.replace(_NOTE_WAS_HERE, ""), tuple(own)))
+        taken += len(own)
+        number += 1 + sum(note.count("\n") for note in own)
+    return rows
 
 
-def _title_page(rows: list[str], draft: Draft) -> int:
-    """Read the title page, if there is one; return the number of the row after it."""
+def _title_page(rows: list[_Row], draft: Draft) -> int:
+    """Read the title page, if there is one; return the index of the row after it."""
     key, values, end = "", {}, 0
-    for row in [*rows, ""]:
+    for row in [*(row.text for row in rows), ""]:
         found = _TITLE_KEY.match(row)
         if found:
             key = found[1].lower()
-            values[key] = [found[2]]
+            values.setdefault(key, []).append(found[2])
         elif key and row.strip() and row[0] in " \t":
             values[key].append(row.strip())
         else:
             break
         end += 1
-    if not _TITLE_KEYS & set(values) or (end < len(rows) and rows[end].strip()):
+    if not _TITLE_KEYS & set(values) or (end < len(rows) and rows[end].text.strip()):
         return 0  # a first line such as "FADE IN:" is no title page
     for key, lines in values.items():
         text = line(_plain(" ".join(lines)))
@@ -175,31 +212,31 @@ def _title_page(rows: list[str], draft: Draft) -> int:
             draft.title = text
         elif text:
             draft.leave_out(f"title page, {key}: {text}")
+    for note in _notes(rows[:end]):
+        draft.leave_out(f"line {note.line}: note '{note.text}' on the title page")
     return end
 
 
-def _elements(rows: list[str], first: int) -> list[_Element]:
+def _notes(rows: list[_Row]) -> list[_Element]:
+    return [_Element("note", line(note), row.number) for row in rows for note in row.notes if line(note)]
+
+
+def _elements(rows: list[_Row], first: int) -> list[_Element]:
     found: list[_Element] = []
     index = first
     while index < len(rows):
-        row, number = rows[index].strip(), index + 1
-        blank_before = index == first or not rows[index - 1].strip()
-        blank_after = index + 1 >= len(rows) or not rows[index + 1].strip()
+        row = rows[index]
+        blank_before = index == first or rows[index - 1].blank
+        blank_after = index + 1 >= len(rows) or rows[index + 1].blank
         index += 1
-        if not row or re.fullmatch("={3,}", row):
-            continue
-        if row.startswith("[[") and "]]" not in row:  # a note over several lines
-            while index < len(rows) and "]]" not in row:
-                row += " " + rows[index].strip()
-                index += 1
-        row, notes = _take_notes(row)
-        if row:
-            index = _add_element(found, rows, index, row, number, blank_before, blank_after)
-        found += [_Element("note", note, number) for note in notes]
+        text = row.text.strip()
+        if text and not re.fullmatch("={3,}", text):
+            index = _add_element(found, rows, index, text, row.number, blank_before, blank_after)
+        found += _notes([row])
     return found
 
 
-def _add_element(found: list[_Element], rows: list[str], index: int, row: str, number: int, blank_before: bool,
+def _add_element(found: list[_Element], rows: list[_Row], index: int, row: str, number: int, blank_before: bool,
                  blank_after: bool) -> int:
     """Add what a row begins; return the index of the row after it."""
     def add(kind: str, text: str) -> None:
@@ -225,32 +262,32 @@ def _add_element(found: list[_Element], rows: list[str], index: int, row: str, n
         return _add_dialogue(found, rows, index)
     else:
         paragraph = [row.removeprefix("!").removeprefix("~")]
-        while index < len(rows) and rows[index].strip():
-            rest, notes = _take_notes(rows[index].strip())
-            paragraph.append(rest.removeprefix("~"))
-            found += [_Element("note", note, index + 1) for note in notes]
+        begin = index
+        while index < len(rows) and not rows[index].blank:
+            paragraph.append(rows[index].text.strip().removeprefix("~"))
             index += 1
         add("action", " ".join(paragraph))
+        found += _notes(rows[begin:index])
     return index
 
 
-def _add_dialogue(found: list[_Element], rows: list[str], index: int) -> int:
+def _add_dialogue(found: list[_Element], rows: list[_Row], index: int) -> int:
     said: list[str] = []
-    first = index + 1
+    first = rows[index].number
 
     def say() -> None:
         if any(map(_plain, said)):
             found.append(_Element("dialogue", "\n".join(filter(None, map(_plain, said))), first))
         said.clear()
 
-    while index < len(rows) and (rows[index].strip() or rows[index].startswith("  ")):
-        row, notes = _take_notes(rows[index].strip())
+    while index < len(rows) and (not rows[index].blank or rows[index].text.startswith("  ")):
+        row = rows[index].text.strip()
         if row.startswith("(") and row.endswith(")"):
             say()
-            found.append(_Element("parenthetical", _plain(row), index + 1))
+            found.append(_Element("parenthetical", _plain(row), rows[index].number))
         else:
             said.append(row.removeprefix("~"))
-        found += [_Element("note", note, index + 1) for note in notes]
+        found += _notes([rows[index]])
         index += 1
     say()
     return index
@@ -275,12 +312,6 @@ def _speaker(cue: str) -> tuple[str, str, bool]:
         extension = extension or found[1]
         cue = cue[: found.start()]
     return line(cue), line(extension), dual
-
-
-def _take_notes(row: str) -> tuple[str, list[str]]:
-    """A row without its [[notes]], and the notes."""
-    notes = [line(note) for note in _NOTE.findall(row)]
-    return _NOTE.sub("", row).strip(), [note for note in notes if note]
 
 
 def _plain(text: str) -> str:

@@ -15,7 +15,8 @@ _MAX_REPORTS = 100
 
 @dataclass(frozen=True)
 class Imported:
-    """`data` is what a story file would hold; `left_out` says what of the source it does not, one line each."""
+    """`data` is what a story file would hold; `left_out` says what of the source it does not, or what was read in
+    doubt, one line each."""
 
     source: str
     data: dict[str, Any]
@@ -43,7 +44,7 @@ class Draft:
 
     def character(self, name: str, **about: Any) -> str | None:
         """The id of a character, who is entered on first mention; None if there are too many."""
-        return self._entry(self.characters, "character", name, MAX_CHARACTERS, {"name": line(name)[:MAX_LINE], **about})
+        return self._entry(self.characters, "character", name, MAX_CHARACTERS, {"name": name, **about})
 
     def location(self, name: str, **about: Any) -> str | None:
         """The id of a location, which is entered on first mention; None if there are too many."""
@@ -58,16 +59,24 @@ class Draft:
         if len(self.panels) == MAX_PANELS:
             raise InputError(self.source, "panels", f"more than {MAX_PANELS}", "are too many panels for one story",
                              "split the file, for instance into acts, and import the parts")
-        panel = {"id": self.name("panel", name, object()), "prompt": line(prompt), "characters": [], **fields}
+        panel = {"id": self.name("panel", name, object()), "prompt": "", "characters": [], **fields}
+        panel["prompt"] = self.at_most(MAX_TEXT, line(prompt), f"the prompt of panel {panel['id']}")
         self.panels.append(panel)
         return panel
 
     def add_note(self, entry: dict[str, Any], note: str) -> None:
         """Append a line to the notes of a panel or scene."""
-        note = "\n".join([*filter(None, [entry.get("notes")]), paragraphs(note)])
-        if len(note) > MAX_TEXT:
-            self.leave_out(f"the end of long notes: ...{note[MAX_TEXT:]}")
-        entry["notes"] = note[:MAX_TEXT]
+        note, before = paragraphs(note), entry.get("notes", "")
+        if len(before) == MAX_TEXT:  # full: not joined again and again, which would take long for many notes
+            self.leave_out(f"the end of the notes: ...{note}")
+        else:
+            entry["notes"] = self.at_most(MAX_TEXT, f"{before}\n{note}" if before else note, "the notes")
+
+    def at_most(self, most: int, text: str, what: str) -> str:
+        """The first `most` characters of a text; the rest is reported."""
+        if len(text) > most:
+            self.leave_out(f"the end of {what}: ...{text[most:]}")
+        return text[:most]
 
     def set_line(self, entry: dict[str, Any], name: str, text: str) -> None:
         """Set a field of one line; what is too long goes to the notes."""
@@ -107,9 +116,8 @@ class Draft:
         if not self.panels:
             raise InputError(self.source, "panels", "none", "nothing was found that could be a panel",
                              "check that this is the right kind of file; see docs/story_file.md")
-        if len(self.title) > MAX_TITLE:
-            self.leave_out(f"the end of the title: ...{self.title[MAX_TITLE:]}")
-        data = {"version": 1, "title": self.title[:MAX_TITLE], "language": self.language, "characters": self.characters,
+        title = self.at_most(MAX_TITLE, self.title, "the title")
+        data = {"version": 1, "title": title, "language": self.language, "characters": self.characters,
                 "locations": self.locations, "scenes": self.scenes,
                 "panels": [{name: value for name, value in panel.items() if value or name == "characters"}
                            for panel in self.panels]}
@@ -124,7 +132,9 @@ class Draft:
             if len(entries) == most:
                 self.leave_out(f"{kind} '{name}', the {most} before are all a story may have")
                 return None
-            entries[self.name(kind, name, key)] = {field: value for field, value in about.items() if value}
+            entries[self.name(kind, name, key)] = {
+                field: self.at_most(MAX_LINE, line(value), f"the {field} of {kind} {line(name)[:40]}")
+                if isinstance(value, str) else value for field, value in about.items() if value}
         return self.name(kind, name, key)
 
 

@@ -1,13 +1,21 @@
-"""CSV shot lists as spreadsheets write them: one row a shot, one panel a row."""
+"""CSV shot lists as spreadsheets write them: one row a shot, one panel a row.
+
+A cell in quotation marks may go on over several lines. One whose closing mark is missing would take the rows after it
+along, up to the next mark or the end. So where the marks do not fit, the line is read by itself, without the mark that
+is left open. If that gives as many cells as the header has, it is what was meant, and it is reported; else it is
+refused, since nobody knows where the cell should end.
+"""
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...kontext import InputError
 from ..story import MAX_SECONDS
+from ..reading import NOT_YAML
 from .imported import Draft, Imported, line, paragraphs
 
 # What a column is called, without capitals and punctuation -> the field it fills
@@ -41,65 +49,120 @@ _DELIMITERS = ",;\t|"
 class _Row:
     number: int  # its first line in the file, from 1
     cells: list[str]
+    lines: list[str]  # as they are in the file; more than one if a cell goes on
+    fault: str = ""  # one of those below: the line was read by itself
+
+
+_OPEN = "has a quotation mark that is never closed"
+_AFTER = "has text after a closing quotation mark"
+_LONG = f"has a cell of more than {csv.field_size_limit():,} characters"
 
 
 def import_csv(raw: bytes, source: str) -> Imported:
-    """Make a story from a shot list. Raises InputError for one without a header, without shots or with too many."""
+    """Make a story from a shot list. Raises InputError for one without a header, without shots or with too many, and
+    for a row whose cell in quotation marks has no end."""
     draft = Draft(source)
-    rows = list(_rows(_text(raw, draft), source))
+    delimiter, rows = _rows(_text(raw, draft))
     at, columns = _header(rows, source)
     titles = rows[at].cells
+    for row in rows:
+        _check_marks(draft, row, len(titles), delimiter)
     for row in rows[:at]:
         draft.leave_out(f"line {row.number}, above the header: {' '.join(filter(None, row.cells))}")
+    filled = {index for row in rows[at + 1:] for index, cell in enumerate(row.cells) if cell}
     for index, title in enumerate(titles):
-        if index not in columns and any(row.cells[index:index + 1] not in ([], [""]) for row in rows[at + 1:]):
+        if index in filled and index not in columns:
             draft.leave_out(f"column '{title or index + 1}': its values are in the panels' notes")
     for row in rows[at + 1:]:
         _add_shot(draft, row, titles, columns)
     return draft.finished()
 
 
+def _check_marks(draft: Draft, row: _Row, width: int, delimiter: str) -> None:
+    """Refuse or report a row whose quotation marks do not fit; `width` is how many cells the header has."""
+    fits = len(row.cells) == width
+    if row.fault == _LONG or row.fault == _OPEN and not fits:
+        remedy = 'put the closing " at the end of that cell, and write "" for a mark inside it'
+        raise InputError(f"{draft.source}:{row.number}", "row", row.lines[0], row.fault,
+                         remedy if row.fault == _OPEN else "shorten it")
+    if row.fault == _OPEN or row.fault == _AFTER and not fits:
+        draft.leave_out(f"line {row.number} {row.fault}; it was read as {' | '.join(row.cells)}")
+    # A mark that happens to stand at the end of a later cell, such as 5", closes one that was left open.
+    if len(row.lines) > 1 and width > 2 and all(text.count(delimiter) == width - 1 for text in row.lines if text.strip()):
+        draft.leave_out(f"lines {row.number} to {row.number + len(row.lines) - 1} as rows of their own, which they may "
+                        f"be: a quotation mark on line {row.number} makes one of them")
+
+
 def _text(raw: bytes, draft: Draft) -> str:
     """The text, in the encodings spreadsheets write: UTF-8, UTF-16 with its mark, else Windows' western one."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16", "replace")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        draft.leave_out("the file is not UTF-8: accents were read as Windows-1252")
-        return raw.decode("cp1252", "replace")
-
-
-def _rows(text: str, source: str) -> Iterator[_Row]:
-    """The rows that are not empty. A first row `sep=;` (Excel's) names the delimiter."""
-    if found := re.match(r"sep=(.)\r?\n", text, re.I):
-        delimiter, text, before = found[1], text[found.end():], 1
+        text = raw.decode("utf-16", "replace")
     else:
-        delimiter, before = _delimiter(text), 0
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    number = before + 1
-    while True:
         try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise InputError(f"{source}:{before + reader.line_num}", "row", "", f"is not CSV ({error})",
-                             "save the table as CSV UTF-8 again") from None
-        if cells is None:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            draft.leave_out("the file is not UTF-8: accents were read as Windows-1252")
+            text = raw.decode("cp1252", "replace")
+    return NOT_YAML.sub("", text)
+
+
+def _rows(text: str) -> tuple[str, list[_Row]]:
+    """The delimiter, and the rows that are not empty. A first row `sep=;` (Excel's) names the delimiter."""
+    lines = io.StringIO(text, newline="").readlines()  # ending with LF, CR LF or CR
+    if found := re.match(r"sep=([^\w\r\n\"])[\r\n]", lines[0], re.I) if lines else None:
+        delimiter, first = found[1], 1
+    else:
+        delimiter, first = _delimiter(lines), 0
+    rows = [replace(row, cells=[*map(_cell, row.cells)]) for row in _read(lines, first, delimiter)]
+    return delimiter, [row for row in rows if row.fault or any(row.cells)]
+
+
+def _read(lines: list[str], first: int, delimiter: str) -> Iterator[_Row]:
+    """The rows from the line of index `first` on.
+
+    After a fault, lines are read again. So that this takes no time, it ends with an open row when it has come to eight
+    times the text, which takes many rows each of which would go on to the end.
+    """
+    most, handed = 8 * sum(map(len, lines)), 0
+
+    def rest(at: int) -> Iterator[str]:
+        nonlocal handed
+        for at in range(at, len(lines)):
+            handed += len(lines[at])
+            yield lines[at]
+
+    while first < len(lines):
+        reader = csv.reader(rest(first), delimiter=delimiter, strict=True)
+        begin = first
+        try:
+            for cells in reader:
+                end = first + reader.line_num
+                yield _Row(begin + 1, cells, lines[begin:end])
+                begin = end
             return
-        cells = [_cell(cell) for cell in cells]
-        if any(cells):
-            yield _Row(number, cells)
-        number = before + reader.line_num + 1
-
-
-def _delimiter(text: str) -> str:
-    """The delimiter that splits the beginning of the text most evenly into most columns."""
-    def quality(delimiter: str) -> tuple[int, int]:
-        try:
-            widths = [len(row) for row, _ in zip(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter),
-                                                 range(_HEADER_ROWS), strict=False)]
         except csv.Error:
-            return 0, 0
+            if handed > most:
+                yield _Row(begin + 1, [], [lines[begin]], _OPEN)
+                return
+            yield _read_alone(lines[begin], begin + 1, delimiter)
+            first = begin + 1
+
+
+def _read_alone(text: str, number: int, delimiter: str) -> _Row:
+    """A line whose quotation marks do not fit, as a row."""
+    try:
+        cells, *more = csv.reader([text, ""], delimiter=delimiter)
+    except csv.Error:
+        return _Row(number, [], [text], _LONG)
+    if more:  # the line after it is a row of its own
+        return _Row(number, cells, [text], _AFTER)
+    return _Row(number, [*cells[:-1], *cells[-1].rstrip("\r\n").split(delimiter)], [text], _OPEN)
+
+
+def _delimiter(lines: list[str]) -> str:
+    """The delimiter that splits the first rows most evenly into most columns."""
+    def quality(delimiter: str) -> tuple[int, int]:
+        widths = [len(row.cells) for row in itertools.islice(_read(lines, 0, delimiter), _HEADER_ROWS)]
         usual = max(set(widths), key=widths.count, default=1)
         return (widths.count(usual), usual) if usual > 1 else (0, 0)
     return max(_DELIMITERS, key=quality)
@@ -124,7 +187,7 @@ def _header(rows: list[_Row], source: str) -> tuple[int, dict[int, str]]:
                 columns[index] = name
         if len(columns) >= 2 and {"prompt", "action"} & set(columns.values()):
             return at, columns
-    first = rows[0] if rows else _Row(1, [])
+    first = rows[0] if rows else _Row(1, [], [])
     raise InputError(f"{source}:{first.number}", "header", " ".join(first.cells)[:80], "has no columns a story knows",
                      "name the columns in the first row, such as: scene, shot, description, characters, shot size, "
                      "dialogue, duration, notes")

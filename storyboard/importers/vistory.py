@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...kontext import InputError
+from ..fields import MAX_LINE
 from ..reading import EntryPath
 from ..story import MAX_REFERENCES
 from .imported import Draft, Imported, line
@@ -74,12 +75,10 @@ def _character(draft: Draft, name: str, about: dict[str, Any], language: str, fo
     entry = draft.character(_text(about.get("name_en")) or name, traits="", references=references)
     if entry is None:
         return None
-    draft.characters[entry]["name"] = shown[:500]
+    draft.characters[entry]["name"] = draft.at_most(MAX_LINE, shown, f"the name {shown[:40]}")
     traits = _text(about.get(f"prompt_{language}"))
-    if len(traits) > 500:
-        draft.leave_out(f"the end of the description of {name}: ...{traits[500:]}")
     if traits:
-        draft.characters[entry]["traits"] = traits[:500].strip()
+        draft.characters[entry]["traits"] = draft.at_most(MAX_LINE, traits, f"the description of {name}")
     if tag := _text(about.get("tag")):
         draft.leave_out(f"tag of {name}: {tag}")
     for key in set(about) - set(_CHARACTER):
