@@ -9,7 +9,6 @@ from ..errors import InputError
 from ..networks import Autoencoder, FluxTransformer
 from . import dimensions, layouts
 from .fill import Filling
-from .layouts import Pieces
 from .source import Source
 
 Config = Mapping[str, object] | None  # a folder's config.json; None: the tensors' shapes tell

@@ -68,6 +68,7 @@ def test_what_is_shared_is_torch_and_what_comes_with_it(name, shared):
 
 @pytest.mark.parametrize("block, apart", [
     ("torch==2.11.0 \\", True), ("nvidia-cublas==13.1 ; sys_platform == 'linux' \\", True),
-    ("torchsde==0.2.6 \\", False), ("numpy==2.4.6 \\", False), ("triton==3.6.0 \\", True), ("cuda-bindings==13.5 \\", True)])
+    ("torchsde==0.2.6 \\", False), ("numpy==2.4.6 \\", False), ("triton==3.6.0 \\", True),
+    ("cuda-bindings==13.5 \\", True)])
 def test_the_lock_leaves_torch_and_what_comes_with_it_out(block, apart):
     assert bool(environments._APART.match(block)) == apart
