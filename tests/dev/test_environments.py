@@ -61,7 +61,8 @@ def test_an_unknown_environment_is_refused_before_anything_is_made():
 
 @pytest.mark.parametrize("name, shared", [
     ("torch", True), ("torch-2.11.0.dist-info", True), ("torchvision.libs", True),
-    ("nvidia_cublas-13.1.dist-info", True), ("triton", True), ("cuda", True), ("torchsde", False), ("torchsde-0.2.6.dist-info", False), ("numpy", False)])
+    ("nvidia_cublas-13.1.dist-info", True), ("triton", True), ("cuda", True), ("torchsde", False),
+    ("torchsde-0.2.6.dist-info", False), ("numpy", False)])
 def test_what_is_shared_is_torch_and_what_comes_with_it(name, shared):
     assert bool(environments._SHARED.match(name)) == shared
 
