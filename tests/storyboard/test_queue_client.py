@@ -327,10 +327,12 @@ def test_history_that_is_written_a_little_after_the_queue_forgot(comfyui):
         server.begin(prompt_id)
         await asyncio.sleep(0.05)
         server.running.clear()
-        await asyncio.sleep(0.25)
+        for _ in range(5):  # each is a reason to look
+            await server.send(client_id, "execution_success", prompt_id=prompt_id)
+            await asyncio.sleep(0.05)
         server.end(prompt_id, OUTPUTS)
 
-    assert play(comfyui, late, poll=0.1)[0].status == "success"
+    assert play(comfyui, late, poll=0.2)[0].status == "success"
 
 
 @pytest.mark.parametrize("lost", [
