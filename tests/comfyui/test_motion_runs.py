@@ -175,6 +175,28 @@ def test_motion_is_estimated_shown_and_scored(server, run, slide):
     assert smooth > 0.9
 
 
+def test_low_wide_pictures_do_not_end_the_server(server, run, slide):
+    """OpenCV's DIS reads beyond 468 x 24 pixels in quality fast."""
+
+    def sized(width: int, height: int) -> dict:
+        scale = {"upscale_method": "bilinear", "width": width, "height": height, "crop": "disabled"}
+        return {"1": slide("low1.png", 40), "2": slide("low2.png", 38),
+                "3": node("ImageScale", image=["1", 0], **scale), "4": node("ImageScale", image=["2", 0], **scale),
+                "5": node("ImageBatch", image1=["3", 0], image2=["4", 0]),
+                "6": node("+InterpolateFrames", frames=["5", 0], **BETWEEN | {"multiplier": 2}),
+                "7": node("SaveImage", images=["6", 0], filename_prefix="motion/low"),
+                "8": node("+EstimateMotion", first=["3", 0], second=["4", 0], quality="fast"),
+                "9": node("PreviewAny", source=["8", 1])}
+
+    result, _ = run(sized(468, 24))
+    assert result.status == "success", result.error
+    made = np.asarray(Image.open(server.base / "output" / "motion" / "low_00002_.png"))
+    assert made.shape == (24, 468, 3) and made.std() > 10
+    assert float(texts(server, "9")) > 0.9
+    result, _ = run(sized(468, 8))
+    assert result.status != "success" and "both sides must be at least 16 pixels" in result.error
+
+
 def keyframe_graph(**inputs) -> dict:
     settings = {"instruction": "a red hat", "threshold": 1.0, "seed": 5, "steps": 2, "guidance": 2.5} | inputs
     return {
