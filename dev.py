@@ -206,9 +206,8 @@ def environments(options) -> int:
     results = _environments.run_all(host, options.names, tests=options.tests)
     results |= {"machine": machine(), "command": shlex.join(["python3", "dev.py", *options.command_line]),
                 "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
-    if not options.names:  # a part of them is for a look, the page is made from all
-        _environments.write(results, ROOT)
     print(_environments.table(results))
+    _environments.write(_environments.with_earlier(results, ROOT), ROOT)
     return 0 if all(goal["met"] for goal in results["goals"]) else 1
 
 

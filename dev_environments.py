@@ -4,6 +4,7 @@ An environment is made as a user's ComfyUI has it, the pack is installed into it
 was there before is compared with what is there then.
 """
 
+import datetime
 import json
 import os
 import re
@@ -92,7 +93,16 @@ def run_all(host: Host, names: list[str], *, tests: bool) -> dict:
         raise Failure(f"the demo does not run in .venv itself: {made['error']}")
     rows = [_run(name, ENVIRONMENTS[name], host, reference, tests) for name in names or ENVIRONMENTS]
     return {"benchmark": "environments", "tolerance": TOLERANCE, "locked": _versions(host.environment), "rows": rows,
-            "goals": _goals(rows)}
+            "goals": goals_of(rows)}
+
+
+def with_earlier(results: dict, root: Path) -> dict:
+    """These results and, for environments that are not among them, the rows of benchmarks/results/environments.json."""
+    path = _result_file(root)
+    earlier = json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
+    rows = {row["name"]: row for row in [*earlier, *results["rows"]]}
+    together = [rows[name] for name in ENVIRONMENTS if name in rows]
+    return results | {"rows": together, "goals": goals_of(together)}
 
 
 def _run(name: str, case: Case, host: Host, reference: Path, tests: bool) -> dict:
@@ -106,7 +116,8 @@ def _run(name: str, case: Case, host: Host, reference: Path, tests: bool) -> dic
     newest = ("torch", "torchvision") if case.torch == "newest" else ()
     environment.pip(f"environment-{name}", f"{name}: a ComfyUI of {case.when}", *INSTALL, *newest, *case.packages,
                     "-r", str(host.tree / "requirements.txt"), expected_mb=400)
-    row = {"name": name, "when": case.when, "needed": case.needed, "versions": _versions(environment)}
+    row = {"name": name, "when": case.when, "date": datetime.date.today().isoformat(), "needed": case.needed,
+           "versions": _versions(environment)}
     row["readme"] = _installed(environment, name, _as_readme_says)
     row["demo"] = _demo(host, environment, folder / "pictures")
     if "error" not in row["demo"]:
@@ -210,7 +221,9 @@ print(max(abs(x - y).max() if x.shape == y.shape else 255 for x, y in pairs) if 
 
 def _tests(environment: Environment, host: Host, name: str, case: Case) -> str:
     """Pytest's last line."""
-    environment.pip(f"environment-{name}", f"{name}: the tests' tools", *INSTALL, *BUILD, *TOOLS)
+    # not diffusers, where it is not wanted: it moves huggingface_hub
+    tools = TOOLS if case.torch == "newest" else ("pytest", "hypothesis", "jsonschema")
+    environment.pip(f"environment-{name}", f"{name}: the tests' tools", *INSTALL, *BUILD, *tools)
     environment.pip(f"environment-{name}", f"{name}: the pack itself", *INSTALL, "--no-deps", "--no-build-isolation",
                     "-e", str(ROOT))
     more = {"KONTINUITY_COMFYUI": str(host.tree)}
@@ -227,7 +240,7 @@ def _tests(environment: Environment, host: Host, name: str, case: Case) -> str:
 # Results -----------------------------------------------------------------------------------------------------------
 
 
-def _goals(rows: list[dict]) -> list[dict]:
+def goals_of(rows: list[dict]) -> list[dict]:
     def goal(name: str, wanted: str, bad: list[str]) -> dict:
         return {"name": name, "goal": wanted, "measured": "; ".join(bad) or "as wanted", "met": not bad}
 
@@ -256,25 +269,29 @@ def table(results: dict) -> str:
         broken = "" if way["import_transformers"] else "; **transformers cannot be imported**"
         return moved + broken + "".join(f"; {line}" for line in way["new_complaints"])
 
-    lines = ["| environment | it has | as the README says | line by line (Manager) | demo storyboard | tests |",
-             "|---|---|---|---|---|---|"]
+    lines = ["| environment | it has | as the README says | line by line (Manager) | demo storyboard | tests | measured |",
+             "|---|---|---|---|---|---|---|"]
     for row in results["rows"]:
         has = ", ".join(f"{name} {version}" for name, version in sorted(row["versions"].items()))
         added = ", ".join(f"{name} {version}" for name, version in row["readme"]["added"].items()) or "nothing"
         demo = row["demo"].get("error") or f"largest difference {row['demo']['largest_difference']} of 255"
         lines.append(f"| {row['name']} ({row['when']}) | {has} | {changes(row['readme'])}; added: {added} | "
-                     f"{changes(row['lines'])} | {demo} | {row.get('tests', '')} |")
+                     f"{changes(row['lines'])} | {demo} | {row.get('tests', '')} | {row['date']} |")
     return "\n".join(lines)
 
 
 def write(results: dict, root: Path) -> None:
     """Into benchmarks/results/environments.json and the table of docs/environments.md."""
-    (root / "benchmarks" / "results" / "environments.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    _result_file(root).write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     page = root / "docs" / "environments.md"
     text = page.read_text("utf-8")
     start, end = "<!-- made by dev.py environments -->\n", "<!-- end -->"
     before, after = text[: text.index(start) + len(start)], text[text.index(end):]
-    page.write_text(f"{before}\nMeasured on {results['date'][:10]}.\n\n{table(results)}\n\n{after}", "utf-8")
+    page.write_text(f"{before}\n{table(results)}\n\n{after}", "utf-8")
+
+
+def _result_file(root: Path) -> Path:
+    return root / "benchmarks" / "results" / "environments.json"
 
 
 # The lock ----------------------------------------------------------------------------------------------------------

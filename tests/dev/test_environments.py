@@ -2,6 +2,8 @@
 
 import pytest
 
+import json
+
 import dev_environments as environments
 from dev import Failure
 
@@ -9,12 +11,12 @@ FINE = {"changed": {}, "added": {"opencv-python-headless": "5.0"}, "import_trans
 
 
 def row(**changes) -> dict:
-    return {"name": "a", "when": "today", "needed": True, "versions": {"torch": "2"}, "readme": FINE, "lines": FINE,
+    return {"name": "a", "when": "today", "date": "2026-11-28", "needed": True, "versions": {"torch": "2"}, "readme": FINE, "lines": FINE,
             "demo": {"pictures": 5, "largest_difference": 0}, "tests": "5 passed in 1s"} | changes
 
 
 def unmet(*rows: dict) -> list[str]:
-    return [goal["name"] for goal in environments._goals(list(rows)) if not goal["met"]]
+    return [goal["name"] for goal in environments.goals_of(list(rows)) if not goal["met"]]
 
 
 def test_nothing_moved_is_a_goal_met():
@@ -42,7 +44,7 @@ def test_what_is_only_to_be_seen_is_no_goal():
 
 def test_the_page_says_what_moved(tmp_path):
     moved = FINE | {"changed": {"numpy": ["1.26.4", "2.4.6"]}, "import_transformers": False}
-    results = {"rows": [row(lines=moved)], "date": "2026-11-28T00:00:00", "goals": []}
+    results = {"rows": [row(lines=moved)], "goals": []}
     (tmp_path / "docs").mkdir()
     (tmp_path / "benchmarks" / "results").mkdir(parents=True)
     page = tmp_path / "docs" / "environments.md"
@@ -51,7 +53,16 @@ def test_the_page_says_what_moved(tmp_path):
     text = page.read_text("utf-8")
     assert text.startswith("Before.\n") and text.endswith("<!-- end -->\nAfter.\n") and "old" not in text
     assert "numpy 1.26.4 → 2.4.6; **transformers cannot be imported**" in text
-    assert "added: opencv-python-headless 5.0" in text and "Measured on 2026-11-28." in text
+    assert "added: opencv-python-headless 5.0" in text and "| 2026-11-28 |" in text
+
+
+def test_a_run_of_some_keeps_the_rows_of_the_others(tmp_path):
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)
+    earlier = [row(name="newest"), row(name="lowest", date="2026-10-01"), row(name="no longer there")]
+    (tmp_path / "benchmarks" / "results" / "environments.json").write_text(json.dumps({"rows": earlier}), "utf-8")
+    results = environments.with_earlier({"rows": [row(name="newest", tests="1 failed")], "goals": []}, tmp_path)
+    assert [(r["name"], r["date"]) for r in results["rows"]] == [("newest", "2026-11-28"), ("lowest", "2026-10-01")]
+    assert [goal["name"] for goal in results["goals"] if not goal["met"]] == ["tests"]
 
 
 def test_an_unknown_environment_is_refused_before_anything_is_made():
