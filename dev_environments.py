@@ -269,8 +269,8 @@ def table(results: dict) -> str:
         broken = "" if way["import_transformers"] else "; **transformers cannot be imported**"
         return moved + broken + "".join(f"; {line}" for line in way["new_complaints"])
 
-    lines = ["| environment | it has | as the README says | line by line (Manager) | demo storyboard | tests | measured |",
-             "|---|---|---|---|---|---|---|"]
+    heads = ("environment", "it has", "as the README says", "line by line (Manager)", "demo storyboard", "tests", "on")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in results["rows"]:
         has = ", ".join(f"{name} {version}" for name, version in sorted(row["versions"].items()))
         added = ", ".join(f"{name} {version}" for name, version in row["readme"]["added"].items()) or "nothing"

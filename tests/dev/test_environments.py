@@ -1,8 +1,8 @@
 """dev.py environments: what is compared, what counts as a fault, and the page."""
 
-import pytest
-
 import json
+
+import pytest
 
 import dev_environments as environments
 from dev import Failure
@@ -11,8 +11,9 @@ FINE = {"changed": {}, "added": {"opencv-python-headless": "5.0"}, "import_trans
 
 
 def row(**changes) -> dict:
-    return {"name": "a", "when": "today", "date": "2026-11-28", "needed": True, "versions": {"torch": "2"}, "readme": FINE, "lines": FINE,
-            "demo": {"pictures": 5, "largest_difference": 0}, "tests": "5 passed in 1s"} | changes
+    return {"name": "a", "when": "today", "date": "2026-11-28", "needed": True, "versions": {"torch": "2"},
+            "readme": FINE, "lines": FINE, "demo": {"pictures": 5, "largest_difference": 0},
+            "tests": "5 passed in 1s"} | changes
 
 
 def unmet(*rows: dict) -> list[str]:
