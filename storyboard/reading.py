@@ -23,10 +23,11 @@ EntryPath = tuple[str | int, ...]
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# Brackets that open a list or mapping, which they do at the beginning of a value; brackets that close; what hides both.
 _BRACKETS = re.compile(r"""
-    (?: (?<![^\s\[{,:]) (?: "(?:[^"\\]|\\.)*(?:"|\Z) | '[^']*(?:'|\Z) ) | (?<!\S)\#[^\n]* )
-    | (?: (?<=[\[{,:]) | (?<=[-?:,]\s) | (?<![^\n]) ) \ * (?P<open>[\[{])
+    (?<![^\s\[{,:]) (?: "(?:[^"\\]|\\.)*(?:"|\Z) | '[^']*(?:'|\Z) )     # text in quotes, which hides brackets
+    | (?<!\S)\#[^\n]*                                                   # and so does a comment
+    | (?: (?<![^\n]) | (?<=[-?:]\s) ) \ * (?P<first>[\[{])             # a list or mapping as the value of a line
+    | (?: (?<=[\[{,]) \ * | (?<=:) ) (?P<inner>[\[{])                    # one inside another, else it is text
     | (?P<close>[\]}])""", re.VERBOSE | re.DOTALL)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: far faster
 
@@ -191,7 +192,7 @@ def _line_too_deep(text: str) -> int | None:
     brackets in texts over several lines it may be wrong."""
     depth = 0
     for found in _BRACKETS.finditer(text):
-        if found["open"]:
+        if found["first"] or found["inner"] and depth:
             depth += 1
             if depth > MAX_DEPTH:
                 return text.count("\n", 0, found.start()) + 1

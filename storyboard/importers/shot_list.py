@@ -11,11 +11,11 @@ import io
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...kontext import InputError
-from ..story import MAX_SECONDS
 from ..reading import NOT_YAML
+from ..story import MAX_SECONDS
 from .imported import Draft, Imported, line, paragraphs
 
 # What a column is called, without capitals and punctuation -> the field it fills
@@ -88,7 +88,8 @@ def _check_marks(draft: Draft, row: _Row, width: int, delimiter: str) -> None:
     if row.fault == _OPEN or row.fault == _AFTER and not fits:
         draft.leave_out(f"line {row.number} {row.fault}; it was read as {' | '.join(row.cells)}")
     # A mark that happens to stand at the end of a later cell, such as 5", closes one that was left open.
-    if len(row.lines) > 1 and width > 2 and all(text.count(delimiter) == width - 1 for text in row.lines if text.strip()):
+    like_rows = all(text.count(delimiter) == width - 1 for text in row.lines if text.strip())
+    if len(row.lines) > 1 and width > 2 and like_rows:
         draft.leave_out(f"lines {row.number} to {row.number + len(row.lines) - 1} as rows of their own, which they may "
                         f"be: a quotation mark on line {row.number} makes one of them")
 
@@ -113,31 +114,30 @@ def _rows(text: str) -> tuple[str, list[_Row]]:
         delimiter, first = found[1], 1
     else:
         delimiter, first = _delimiter(lines), 0
-    rows = [replace(row, cells=[*map(_cell, row.cells)]) for row in _read(lines, first, delimiter)]
-    return delimiter, [row for row in rows if row.fault or any(row.cells)]
+    return delimiter, [row for row in _read(lines, first, delimiter) if row.fault or any(row.cells)]
 
 
 def _read(lines: list[str], first: int, delimiter: str) -> Iterator[_Row]:
     """The rows from the line of index `first` on.
 
-    After a fault, lines are read again. So that this takes no time, it ends with an open row when it has come to eight
-    times the text, which takes many rows each of which would go on to the end.
+    After a row that does not fit, the lines after its first are read again. If that comes to eight times the text, as
+    when each of many rows goes on to the end, the row is the last and stays without cells: reading is linear.
     """
     most, handed = 8 * sum(map(len, lines)), 0
 
-    def rest(at: int) -> Iterator[str]:
+    def rest() -> Iterator[str]:
         nonlocal handed
-        for at in range(at, len(lines)):
+        for at in range(first, len(lines)):
             handed += len(lines[at])
             yield lines[at]
 
     while first < len(lines):
-        reader = csv.reader(rest(first), delimiter=delimiter, strict=True)
+        reader = csv.reader(rest(), delimiter=delimiter, strict=True)
         begin = first
         try:
             for cells in reader:
                 end = first + reader.line_num
-                yield _Row(begin + 1, cells, lines[begin:end])
+                yield _Row(begin + 1, [*map(_cell, cells)], lines[begin:end])
                 begin = end
             return
         except csv.Error:
@@ -155,8 +155,8 @@ def _read_alone(text: str, number: int, delimiter: str) -> _Row:
     except csv.Error:
         return _Row(number, [], [text], _LONG)
     if more:  # the line after it is a row of its own
-        return _Row(number, cells, [text], _AFTER)
-    return _Row(number, [*cells[:-1], *cells[-1].rstrip("\r\n").split(delimiter)], [text], _OPEN)
+        return _Row(number, [*map(_cell, cells)], [text], _AFTER)
+    return _Row(number, [*map(_cell, [*cells[:-1], *cells[-1].split(delimiter)])], [text], _OPEN)
 
 
 def _delimiter(lines: list[str]) -> str:

@@ -270,11 +270,3 @@ def only_input_errors(read, content):
         assert "\n" not in str(error)
         return
     text_of(_imported(imported))
-
-
-@pytest.mark.parametrize("text", [
-    "*" * 50_000, "_a " * 20_000, "[[" * 50_000 + "]]", "/*" * 50_000, "(" * 50_000, "A" * 50_000 + "\nb",
-    "INT. " + " - " * 20_000, "@" + " (" * 20_000 + "\nx", "x\n" * 10_000], ids=range(9))
-def test_hostile_screenplays_take_no_time(text):
-    """Matching is linear: with a pattern that is not, one of these takes minutes, and the tests hang here."""
-    only_input_errors(importers.import_fountain, text)
