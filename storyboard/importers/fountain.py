@@ -130,8 +130,10 @@ class _Telling:
 
     def _transition(self, element: _Element) -> None:
         transition = element.text.rstrip(":. ").lower()
-        if self.draft.panels:
-            self.draft.set_line(self.draft.panels[-1], "transition", transition)
+        if self.draft.panels:  # which may have one already: FADE OUT. after it, FADE IN: before the next
+            panel = self.draft.panels[-1]
+            transition = ", ".join(filter(None, [panel.get("transition"), transition]))
+            self.draft.set_line(panel, "transition", transition)
         else:
             self.draft.leave_out(f"line {element.line}: transition '{transition}' before the first panel")
 

@@ -66,11 +66,8 @@ class Draft:
 
     def add_note(self, entry: dict[str, Any], note: str) -> None:
         """Append a line to the notes of a panel or scene."""
-        note, before = paragraphs(note), entry.get("notes", "")
-        if len(before) == MAX_TEXT:  # full: not joined again and again, which would take long for many notes
-            self.leave_out(f"the end of the notes: ...{note}")
-        else:
-            entry["notes"] = self.at_most(MAX_TEXT, f"{before}\n{note}" if before else note, "the notes")
+        note = "\n".join([*filter(None, [entry.get("notes")]), paragraphs(note)])
+        entry["notes"] = self.at_most(MAX_TEXT, note, "the notes")
 
     def at_most(self, most: int, text: str, what: str) -> str:
         """The first `most` characters of a text; the rest is reported."""

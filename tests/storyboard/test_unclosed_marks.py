@@ -93,6 +93,7 @@ ROWS = st.sampled_from(["", "", "INT. PLACE - DAY", ".", "MIRA", "MIRA (V.O.)", 
        st.integers(0, 20))
 @example([("", ""), ("[[", "")], 0)
 @example([("[[", ""), ("", ""), ("", "]]")], 0)
+@example([("", ""), ("> ", ""), ("> ", "")], 0)
 def test_every_line_of_a_screenplay_is_somewhere(rows, at):
     """Each line has a word of its own: it is in the story or in the reports, unless it was put away /* like this */."""
     words = [f"w{number}w" for number in range(len(rows) + 1)]
