@@ -17,6 +17,7 @@ from dev_install import (  # dev.py has loaded them by path
     BUILD,
     DEV,
     FRONTEND_LOCK,
+    HOST,
     INSTALL,
     LOCK,
     LOGS,
@@ -114,7 +115,7 @@ def _run(name: str, case: Case, host: Host, reference: Path, tests: bool) -> dic
     if case.torch == "shared":
         _share_torch(host.environment, environment, folder / "torch")
     newest = ("torch", "torchvision") if case.torch == "newest" else ()
-    environment.pip(f"environment-{name}", f"{name}: a ComfyUI of {case.when}", *INSTALL, *newest, *case.packages,
+    environment.pip(f"environment-{name}", f"{name}: a ComfyUI of {case.when}", *INSTALL, *newest, *HOST, *case.packages,
                     "-r", str(host.tree / "requirements.txt"), expected_mb=400)
     row = {"name": name, "when": case.when, "date": datetime.date.today().isoformat(), "needed": case.needed,
            "versions": _versions(environment)}
@@ -152,7 +153,14 @@ def _versions(environment: Environment) -> dict[str, str]:
             if name in wanted or name.replace("-", "_") in wanted or name.startswith("opencv")}
 
 
+def _opencv(environment: Environment) -> str:
+    """The version that `import cv2` gives, whatever package it is from; empty without one."""
+    return environment.run("-c", "import cv2; print(cv2.__version__)").stdout.strip()
+
+
 def _as_readme_says(environment: Environment, name: str) -> None:
+    if _opencv(environment):
+        return
     installed = DEV / "environments" / name / "installed.txt"
     installed.write_text(environment.run("-m", "pip", "list", "--format=freeze").stdout, "utf-8")
     environment.pip(f"environment-{name}", f"{name}: as the README says", "install", "-r",
@@ -166,12 +174,15 @@ def _line_by_line(environment: Environment, name: str) -> None:
 
 
 def _installed(environment: Environment, name: str, install) -> dict:
-    before, complaints = _packages(environment), _complaints(environment)
+    before, opencv, complaints = _packages(environment), _opencv(environment), _complaints(environment)
     install(environment, name)
     after = _packages(environment)
+    changed = {package: [version, after.get(package)] for package, version in before.items()
+               if after.get(package) != version}
+    if opencv and _opencv(environment) != opencv:
+        changed["what `import cv2` gives"] = [opencv, _opencv(environment)]
     return {
-        "changed": {package: [version, after.get(package)] for package, version in before.items()
-                    if after.get(package) != version},
+        "changed": changed,
         "added": {package: version for package, version in after.items() if package not in before},
         "import_transformers": environment.run("-c", "import transformers").returncode == 0,
         "new_complaints": sorted(_complaints(environment) - complaints),
@@ -186,14 +197,15 @@ def _complaints(environment: Environment) -> set[str]:
 
 def _demo(host: Host, environment: Environment, pictures: Path) -> dict:
     """Queue the demo storyboard in a ComfyUI that runs in this environment; the client runs in the host's."""
-    shutil.rmtree(pictures, ignore_errors=True)
-    pictures.mkdir(parents=True)
-    base = pictures.parent / "base"
+    base, output = pictures.parent / "base", pictures.parent / "output"
+    for folder in (pictures, output):  # the names of what is saved there count on
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
     prepare_base(base, ROOT)
     log = LOGS / f"environment-{pictures.parent.name}.log"
     try:
         with Progress(f"{pictures.parent.name}: the demo storyboard") as progress, Server(
-                host.tree, environment.python, base, log=log, output=pictures.parent / "output",
+                host.tree, environment.python, base, log=log, output=output,
                 tick=progress.update) as server:
             workflow = ROOT / "workflows" / "api" / "storyboard.json"
             done = subprocess.run(
@@ -302,7 +314,7 @@ def lock(host: Host) -> None:
     environment = Environment(DEV / "venv-lock")
     environment.make()
     environment.pip("lock", "Installing uv", "install", "--upgrade", "uv")
-    wanted = [*TORCH, *BUILD, *TOOLS, *requirements(host.tree / "requirements.txt"),
+    wanted = [*TORCH, *BUILD, *HOST, *TOOLS, *requirements(host.tree / "requirements.txt"),
               *requirements(ROOT / "requirements.txt")]
     text = _compile(environment, wanted)
     blocks = [block for block in re.split(r"\n(?=\S)", text.strip()) if not _APART.match(block)]

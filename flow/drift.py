@@ -150,7 +150,7 @@ def _refined(
         wanted = -fetched(place)
         fits = agree
         for _ in range(2):  # with all, then without those that are far off
-            found = np.linalg.lstsq(unknown[fits].reshape(-1, 10), wanted[fits].reshape(-1))[0]
+            found = np.linalg.lstsq(unknown[fits].reshape(-1, 10), wanted[fits].reshape(-1), rcond=None)[0]
             off = np.abs(unknown @ found - wanted).max(1)
             fits = agree & (off < max(_COLOUR, 3 * np.median(off[agree])))
         matrix = matrix + [[found[0], -found[1], found[2]], [found[1], found[0], found[3]]]
