@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m kontinuity.storyboard.convert",
         description="Check a story file and write it as YAML, to be edited and rendered. Reads "
-                    f"{', '.join(STORY_SUFFIXES)}. What could not be imported is said on standard error.")
+                    f"{', '.join(STORY_SUFFIXES)}. What could not be imported, or was read in doubt, is said on "
+                    "standard error.")
     parser.add_argument("story", type=Path, help="a story, a screenplay, a shot list, a ViStoryBench story")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the YAML file to write (default: standard output)")
     options = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """What pydantic finds wrong with a story, as one InputError with line, field, value and remedy."""
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -99,8 +99,7 @@ def first_error(error: ValidationError, data: dict, lines: dict[EntryPath, int],
         longest = next((_LENGTHS[part] for part in reversed(path) if part in _LENGTHS), MAX_LINE)
         value, problem, remedy = value[:40] + "...", "is too long", f"use at most {longest:,} characters"
     elif kind == "literal_error":
-        words = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        problem, remedy = "is not one of the words known here", did_you_mean(str(value), words)
+        problem, remedy = "is not one of the words known here", did_you_mean(str(value), _words_at(path))
     else:
         problem, remedy = _PROBLEMS.get(kind, (entry["msg"], "compare it with docs/story_file.md"))
     return InputError(f"{source}:{line}", _field(path, data), shown(value), problem, remedy)
@@ -115,15 +114,28 @@ def shown(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _fields_at(path: EntryPath) -> list[str]:
-    """The names of the fields an entry may have."""
+def _model_at(path: EntryPath) -> type | None:
+    """What an entry is made into, if it has fields."""
     for pattern, model in _MODELS.items():
         parts = pattern.split()
         if len(parts) == len(path) and all(part in ("*", word) for part, word in zip(parts, path, strict=True)):
-            if model is Change:
-                return [*Change.__dataclass_fields__]
-            return [field.alias or name for name, field in model.model_fields.items()]
-    return []
+            return model
+    return None
+
+
+def _fields_at(path: EntryPath) -> list[str]:
+    """The names of the fields an entry may have."""
+    model = _model_at(path)
+    if model is Change:
+        return [*Change.__dataclass_fields__]
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _words_at(path: EntryPath) -> list[str]:
+    """The words a field may be."""
+    field = getattr(_model_at(path[:-1]), "model_fields", {}).get(path[-1])
+    parts = [field.annotation, *get_args(field.annotation)] if field else []
+    return [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
 
 
 def _field(path: EntryPath, data: dict) -> str:

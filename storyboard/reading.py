@@ -212,9 +212,9 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, source: str) -> InputE
     rows = text.splitlines()
     row = rows[line - 1] if line <= len(rows) else ""
     problem = error.problem or error.context or "syntax error"
-    if "mapping values are not allowed" in problem:
+    if mark and row[mark.column:mark.column + 1] == ":":
         remedy = 'put text that contains a colon in "quotes"'
-    elif "\t" in row or "\\t" in problem:
+    elif "\t" in row:
         remedy = "indent with spaces, not with tabs"
     else:
         remedy = "check indentation, quotes, colons and brackets on this line and the one above"

@@ -40,6 +40,8 @@ def loader(request, monkeypatch):
     ("\n".join(" " * i + "- " for i in range(900)) + "x", 21, "nested deeper than 20"),
     ("a: 1\n---\nb: 2\n", 2, "second YAML document"),
     ("a: b: c\n", 1, 'put text that contains a colon in "quotes"'),
+    ("a: the girl\n  says: hi\n", 2, 'put text that contains a colon in "quotes"'),
+    ("ä: 海: c\n", 1, 'put text that contains a colon in "quotes"'),
     ("a:\n\tb: 1\n", 2, "spaces, not with tabs"),
     ("a: [1, 2\nb: 3\n", 2, "is not valid YAML"),
     ("a: 'x\n", None, "is not valid YAML"),

@@ -38,9 +38,9 @@ def said(imported, *words):
 
 
 @pytest.mark.parametrize(("text", "mark", "line"), [
-    ("[[TODO ask the producer", "[[", 5), ("Gulls. [[TODO ask", "[[", 5), ("Gulls. [[TODO\nask the producer", "[[", 5),
-    ("Gulls\n[[TODO ask", "[[", 6), ("[[a note\nover two]] and [[TODO", "[[", 6), ("[[one [[two]]", "[[", 5),
-    ("[[TODO\n\nask]]", "[[", 5), ("[[TODO\n \nask]]", "[[", 5), ("[[TODO\n\nask]]", "]]", 7),
+    ("[[Hm, ask the producer", "[[", 5), ("Gulls. [[Hm, ask", "[[", 5), ("Gulls. [[Hm,\nask the producer", "[[", 5),
+    ("Gulls\n[[Hm, ask", "[[", 6), ("[[a note\nover two]] and [[Hm,", "[[", 6), ("[[one [[two]]", "[[", 5),
+    ("[[Hm,\n\nask]]", "[[", 5), ("[[Hm,\n \nask]]", "[[", 5), ("[[Hm,\n\nask]]", "]]", 7),
     ("MIRA\n[[softly\nYes.", "[[", 6),
     ("/* cut this", "/*", 5), ("Gulls /* cut", "/*", 5), ("/* one /* two */", "/*", 5), ("one */", "*/", 5),
     ("/* put\n\naway */ Gulls /* cut", "/*", 7)])
