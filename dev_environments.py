@@ -17,7 +17,7 @@ from dev_install import (  # dev.py has loaded them by path
     BUILD,
     DEV,
     FRONTEND_LOCK,
-    HOST,
+    HOST_NEEDS,
     INSTALL,
     LOCK,
     LOGS,
@@ -115,8 +115,8 @@ def _run(name: str, case: Case, host: Host, reference: Path, tests: bool) -> dic
     if case.torch == "shared":
         _share_torch(host.environment, environment, folder / "torch")
     newest = ("torch", "torchvision") if case.torch == "newest" else ()
-    environment.pip(f"environment-{name}", f"{name}: a ComfyUI of {case.when}", *INSTALL, *newest, *HOST, *case.packages,
-                    "-r", str(host.tree / "requirements.txt"), expected_mb=400)
+    environment.pip(f"environment-{name}", f"{name}: a ComfyUI of {case.when}", *INSTALL, *newest, *HOST_NEEDS,
+                    *case.packages, "-r", str(host.tree / "requirements.txt"), expected_mb=400)
     row = {"name": name, "when": case.when, "date": datetime.date.today().isoformat(), "needed": case.needed,
            "versions": _versions(environment)}
     row["readme"] = _installed(environment, name, _as_readme_says)
@@ -314,7 +314,7 @@ def lock(host: Host) -> None:
     environment = Environment(DEV / "venv-lock")
     environment.make()
     environment.pip("lock", "Installing uv", "install", "--upgrade", "uv")
-    wanted = [*TORCH, *BUILD, *HOST, *TOOLS, *requirements(host.tree / "requirements.txt"),
+    wanted = [*TORCH, *BUILD, *HOST_NEEDS, *TOOLS, *requirements(host.tree / "requirements.txt"),
               *requirements(ROOT / "requirements.txt")]
     text = _compile(environment, wanted)
     blocks = [block for block in re.split(r"\n(?=\S)", text.strip()) if not _APART.match(block)]

@@ -25,7 +25,7 @@ FRONTEND_LOCK = ROOT / "dev_lock_frontend.txt"  # the frontend people get by upd
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 INSTALL = ("install", "--no-compile")  # Python compiles what is imported; all of it would take a minute longer
 LOCKED = (*INSTALL, "--no-deps", "--require-hashes", "--only-binary=:all:")
-HOST = ("requests",)  # ComfyUI 0.3.75 imports it and does not ask for it; transformers 4 used to bring it
+HOST_NEEDS = ("requests",)  # ComfyUI 0.3.75 imports it and does not ask for it; transformers 4 used to bring it
 BUILD = ("setuptools>=77",)  # the editable install of the pack is built with it, without another download
 TOOLS = ("pytest", "hypothesis", "jsonschema", "ruff", "playwright", "gguf", "diffusers")  # pyproject.toml's `dev`
 COMFYUI_VERSION = "0.3.75"
@@ -238,7 +238,7 @@ def prepare(tree: Path | None = None) -> Host:
         environment.install_once("torch", fingerprint(*TORCH), lambda: environment.pip(
             "torch", "Installing PyTorch", *INSTALL, *TORCH, expected_mb=DOWNLOAD_MB))
     else:
-        wanted = [*TORCH, *BUILD, *HOST, *requirements(tree / "requirements.txt"),
+        wanted = [*TORCH, *BUILD, *HOST_NEEDS, *requirements(tree / "requirements.txt"),
                   *requirements(ROOT / "requirements.txt"), *TOOLS]
         environment.install_once("packages", fingerprint(*wanted), lambda: environment.pip(
             "packages", f"Installing PyTorch and the packages of ComfyUI {tree_version(tree)}", *INSTALL, *wanted,
