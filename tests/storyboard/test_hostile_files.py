@@ -42,7 +42,7 @@ REPEATED = {
     ("yaml", 'a: "', "\\"), ("yaml", "a: '", "''"), ("yaml", "a: {", "b: c, "), ("yaml", "a: [", "x, ")])
 def test_time_is_linear_in_size(tmp_path, kind, before, text):
     path = tmp_path / ("story.json" if kind == "json" else f"a.{kind}")
-    count = SMALL // len(text)
+    count = SMALL // len(text) // 2 * 2  # marks in pairs in both files, so that both are read in the same way
     assert_linear(path, before + text * count, before + text * (count * TIMES))
 
 
