@@ -53,7 +53,7 @@ def import_vistory(data: dict[str, Any], lines: dict[EntryPath, int], source: st
         _shot(draft, index, shot, language, names)
     if kind := _words(data, "Story_type", language):
         draft.leave_out(f"Story_type: {kind}")
-    for key in set(data) - {"Story_type", "Characters", "Shots"}:
+    for key in sorted(set(data) - {"Story_type", "Characters", "Shots"}):
         draft.leave_out(f"{key}, which is no part of the format")
     return draft.finished()
 
@@ -81,7 +81,7 @@ def _character(draft: Draft, name: str, about: dict[str, Any], language: str, fo
         draft.characters[entry]["traits"] = draft.at_most(MAX_LINE, traits, f"the description of {name}")
     if tag := _text(about.get("tag")):
         draft.leave_out(f"tag of {name}: {tag}")
-    for key in set(about) - set(_CHARACTER):
+    for key in sorted(set(about) - set(_CHARACTER)):
         draft.leave_out(f"{key} of {name}, which is no part of the format")
     return entry
 
@@ -106,7 +106,7 @@ def _shot(draft: Draft, index: int, shot: dict[str, Any], language: str, names: 
             draft.leave_out(f"shot {number}: {name}, who is not among the characters")
         elif names[name] not in panel["characters"]:
             panel["characters"].append(names[name])
-    for key in set(shot) - set(_SHOT):
+    for key in sorted(set(shot) - set(_SHOT)):
         draft.leave_out(f"shot {number}: {key}, which is no part of the format")
 
 
