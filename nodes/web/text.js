@@ -1,20 +1,22 @@
 // Shows the text that a node sends with its result (a report, remarks on prompts) in a read-only field under its widgets. The
 // field is no input: it is neither saved nor sent.
 import { app } from "../../scripts/app.js";
-import { ComfyWidgets } from "../../scripts/widgets.js";
 
-const NAME = "kontinuity_text";
+const NAME = "report"; // also its label; no node of the pack has an input of that name
 
 function show(node, text) {
-  const place = node.widgets?.findIndex((widget) => widget.name === NAME) ?? -1;
-  if (!text) {
-    if (place >= 0) node.widgets.splice(place, 1)[0].onRemove?.();
-  } else {
-    const widget = place >= 0 ? node.widgets[place] : ComfyWidgets.STRING(node, NAME, ["STRING", { multiline: true }], app).widget;
+  const earlier = node.widgets?.find((widget) => widget.name === NAME);
+  if (earlier) node.removeWidget(earlier);
+  if (text) {
+    const { widget } = app.widgets.STRING(node, NAME, ["STRING", { multiline: true }], app);
     widget.serialize = false;
     widget.options.serialize = false;
+    widget.options.read_only = true; // in Nodes 2.0
+    if (widget.element) {
+      widget.element.readOnly = true; // on the canvas
+      widget.element.setAttribute("aria-label", NAME);
+    }
     widget.value = text;
-    if (widget.inputEl) widget.inputEl.readOnly = true;
     const size = node.computeSize();
     node.setSize?.([Math.max(size[0], node.size[0]), Math.max(size[1], node.size[1])]);
   }

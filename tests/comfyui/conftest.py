@@ -59,9 +59,9 @@ def make_base(dev_server, tiny_model_folder):
 
 @pytest.fixture(scope="session")
 def make_server(comfyui, dev_server):
-    """make_server(base, log): a ComfyUI server, to be used as a context manager."""
+    """make_server(base, log, *arguments of ComfyUI): a server, to be used as a context manager."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: more threads only wait for each other
-    return lambda base, log: dev_server.Server(comfyui, Path(sys.executable), base, log=log)
+    return lambda base, log, *extra: dev_server.Server(comfyui, Path(sys.executable), base, extra=extra, log=log)
 
 
 @pytest.fixture(scope="session")
