@@ -100,8 +100,7 @@ def load_encoder(folder: str | Path, name: str, where: str) -> FolderEncoder:
     loader = CLIPVisionModelWithProjection if config.get("model_type") in ("clip", "clip_vision_model") else AutoModel
     try:
         model, report = loader.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
-            output_loading_info=True)
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True)
     except Exception as error:  # transformers raises nearly anything on a folder that is not what it says
         raise InputError(where, "encoder", name, f"cannot be loaded ({' '.join(str(error).split())[:160]})",
                          "use a transformers folder of CLIP, DINOv2, ResNet or another image model") from None
@@ -116,6 +115,7 @@ def load_encoder(folder: str | Path, name: str, where: str) -> FolderEncoder:
         raise InputError(where, "encoder", name, f"its preprocessor_config.json wants pictures of {size}",
                          f"use a model for squares of 16 to {_MAX_SIDE} pixels")
     mean, std = (tuple(prepare.get(key) or _HALF) for key in ("image_mean", "image_std"))
+    model = model.float()  # the argument for it is called dtype in transformers 5, torch_dtype in 4
     return FolderEncoder(model.eval().requires_grad_(False), name, side, mean, std)
 
 
