@@ -56,19 +56,23 @@ class Case:
     needed: bool = True
 
 
+_WITH_TRANSFORMERS = tuple(f"tests/{name}.py" for name in (  # what meets transformers and needs no diffusers
+    "kontext/test_tokenizers", "kontext/test_identity", "demo_model/test_identity_files",
+    "storyboard/test_prompt_reading", "storyboard/test_prompt_translation"))
+
 ENVIRONMENTS = {
     "transformers-4.50": Case("March 2025", ("transformers==4.50.3", "huggingface_hub==0.30.2", "numpy==2.2.4"),
-                              tests=("tests/kontext/test_tokenizers.py",)),
+                              tests=_WITH_TRANSFORMERS),
     "transformers-4.57": Case("most installations of the last year",
                               ("transformers==4.57.6", "huggingface_hub==0.36.0", "numpy==2.3.5"),
-                              tests=("tests/kontext/test_tokenizers.py",)),
+                              tests=_WITH_TRANSFORMERS),
     "transformers-5.0": Case("January 2026", ("transformers==5.0.0", "huggingface_hub==1.3.7"),
-                             tests=("tests/kontext/test_tokenizers.py",)),
+                             tests=_WITH_TRANSFORMERS),
     "newest": Case("the newest of everything, PyTorch too", torch="newest", tests=()),
     "lowest": Case("the lowest bounds of requirements.txt, there already",
                    ("transformers==4.50.3", "huggingface_hub==0.30.2", "numpy==1.26.4",
                     "opencv-python-headless==4.8.0.76"),
-                   tests=("tests/flow", "tests/demo_model/test_toonworld.py", "tests/kontext/test_tokenizers.py")),
+                   tests=(*_WITH_TRANSFORMERS, "tests/flow", "tests/demo_model/test_toonworld.py")),
     "numpy-1": Case("numpy 1, no OpenCV", ("transformers==4.57.6", "huggingface_hub==0.36.0", "numpy==1.26.4"),
                     needed=False),
     "other-opencv": Case("another pack's OpenCV", ("transformers==4.57.6", "huggingface_hub==0.36.0", "numpy==1.26.4",

@@ -11,8 +11,8 @@ from kontinuity.demo_model import weights_folder
 from kontinuity.demo_model.toonworld.instructions import PHRASINGS, instruction
 from kontinuity.demo_model.toonworld.world import ACTIONS, FRAMINGS, SCENES, Shot
 from kontinuity.kontext import InputError, prompts
+from kontinuity.kontext.checkpoints.parts import load_tokenizers
 from kontinuity.storyboard.prompts import check_prompt, raise_errors
-from transformers import CLIPTokenizer, T5TokenizerFast
 
 KEPT = "Keep the same face, hair and clothes."
 
@@ -20,8 +20,7 @@ KEPT = "Keep the same face, hair and clothes."
 @pytest.fixture(scope="module")
 def demo():
     """What KontextModel says of the demo model's tokenizers, without its weights (which take long to load)."""
-    clip = CLIPTokenizer.from_pretrained(Path(weights_folder(), "tokenizer"), local_files_only=True)
-    t5 = T5TokenizerFast.from_pretrained(Path(weights_folder(), "tokenizer_2"), local_files_only=True)
+    clip, t5 = load_tokenizers(Path(weights_folder(), "tokenizer"), Path(weights_folder(), "tokenizer_2"))
     return SimpleNamespace(
         t5_pieces=partial(prompts.t5_pieces, t5), token_count=partial(prompts.t5_token_count, t5),
         clip_token_count=partial(prompts.t5_token_count, clip))
