@@ -1,4 +1,4 @@
-"""The shipped workflows in a real browser, from the template browser to the pictures, in both renderers of the frontend.
+"""The shipped workflows in a real browser, from the template browser to the pictures, in both of its renderers.
 
 With the frontend of the environment, and with each that KONTINUITY_FRONTENDS names: `static` folders of frontends,
 separated as in PATH. One server for each frontend, one page for each renderer.
