@@ -115,7 +115,15 @@ def test_a_folder_that_cannot_take_files_is_found_before_the_run(comfyui, workfl
     assert capsys.readouterr().err.startswith("queue: --out '") and comfyui.posted == []
 
 
-def test_ctrl_c_while_it_runs(comfyui, workflow_file, capsys):
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler, also where the tests run in the background: a shell lets SIGINT be ignored there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_it_runs(ctrl_c, comfyui, workflow_file, capsys):
     comfyui.own_id, presses = "theirs", [True]
 
     async def instead(request):
@@ -131,7 +139,7 @@ def test_ctrl_c_while_it_runs(comfyui, workflow_file, capsys):
     assert capsys.readouterr().err.splitlines()[-1] == "stopped"
 
 
-def test_ctrl_c_while_fetching(comfyui, workflow_file, tmp_path, capsys):
+def test_ctrl_c_while_fetching(ctrl_c, comfyui, workflow_file, tmp_path, capsys):
     comfyui.script, comfyui.cached = makes_two, []
 
     async def instead(request):
