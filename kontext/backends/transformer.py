@@ -55,7 +55,7 @@ def make_velocity(
 def activation_bytes(transformer: nn.Module, tokens: int) -> int:
     """Bytes one forward pass needs beside the weights.
 
-    At its worst moment a block holds 17.2 to 17.6 tensors of the hidden width in bfloat16 (residual, q, k, v, rotated q
+    At its worst moment a block holds 16.2 to 16.6 tensors of the hidden width in bfloat16 (residual, q, k, v, rotated q
     and k in float32, the MLP's four and its output side), counted by a dry run on the meta device. Attention is fused
     and adds no square. A quantised layer unpacks its matrix for the call.
 
@@ -65,4 +65,4 @@ def activation_bytes(transformer: nn.Module, tokens: int) -> int:
     itemsize = transformer.dtype.itemsize
     unpacked = [layer.in_features * layer.out_features for layer in transformer.modules()
                 if hasattr(layer, "weight_as")]
-    return 18 * tokens * transformer.inner_dim * itemsize + 2 * itemsize * max(unpacked, default=0)
+    return 17 * tokens * transformer.inner_dim * itemsize + 2 * itemsize * max(unpacked, default=0)

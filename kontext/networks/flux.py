@@ -128,7 +128,9 @@ class DoubleBlock(nn.Module):
         image_in, image_gate, *image_mlp = self.norm1(image, embedding)
         text_in, text_gate, *text_mlp = self.norm1_context(text, embedding)
         text_out, image_out = self.attn(text_in, image_in, rotation)
+        del text_in, image_in  # what is not wanted any more would count in the peak
         image = image + image_gate * image_out
+        del image_out
         image = image + self._feed_forward(image, self.norm2, self.ff, *image_mlp)
         text = text + text_gate * text_out
         text = text + self._feed_forward(text, self.norm2_context, self.ff_context, *text_mlp)
@@ -178,8 +180,9 @@ class SelfAttention(nn.Module):
         self.to_v = nn.Linear(dim, heads * head_dim)
 
     def forward(self, x: torch.Tensor, rotation: Rotation) -> torch.Tensor:
-        query, key, value = (self._split(layer(x)) for layer in (self.to_q, self.to_k, self.to_v))
-        return attention(self.norm_q(query), self.norm_k(key), value, rotation)
+        query = rotate(self.norm_q(self._split(self.to_q(x))), rotation)
+        key = rotate(self.norm_k(self._split(self.to_k(x))), rotation)
+        return attention(query, key, self._split(self.to_v(x)))
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """[batch, tokens, heads * head_dim] to [batch, tokens, heads, head_dim]."""
@@ -201,27 +204,26 @@ class JointAttention(SelfAttention):
 
     def forward(self, text: torch.Tensor, image: torch.Tensor,
                 rotation: Rotation) -> tuple[torch.Tensor, torch.Tensor]:
-        query = torch.cat([self.norm_added_q(self._split(self.add_q_proj(text))),
-                           self.norm_q(self._split(self.to_q(image)))], dim=1)
-        key = torch.cat([self.norm_added_k(self._split(self.add_k_proj(text))),
-                         self.norm_k(self._split(self.to_k(image)))], dim=1)
+        query = rotate(torch.cat([self.norm_added_q(self._split(self.add_q_proj(text))),
+                                  self.norm_q(self._split(self.to_q(image)))], dim=1), rotation)
+        key = rotate(torch.cat([self.norm_added_k(self._split(self.add_k_proj(text))),
+                                self.norm_k(self._split(self.to_k(image)))], dim=1), rotation)
         value = torch.cat([self._split(self.add_v_proj(text)), self._split(self.to_v(image))], dim=1)
-        attended = attention(query, key, value, rotation)
+        attended = attention(query, key, value)
         words = text.shape[1]
         return self.to_add_out(attended[:, :words].contiguous()), self.to_out[0](attended[:, words:].contiguous())
 
 
-def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Scaled dot-product attention over all tokens.
 
     Args:
-        query, key, value: [batch, tokens, heads, head_dim]; the first two are rotated by their tokens' places.
-        rotation: see `rotations`.
+        query, key, value: [batch, tokens, heads, head_dim]; the first two rotated by their tokens' places (`rotate`).
 
     Returns:
         [batch, tokens, heads * head_dim].
     """
-    query, key, value = (x.transpose(1, 2) for x in (rotate(query, rotation), rotate(key, rotation), value))
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 

@@ -45,7 +45,7 @@ def limits(model) -> dict[str, tuple[int, int]]:
     transformer = model.components["transformer"]
     sizes = TransformerSizes.of(transformer)
     tokens = 32 + 2 * 36
-    work = 18 * tokens * transformer.inner_dim * transformer.dtype.itemsize
+    work = 17 * tokens * transformer.inner_dim * transformer.dtype.itemsize
     table, some = (sizes.need(Residency(True, away), 3, work) for away in ((), (2, 3, 4)))
     assert some < table < sizes.total + work
     return {"table": (table, 0), "some": (some, 3), "leanest": (1, 6)}

@@ -62,7 +62,7 @@ def test_the_vaes_work_is_not_below_its_tensors(flux, work):
         return vae.encode(x, tile) if work == "encode" else vae.decode(z, tile)
 
     whole = peak_bytes(compute, [vae])
-    assert 2 * whole < vae_bytes(vae, size, size) < 4 * whole
+    assert 2 * whole < vae_bytes(vae, size, size) <= 4 * whole
     tiled = peak_bytes(lambda: compute(TILE), [vae])
     assert tiled < 0.35 * whole
     assert tiled < vae_bytes(vae, size, size, tiled=True) < 0.3 * vae_bytes(vae, size, size)
