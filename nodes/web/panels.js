@@ -1,6 +1,6 @@
-// Shows the finished panels on Render Storyboard. The frontend shows a node's live previews for as long as there are any,
-// even after its pictures have arrived, so they are dropped then. It offers extensions no way to do that: this reaches into
-// its store of pictures, and where that is not as expected nothing is done.
+// Shows the finished panels on Render Storyboard. The frontend shows a node's live previews for as long as there are
+// any, even after its pictures have arrived, so they are dropped then. It offers extensions no way to do that: this
+// reaches into its store of pictures, and where that is not as expected nothing is done.
 import { app } from "../../scripts/app.js";
 
 function dropPreviews(node) {

@@ -1,5 +1,5 @@
-// Shows the text that a node sends with its result (a report, remarks on prompts) in a read-only field under its widgets.
-// The field is no input: it is neither saved nor sent.
+// Shows the text that a node sends with its result (a report, remarks on prompts) in a read-only field under its
+// widgets. The field is no input: it is neither saved nor sent.
 import { app } from "../../scripts/app.js";
 
 const NAME = "report"; // also its label; no node of the pack has an input of that name
