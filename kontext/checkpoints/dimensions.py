@@ -4,13 +4,14 @@ What shapes cannot tell is FLUX.1's own: heads of 128 with rotary axes of 16 + 5
 the VAE's norms, its scaling factor and shift.
 """
 
+from ..networks import AutoencoderConfig, TransformerConfig
 from .layouts import Pieces, blocks
 from .source import Source
 
-_HEAD, _AXES = 128, (16, 56, 56)
+_HEAD, _AXES = TransformerConfig.attention_head_dim, TransformerConfig.axes_dims_rope
 _CLIP_HEAD = 64
-_VAE_GROUPS = 32
-_VAE_SCALE, _VAE_SHIFT = 0.3611, 0.1159
+_VAE_GROUPS = AutoencoderConfig.norm_num_groups
+_VAE_SCALE, _VAE_SHIFT = AutoencoderConfig.scaling_factor, AutoencoderConfig.shift_factor
 _OTHER = "use a file of FLUX.1 Kontext"
 
 SCHEDULE = {"shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15,
@@ -33,7 +34,7 @@ class _Shapes:
 
 
 def transformer(source: Source, pieces: Pieces) -> dict[str, object]:
-    """Arguments of diffusers' FluxTransformer2DModel."""
+    """Fields of a TransformerConfig."""
     shape = _Shapes(source, pieces)
     width, channels = shape("x_embedder.weight", 2)
     (head,) = shape("transformer_blocks.0.attn.norm_q.weight", 1)
@@ -85,7 +86,7 @@ def t5(source: Source, pieces: Pieces) -> dict[str, object]:
 
 
 def vae(source: Source, pieces: Pieces) -> dict[str, object]:
-    """Arguments of diffusers' AutoencoderKL."""
+    """Fields of an AutoencoderConfig."""
     shape = _Shapes(source, pieces)
     bfl = "decoder.mid.block_1.norm1.weight" in source
     levels = blocks(source, "encoder.down" if bfl else "encoder.down_blocks")

@@ -5,14 +5,14 @@ Forest Labs' repository (github.com/black-forest-labs/flux, src/flux/modules/aut
 and of the config's fields are those of diffusers' AutoencoderKL.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .config import from_dict
+from .network import Network
 
 _OVERLAP = 4  # neighbouring tiles share one part in so many
 
@@ -40,7 +40,7 @@ class AutoencoderConfig:
     up_block_types: tuple[str, ...] = ("UpDecoderBlock2D",)
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(Network):
     """Pictures [batch, 3, height, width] in -1..1 to latents and back, whole or in overlapping tiles.
 
     Args:
@@ -49,6 +49,8 @@ class Autoencoder(nn.Module):
     Raises:
         ValueError: blocks or activations that FLUX.1's does not have.
     """
+
+    config_type = AutoencoderConfig
 
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
@@ -63,16 +65,6 @@ class Autoencoder(nn.Module):
         channels = config.latent_channels
         self.quant_conv = nn.Conv2d(2 * channels, 2 * channels, 1) if config.use_quant_conv else None
         self.post_quant_conv = nn.Conv2d(channels, channels, 1) if config.use_post_quant_conv else None
-
-    @classmethod
-    def from_config(cls, values: Mapping[str, object]) -> "Autoencoder":
-        """From a folder's config.json. Raises: ValueError for sizes that make no autoencoder."""
-        return cls(from_dict(AutoencoderConfig, values))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What it computes in."""
-        return next(p.dtype for p in self.parameters() if p.is_floating_point())
 
     @property
     def factor(self) -> int:

@@ -5,14 +5,13 @@ names of parameters and of the config's fields are those of diffusers' FluxTrans
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .config import from_dict
+from .network import Network
 
 ROPE_BASE = 10_000
 _TIME_CHANNELS = 256  # sines and cosines that stand for a timestep or a guidance
@@ -37,7 +36,7 @@ class TransformerConfig:
     axes_dims_rope: tuple[int, ...] = (16, 56, 56)
 
 
-class FluxTransformer(nn.Module):
+class FluxTransformer(Network):
     """Text, picture and reference tokens to a velocity for each picture token.
 
     Args:
@@ -49,6 +48,8 @@ class FluxTransformer(nn.Module):
     Raises:
         ValueError: the axes of the rotation do not share a head's dimensions out.
     """
+
+    config_type = TransformerConfig
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -66,16 +67,6 @@ class FluxTransformer(nn.Module):
             SingleBlock(dim, heads, size) for _ in range(config.num_single_layers))
         self.norm_out = FinalNorm(dim)
         self.proj_out = nn.Linear(dim, config.patch_size**2 * (config.out_channels or config.in_channels))
-
-    @classmethod
-    def from_config(cls, values: Mapping[str, object]) -> "FluxTransformer":
-        """From a folder's config.json. Raises: ValueError for sizes that make no transformer."""
-        return cls(from_dict(TransformerConfig, values))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What it computes in."""
-        return next(p.dtype for p in self.parameters() if p.is_floating_point())
 
     def forward(self, hidden_states: torch.Tensor, *, encoder_hidden_states: torch.Tensor,
                 pooled_projections: torch.Tensor, timestep: torch.Tensor, img_ids: torch.Tensor,

@@ -1,10 +1,30 @@
-"""What a network's config.json says, as a dataclass."""
+"""What the transformer and the autoencoder have in common: a config, as config.json has it, and a dtype."""
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TypeVar
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import nn
 
 Config = TypeVar("Config")
+AnyNetwork = TypeVar("AnyNetwork", bound="Network")
+
+
+class Network(nn.Module):
+    """Made from a config of its `config_type`, a dataclass with the fields of diffusers' config.json."""
+
+    config_type: ClassVar[type]
+
+    @classmethod
+    def from_config(cls: type[AnyNetwork], values: Mapping[str, object]) -> AnyNetwork:
+        """From a folder's config.json. Raises: ValueError for a config that makes no such network."""
+        return cls(from_dict(cls.config_type, values))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return next(p.dtype for p in self.parameters() if p.is_floating_point())
 
 
 def from_dict(kind: type[Config], values: Mapping[str, object]) -> Config:
