@@ -213,7 +213,7 @@ def environments(options) -> int:
 
 def lock(options) -> int:
     """Take the newest versions that go together from the registry into dev_lock.txt and dev_lock_frontend.txt."""
-    _environments.lock(prepare(options.comfyui))
+    _environments.lock(prepare())
     return 0
 
 
@@ -228,7 +228,9 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     for run in (demo, test, lint, comfyui, bench, environments, lock):
         command = commands.add_parser(run.__name__, help=run.__doc__.split("\n")[0], allow_abbrev=False)
         command.set_defaults(run=run)
-        command.add_argument("--comfyui", type=Path, metavar="PATH", help="a ComfyUI folder you have; it is only read")
+        command.set_defaults(comfyui=None)
+        if run in (demo, test, comfyui, bench):
+            command.add_argument("--comfyui", type=Path, metavar="PATH", help="a ComfyUI you have; it is only read")
         if run is comfyui:
             command.add_argument("--port", type=int, default=0, help="where to listen (default: a free port)")
         if run is bench:
@@ -237,7 +239,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         if run is environments:
             command.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_environments.ENVIRONMENTS))
             command.add_argument("--no-tests", dest="tests", action="store_false",
-                                 help="leave the test suite with the newest of everything out")
+                                 help="leave the tests out")
     options, unknown = parser.parse_known_args(argv[:at])
     if unknown and options.run in (demo, comfyui, environments, lock):
         parser.error(f"unknown arguments: {' '.join(unknown)}")
