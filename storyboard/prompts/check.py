@@ -16,7 +16,8 @@ MAX_CHARACTERS = 10_000  # above this it cannot be 512 tokens of anything sensib
 # letters that Unicode does not decompose into a plain one with a mark
 _PLAIN = str.maketrans({"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe",
                         "Œ": "OE", "ß": "ss", "ı": "i", "ð": "d", "þ": "th", "“": '"', "”": '"', "„": '"', "‘": "'",
-                        "’": "'", "–": "-", "—": "-", "…": "...", "×": "x"})
+                        "’": "'", "–": "-", "—": "-", "…": "...", "×": "x", "⁄": "/"})
+_FRACTION = re.compile(r"(\d?)([¼½¾⅐-⅟↉])")
 
 
 class Piece(Protocol):
@@ -142,12 +143,18 @@ def _is_foreign(word: str, hidden: str, reader: Reader) -> bool:
 
 def _fold(text: str, reader: Reader, keep: bool = False) -> str:
     """The text without accents and symbols that the model cannot read. With `keep`, letters stay in any case."""
-    bare = unicodedata.normalize("NFKD", text.translate(_PLAIN))
+    bare = unicodedata.normalize("NFKD", _FRACTION.sub(_spelt_fraction, text.translate(_PLAIN)))
     bare = "".join(letter for letter in bare if not unicodedata.combining(letter))
     if keep:
         return bare
     lost = {i for piece in reader.t5_pieces(bare) if not piece.known for i in range(piece.start, piece.end)}
     return " ".join("".join(letter for i, letter in enumerate(bare) if i not in lost).split())
+
+
+def _spelt_fraction(match: re.Match) -> str:
+    """"½" is 1/2, and "1½" is 1 1/2."""
+    digits = unicodedata.normalize("NFKD", match[2]).replace("\N{FRACTION SLASH}", "/")
+    return f"{match[1]} {digits}" if match[1] else digits
 
 
 def _spelled(prompt: str, pieces: list[Piece]) -> Iterator[tuple[int, int]]:

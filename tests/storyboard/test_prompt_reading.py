@@ -59,6 +59,7 @@ def test_scripts_that_cannot_be_read_are_errors_and_named(demo, prompt, word):
 @pytest.mark.parametrize(("prompt", "word", "better"), [
     ("a café in the city", "café", "'cafe'"), ("Łódź", "Łódź", "'Lodz'"), ("a beach 😀 full body", "😀", "plain words"),
     ("a {beach}", "{beach}", "'beach'"), ("a beach — full body", "—", "'-'"),
+    ("a glass ½ full", "½", "'1/2'"), ("2½ apples", "2½", "'2 1/2'"), ("3⁄4 view", "3⁄4", "'3/4'"),
 ])
 def test_accents_and_symbols_are_warnings_with_plain_letters(demo, prompt, word, better):
     item = only(check_prompt(prompt, demo), "unreadable")
