@@ -32,7 +32,7 @@ def transformer_filling(source: Source, dtype: torch.dtype, config: Config = Non
     Raises:
         InputError: see `Filling`.
     """
-    if "img_in.weight" in source:
+    if layouts.is_bfl(source):
         pieces = layouts.bfl_transformer(source)
     else:
         pieces = layouts.same_names(source)

@@ -5,7 +5,7 @@ the VAE's norms, its scaling factor and shift.
 """
 
 from ..networks import AutoencoderConfig, TransformerConfig
-from .layouts import Pieces, blocks
+from .layouts import Pieces, blocks, is_bfl
 from .source import Source
 
 _HEAD, _AXES = TransformerConfig.attention_head_dim, TransformerConfig.axes_dims_rope
@@ -42,8 +42,7 @@ def transformer(source: Source, pieces: Pieces) -> dict[str, object]:
         name = pieces["transformer_blocks.0.attn.norm_q.weight"].name
         raise source.refuse(name, head, f"is not FLUX.1's head size {_HEAD}, or does not divide the width {width}",
                             _OTHER)
-    bfl = "img_in.weight" in source
-    double, single = ("double_blocks", "single_blocks") if bfl else ("transformer_blocks", "single_transformer_blocks")
+    double, single = ("double_blocks", "single_blocks") if is_bfl(source) else ("transformer_blocks", "single_transformer_blocks")
     guidance = pieces.get("time_text_embed.guidance_embedder.linear_1.weight")
     return {
         "patch_size": 1, "in_channels": channels, "attention_head_dim": _HEAD, "num_attention_heads": width // _HEAD,
@@ -61,11 +60,10 @@ def clip(source: Source, pieces: Pieces) -> dict[str, object]:
     if width % _CLIP_HEAD:
         raise source.refuse(pieces["embeddings.token_embedding.weight"].name, width,
                             f"is no multiple of CLIP's head size {_CLIP_HEAD}", _OTHER)
-    name = pieces["embeddings.token_embedding.weight"].name.removesuffix("embeddings.token_embedding.weight")
     return {
         "vocab_size": words, "hidden_size": width, "projection_dim": width, "num_attention_heads": width // _CLIP_HEAD,
         "intermediate_size": shape("encoder.layers.0.mlp.fc1.weight", 2)[0],
-        "num_hidden_layers": blocks(source, f"{name}encoder.layers"),
+        "num_hidden_layers": blocks(source, "encoder.layers", pieces),
         "max_position_embeddings": shape("embeddings.position_embedding.weight", 2)[0],
         "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "bos_token_id": None, "pad_token_id": None,
     }
@@ -74,13 +72,20 @@ def clip(source: Source, pieces: Pieces) -> dict[str, object]:
 def t5(source: Source, pieces: Pieces) -> dict[str, object]:
     """Arguments of transformers' T5Config, for the encoder of T5 1.1."""
     shape = _Shapes(source, pieces)
+    for number, layer, problem in (
+        (0, "layer.1.DenseReluDense.wi.weight", "is the feed-forward of T5 1.0, where FLUX.1 reads T5 1.1"),
+        (1, "layer.0.SelfAttention.relative_attention_bias.weight", "makes this UMT5, where FLUX.1 reads T5 1.1"),
+    ):
+        piece = pieces.get(f"encoder.block.{number}.{layer}")
+        if piece is not None:
+            raise source.refuse(piece.name, list(source[piece.name].shape), problem, "choose a T5-XXL 1.1 file")
     words, width = shape("shared.weight", 2)
     buckets, heads = shape("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", 2)
     inner = shape("encoder.block.0.layer.0.SelfAttention.q.weight", 2)[0]
     return {
         "vocab_size": words, "d_model": width, "num_heads": heads, "d_kv": inner // heads,
         "d_ff": shape("encoder.block.0.layer.1.DenseReluDense.wi_0.weight", 2)[0],
-        "num_layers": max(blocks(source, "encoder.block"), blocks(source, "enc.blk")),
+        "num_layers": blocks(source, "encoder.block", pieces),
         "relative_attention_num_buckets": buckets, "feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6,
     }
 
@@ -88,6 +93,10 @@ def t5(source: Source, pieces: Pieces) -> dict[str, object]:
 def vae(source: Source, pieces: Pieces) -> dict[str, object]:
     """Fields of an AutoencoderConfig."""
     shape = _Shapes(source, pieces)
+    for half, use in (("encoder", "reads reference pictures"), ("decoder", "makes pictures")):
+        if not any(name.startswith(f"{half}.") for name in source):
+            raise source.refuse(half, "missing", f"is not in the file, which is the VAE's other half; Kontext {use} "
+                                "with it", "choose the whole VAE of FLUX.1 (ae.safetensors)")
     bfl = "decoder.mid.block_1.norm1.weight" in source
     levels = blocks(source, "encoder.down" if bfl else "encoder.down_blocks")
     channels = tuple(shape(f"encoder.down_blocks.{i}.resnets.0.conv1.weight", 4)[0] for i in range(levels))

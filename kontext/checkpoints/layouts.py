@@ -8,7 +8,7 @@ T5 names are llama.cpp's (`gguf-py/gguf/tensor_mapping.py`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from .source import Rows, Source
@@ -26,14 +26,64 @@ class Piece(NamedTuple):
 
 Pieces = dict[str, Piece]  # canonical name -> where it is
 
+# What stands before a part's names in a file of one part, of several or of all; "" is a file of this part alone.
+TRANSFORMER, CLIP, T5, VAE = "transformer", "clip", "t5", "vae"
+MODEL = "model.diffusion_model."
+_CLIP_OWNERS = ("", "text_encoders.clip_l.", "clip_l.", "text_encoder.", "cond_stage_model.", "conditioner.embedders.0.")
+_T5_OWNERS = ("", "text_encoders.t5xxl.", "t5xxl.", "text_encoder_2.", "t5.")
+PREFIXES = {
+    TRANSFORMER: ("", MODEL, "diffusion_model.", "transformer."),
+    CLIP: tuple(owner + inner for owner in _CLIP_OWNERS for inner in ("", "transformer.")),
+    T5: tuple(owner + inner for owner in _T5_OWNERS for inner in ("", "transformer.")),
+    VAE: ("", "vae.", "first_stage_model."),
+}
+# Tensors of which one is in every file of a part, in the names of each writer
+TELL_TALES = {
+    TRANSFORMER: ("img_in.weight", "x_embedder.weight"),
+    CLIP: ("text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight",
+           "token_embedding.weight"),
+    T5: ("shared.weight", "encoder.embed_tokens.weight", "token_embd.weight"),
+    VAE: ("decoder.conv_in.weight", "encoder.conv_in.weight"),
+}
+# Names that writers have spelt in several ways: as BFL has it -> as others have it
+_SPELLINGS = (
+    (re.compile(r"(query|key)_norm\.scale$"), r"\1_norm.weight"),  # ComfyUI 0.14 and newer
+    (re.compile(r"^img_in\."), "img_in.proj."),  # OMI's names, as OneTrainer writes them
+)
 
-def blocks(source: Source, name: str) -> int:
-    """How many numbered blocks `name.0.`, `name.1.` ... there are.
+
+def spellings(name: str) -> Iterator[str]:
+    """All ways in which files spell a tensor that BFL gave this name."""
+    yield name
+    for pattern, other in _SPELLINGS:
+        spelt, count = pattern.subn(other, name)
+        if count:
+            yield spelt
+
+
+def spelt(names: Container[str], name: str) -> str:
+    """How these names spell BFL's name; BFL's own way if it is not among them."""
+    return next((found for found in spellings(name) if found in names), name)
+
+
+def find_prefix(names: Container[str], part: str) -> str | None:
+    """What stands before the names of a part; None if none of its tell-tale tensors is there."""
+    return next((prefix for prefix in PREFIXES[part] for tell_tale in TELL_TALES[part]
+                 for name in spellings(tell_tale) if prefix + name in names), None)
+
+
+def is_bfl(names: Container[str]) -> bool:
+    """Are a transformer's names BFL's?"""
+    return spelt(names, "img_in.weight") in names
+
+
+def blocks(source: Source, name: str, names: Iterable[str] | None = None) -> int:
+    """How many numbered blocks `name.0.`, `name.1.` ... there are among the names; without any, the source's own.
 
     Raises:
         InputError: more than any such model has.
     """
-    count = count_blocks(source, name)
+    count = count_blocks(source if names is None else names, name)
     if count > MAX_BLOCKS:
         raise source.refuse(name, count, f"blocks are more than {MAX_BLOCKS}", "use a FLUX.1 Kontext model")
     return count
@@ -60,15 +110,16 @@ def bfl_transformer(source: Source) -> Pieces:
     pieces: Pieces = {}
     for canonical, name, rows in _bfl_linears(source, width):
         for ending in (".weight", ".bias"):
-            pieces[canonical + ending] = Piece(name + ending, rows)
+            pieces[canonical + ending] = Piece(spelt(source, name + ending), rows)
     for i in range(blocks(source, "double_blocks")):
         for stream, _, norm_q, norm_k, *_ in _STREAMS:
             for norm, bfl in ((norm_q, "query_norm"), (norm_k, "key_norm")):
                 pieces[f"transformer_blocks.{i}.attn.{norm}.weight"] = Piece(
-                    f"double_blocks.{i}.{stream}_attn.norm.{bfl}.scale")
+                    spelt(source, f"double_blocks.{i}.{stream}_attn.norm.{bfl}.scale"))
     for i in range(blocks(source, "single_blocks")):
         for norm, bfl in (("norm_q", "query_norm"), ("norm_k", "key_norm")):
-            pieces[f"single_transformer_blocks.{i}.attn.{norm}.weight"] = Piece(f"single_blocks.{i}.norm.{bfl}.scale")
+            pieces[f"single_transformer_blocks.{i}.attn.{norm}.weight"] = Piece(
+                spelt(source, f"single_blocks.{i}.norm.{bfl}.scale"))
     return pieces
 
 
@@ -105,7 +156,7 @@ def _bfl_linears(source: Source, width: int) -> Iterator[tuple[str, str, Rows | 
 
 
 def _rows(source: Source, layer: str) -> int:
-    name = f"{layer}.weight"
+    name = spelt(source, f"{layer}.weight")
     shape = source[name].shape
     if len(shape) != 2:
         raise source.refuse(name, list(shape), "is not a matrix", "use a FLUX.1 Kontext model")
@@ -126,9 +177,31 @@ _T5_GGUF = (
 )
 
 
+_OPENAI_CLIP = (  # OpenAI's and OpenCLIP's names
+    (r"token_embedding\.weight$", "embeddings.token_embedding.weight"),
+    (r"positional_embedding$", "embeddings.position_embedding.weight"),
+    (r"ln_final\.", "final_layer_norm."),
+    (r"transformer\.resblocks\.(\d+)\.ln_([12])\.", r"encoder.layers.\1.layer_norm\2."),
+    (r"transformer\.resblocks\.(\d+)\.mlp\.c_fc\.", r"encoder.layers.\1.mlp.fc1."),
+    (r"transformer\.resblocks\.(\d+)\.mlp\.c_proj\.", r"encoder.layers.\1.mlp.fc2."),
+    (r"transformer\.resblocks\.(\d+)\.attn\.out_proj\.", r"encoder.layers.\1.self_attn.out_proj."),
+)
+_OPENAI_QKV = re.compile(r"transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)")
+
+
 def clip(source: Source) -> Pieces:
-    """CLIP-L, with or without `text_model.` before each name."""
-    return {name.removeprefix("text_model."): Piece(name) for name in source}
+    """CLIP-L in transformers' names, with or without `text_model.`, or in OpenAI's, which has q, k, v in one."""
+    pieces = {}
+    for name in source:
+        fused = _OPENAI_QKV.fullmatch(name)
+        if fused:
+            width = (source[name].shape or (0,))[0] // 3
+            for k, letter in enumerate("qkv"):
+                pieces[f"encoder.layers.{fused[1]}.self_attn.{letter}_proj.{fused[2]}"] = Piece(
+                    name, ((k * width, (k + 1) * width),))
+        else:
+            pieces[_renamed(name.removeprefix("text_model."), _OPENAI_CLIP)] = Piece(name)
+    return pieces
 
 
 def t5(source: Source) -> Pieces:

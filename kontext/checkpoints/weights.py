@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import InputError
@@ -88,7 +89,7 @@ def _no_weights(folder: Path, wanted: str) -> InputError:
     return InputError(str(folder), "file", wanted, "is missing", "copy or download the whole folder again")
 
 
-def count_blocks(header: Header, prefix: str) -> int:
+def count_blocks(names: Iterable[str], prefix: str) -> int:
     """How many numbered blocks `prefix.0.`, `prefix.1.` ... the tensors belong to."""
     pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
-    return len({m.group(1) for name in header if (m := pattern.match(name))})
+    return len({m.group(1) for name in names if (m := pattern.match(name))})
