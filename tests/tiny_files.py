@@ -201,22 +201,25 @@ def save(path: Path, packed: Packed, prefix: str = "") -> State:
 def save_gguf(path: Path, state: State, kind: str, architecture: str = "flux") -> State:
     """Write a GGUF file, its matrices in blocks where their columns are whole blocks; returns the numbers it means.
 
-    gguf-py cannot make K blocks, so those are random bits with scales that make numbers of the usual size.
+    gguf-py cannot make K and IQ4 blocks, so those are random bits with scales that make numbers of the usual size. A
+    kind "mixed" is what is in people's files: a matrix in each of several kinds, norms and biases in BF16 and F16.
     """
     import gguf
     from gguf.quants import dequantize, quantize
 
-    number = gguf.GGMLQuantizationType[kind]
-    weights, width = gguf.GGML_QUANT_SIZES[number]
     writer, exact = gguf.GGUFWriter(path, architecture), {}
     for i, (name, tensor) in enumerate(state.items()):
-        if tensor.dim() == 2 and tensor.shape[1] % weights == 0 and "rel" not in name:
-            blocks = random_blocks(tensor, kind, width, i) if kind.endswith("K") else quantize(tensor.numpy(), number)
-            writer.add_tensor(name, blocks, raw_dtype=number)
-            exact[name] = torch.from_numpy(dequantize(blocks, number)).clone()
-        else:
+        matrix = tensor.dim() == 2 and "rel" not in name
+        wanted = (MIXED[i % len(MIXED)] if matrix else ("F16", "BF16", "F32")[i % 3]) if kind == "mixed" else kind
+        number = gguf.GGMLQuantizationType[wanted]
+        weights, width = gguf.GGML_QUANT_SIZES[number]
+        if wanted == "F32" or tensor.shape[-1] % weights or (not matrix and kind != "mixed"):
             writer.add_tensor(name, tensor.numpy())
             exact[name] = tensor
+            continue
+        blocks = random_blocks(tensor, wanted, width, i) if wanted in _HALVES else quantize(tensor.numpy(), number)
+        writer.add_tensor(name, blocks, raw_dtype=number)
+        exact[name] = torch.from_numpy(dequantize(blocks, number)).clone().view(tensor.shape)
     for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
         step()
     return exact
@@ -224,13 +227,14 @@ def save_gguf(path: Path, state: State, kind: str, architecture: str = "flux") -
 
 _HALVES = {  # kind -> where its float16 scales are, their size for weights of about 0.03
     "Q2_K": ((80, 82), 2e-3), "Q3_K": ((108,), 1e-3), "Q4_K": ((0, 2), 3e-4), "Q5_K": ((0, 2), 1.5e-4),
-    "Q6_K": ((208,), 3e-5)}
+    "Q6_K": ((208,), 3e-5), "IQ4_NL": ((0,), 5e-4), "IQ4_XS": ((0,), 2e-5)}
+MIXED = ("IQ4_XS", "Q3_K", "Q6_K", "BF16", "IQ4_NL", "Q4_K", "Q8_0", "F16")  # as unsloth's dynamic files mix them
 
 
 def random_blocks(tensor: torch.Tensor, kind: str, width: int, seed: int):
-    """K blocks for a matrix of this shape as numpy uint8 [rows, bytes]."""
+    """K or IQ4 blocks for a matrix of this shape as numpy uint8 [rows, bytes]."""
     generator = torch.Generator().manual_seed(seed)
-    count = tensor.numel() // 256
+    count = tensor.numel() // (32 if kind == "IQ4_NL" else 256)
     blocks = torch.randint(0, 256, (count, width), dtype=torch.uint8, generator=generator)
     places, size = _HALVES[kind]
     for at in places:
@@ -275,7 +279,8 @@ TRANSFORMERS: dict[tuple[str, str], Writer] = {
     ("BFL keys", "fp8_e4m3fn scaled by row, weight_scale + comfy_quant"): _bfl(scaled("comfy_quant", rows=True)),
     ("BFL keys", "fp8_e5m2 scaled, scale_weight + scaled_fp8"): _bfl(scaled("scaled_fp8", dtype=E5M2)),
     **{("GGUF, BFL keys", f"GGUF {kind}"): _gguf(kind) for kind in
-       ("Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "Q3_K", "Q2_K")},
+       ("Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS", "MXFP4",
+        "mixed")},
 }
 
 

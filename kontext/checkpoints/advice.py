@@ -1,6 +1,8 @@
 """One line on what a file is good for, here and in ComfyUI."""
 
+from ..dequantise import BLOCKS
 from .flavours import DEV, DEV_SHAPED, KONTEXT, KREA
+from .gguf import GGML_TYPES
 
 GET_KONTEXT = ("get FLUX.1 Kontext dev: one file for models/diffusion_models, or the whole folder "
                "black-forest-labs/FLUX.1-Kontext-dev from Hugging Face for models/diffusers (gated: accept its "
@@ -12,7 +14,8 @@ _UNREAD = (  # the precision holds this, so this pack does not read it -> who do
     ("nunchaku", "the node pack ComfyUI-nunchaku reads it"),
     ("bitsandbytes", "ComfyUI itself does not read it, a node pack for bitsandbytes files does"),
     ("AWQ", "ComfyUI itself does not read it"),
-    ("GGUF IQ", "the node pack ComfyUI-GGUF reads it"), ("GGUF TQ", "the node pack ComfyUI-GGUF reads it"),
+    *((f"GGUF {kind}", "the node pack ComfyUI-GGUF reads it") for kind, block, _ in GGML_TYPES.values()
+      if block > 1 and kind not in BLOCKS),
     ("int8", "a loader made for it may read it"),
 )
 _LOADERS = (  # a transformer of another model: the precision holds this -> who reads it

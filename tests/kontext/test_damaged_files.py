@@ -151,14 +151,14 @@ def test_gguf_blocks(tiny, tmp_path):
         file.seek(entry.start + 34 * 5)
         file.write(struct.pack("<e", float("nan")))
     assert refusal(path, read=True).field == f"{PROJ}.weight"
-    GGML["IQ4_XS"] = (23, 256, 136)
+    GGML["IQ3_S"] = (21, 256, 110)
     try:
         shapes = {name: ("F32", tuple(tensor.shape)) for name, tensor in state.items()}
-        write_gguf(path, shapes | {f"{PROJ}.weight": ("IQ4_XS", (256, 256))})
+        write_gguf(path, shapes | {f"{PROJ}.weight": ("IQ3_S", (256, 256))})
     finally:
-        del GGML["IQ4_XS"]
+        del GGML["IQ3_S"]
     error = refusal(path)
-    assert error.field == f"{PROJ}.weight" and error.value == "IQ4_XS"
+    assert error.field == f"{PROJ}.weight" and error.value == "IQ3_S"
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, 5000, -1])
