@@ -15,7 +15,7 @@ from .prompts import text_token_ids
 from .request import EditRequest, StepInfo
 from .sampling import Schedule, Velocity
 from .settings import ModelSettings
-from .sizes import check_size
+from .sizes import MIN_SIDE, check_size, whole_size
 
 __all__ = [
     "Backend",
@@ -30,6 +30,7 @@ __all__ = [
     "KontextModel",
     "Limited",
     "Lora",
+    "MIN_SIDE",
     "ModelSettings",
     "PRESETS",
     "PictureScore",
@@ -51,4 +52,5 @@ __all__ = [
     "read_lora",
     "resident_parts",
     "text_token_ids",
+    "whole_size",
 ]

@@ -12,13 +12,12 @@ import torch
 import torch.nn.functional as F
 
 from .errors import InputError
-from .sizes import MULTIPLE
+from .sizes import whole_size
 
 MAX_REFERENCES = 8  # more than anyone has seen work; each costs as many tokens as the picture itself
 MIN_SIDE = 16  # pixels; below one token there is nothing to see
 MAX_ASPECT = 8.0  # longer side / shorter side
 _OVERSHOOT = 0.5  # how far a value may lie outside 0..1 (a sharpening upscaler's ringing); beyond, it is another scale
-_AREA_SLACK = 0.01  # a reference this close below the wanted area keeps its pixels
 
 
 def check_references(references: Sequence[torch.Tensor], where: str) -> None:
@@ -69,11 +68,10 @@ def _check_picture(picture: torch.Tensor, field: str, where: str) -> None:
 
 
 def fit_reference(picture: torch.Tensor, area: int) -> torch.Tensor:
-    """Bring a reference to the size the model knows, whole and with its shape kept.
+    """Bring a reference to the size the model knows, whole: nothing is cropped, nothing is put around it.
 
-    It is scaled (bicubic, antialiased) so that width * height is at most `area` and as near as whole pixels allow, up
-    or down, then its right and bottom edges are repeated up to the next multiple of 16. Nothing is cropped. A picture
-    whose area already is 99..100 % of `area` is not scaled; if its sides are multiples of 16 too, every bit is kept.
+    Its size is `whole_size` of its own, as that of a result in its shape (`Kontext Edit`), so that whatever stands
+    still has the same place in both. It is scaled to that (bicubic, antialiased), or every bit kept if it has it.
 
     Args:
         picture: float [H, W, 3] in 0..1, checked.
@@ -84,13 +82,11 @@ def fit_reference(picture: torch.Tensor, area: int) -> torch.Tensor:
     """
     picture = picture.detach().to("cpu", torch.float32).clamp(0, 1)
     height, width = picture.shape[:2]
-    planes = picture.permute(2, 0, 1).unsqueeze(0)
-    if not (1 - _AREA_SLACK) * area <= width * height <= area:
-        scale = math.sqrt(area / (width * height))
-        height, width = max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
-        planes = F.interpolate(planes, size=(height, width), mode="bicubic", antialias=True).clamp(0, 1)
-    planes = F.pad(planes, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
-    return planes[0].permute(1, 2, 0).contiguous()
+    wanted = whole_size(width, height, area)
+    if wanted == (width, height):
+        return picture.contiguous()
+    planes = F.interpolate(picture.permute(2, 0, 1)[None], size=wanted[::-1], mode="bicubic", antialias=True)
+    return planes.clamp(0, 1)[0].permute(1, 2, 0).contiguous()
 
 
 def picture_key(picture: torch.Tensor) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from comfy_api.latest import io
 
-from ..kontext import EditRequest, KontextModel
+from ..kontext import MIN_SIDE, EditRequest, KontextModel, whole_size
 from . import host
 from .pictures import as_image, one_picture
 from .prompts import check_before_sampling
@@ -67,10 +65,10 @@ class Edit(io.ComfyNode):
 
 def _result_size(picture: torch.Tensor, area: int, width: int, height: int) -> tuple[int, int]:
     """Width and height; a 0 is filled in from the picture's shape, two zeros also from the model's native area."""
-    aspect = picture.shape[1] / picture.shape[0]
+    tall, wide = picture.shape[:2]
     if not width and not height:
-        width, height = _multiple_of_16(math.sqrt(area * aspect)), _multiple_of_16(math.sqrt(area / aspect))
-    return width or _multiple_of_16(height * aspect), height or _multiple_of_16(width / aspect)
+        return whole_size(wide, tall, area, MIN_SIDE)
+    return width or _multiple_of_16(height * wide / tall), height or _multiple_of_16(width * tall / wide)
 
 
 def _multiple_of_16(length: float) -> int:

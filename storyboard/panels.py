@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from ..kontext import EditRequest, InputError, KontextModel, StepInfo
+from ..kontext import MIN_SIDE, EditRequest, InputError, KontextModel, StepInfo, whole_size
 from .candidates import Candidate, Judge, Wish, best_of, candidate_seed, candidates_of
 from .instruction import figure_prompt, panel_prompt, place_prompt
 from .masks import PanelMasks, PixelBox, box_share, check_masks, mask_files, mask_share, paste
@@ -296,8 +296,7 @@ class _Board:
         settings = self.model.settings
         if panel.size or self.story.size or self.story.aspect is None:
             return panel.size or self.story.size or (settings.width, settings.height)
-        area, aspect = settings.width * settings.height, self.story.aspect
-        return _multiple_of_16(math.sqrt(area * aspect)), _multiple_of_16(math.sqrt(area / aspect))
+        return whole_size(self.story.aspect, 1.0, settings.width * settings.height, MIN_SIDE)
 
 
 _SOME_PICTURE = torch.zeros(1, 1, 1).expand(64, 64, 3)  # for checks, where the real one is still to be made
@@ -317,7 +316,3 @@ def sources_first(jobs: list[PanelJob]) -> Iterator[PanelJob]:
             way.append(job)
             job = waiting.get(job.source)
         yield from reversed(way)
-
-
-def _multiple_of_16(length: float) -> int:
-    return max(64, round(length / 16) * 16)

@@ -209,7 +209,7 @@ def test_the_board_s_style_and_shape(model):
     head = "version: 1\naspect: 2:1\nstyle: ink drawing\npanels:\n"
     job, = plan(story_of("id: a, prompt: A dog.", head=head), {}, model)
     assert job.request.prompt == "A dog. Change the style to ink drawing."
-    assert (job.request.width, job.request.height) == (80, 64)  # of 64x48 pixels; no side is under 64
+    assert (job.request.width, job.request.height) == (128, 64)  # no side is under 64, and the shape is kept
     model.settings.width = model.settings.height = 1024
     job, = plan(story_of("id: a, prompt: x", head=head.replace("2:1", "16:9")), {}, model)
     assert (job.request.width, job.request.height) == (1360, 768)
