@@ -26,7 +26,7 @@ from ..kontext.backends.transformer import activation_bytes
 from ..kontext.memory import GIB, PRESETS, Residency, TransformerSizes
 from ..kontext.offload import weight_bytes
 from ..kontext.prompts import activation_bytes as text_bytes
-from ..kontext.quantised import Fp8Linear
+from ..kontext.quantised import StoredLinear
 from ..kontext.sampling import Schedule, denoise
 from ..kontext.vae import TILE, vae_bytes
 
@@ -158,7 +158,7 @@ class Case:
                 if isinstance(layer, nn.Linear):
                     scale = layer.weight.float().abs().max() / 448
                     values = (layer.weight / scale).to(torch.float8_e4m3fn)
-                    packed = Fp8Linear(values, scale.reshape(1), layer.bias.detach())
+                    packed = StoredLinear(values, scale.reshape(1), layer.bias.detach())
                     setattr(block.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], packed)
         self.sizes = TransformerSizes.of(self.transformer)
         self.work = activation_bytes(self.transformer, self.tokens)

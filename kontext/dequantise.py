@@ -6,7 +6,7 @@ hold 8 or 16 groups with scales of their own, which are integers times the block
 numbers that are not evenly spaced. "MXFP4": of the OCP Microscaling formats (v1.0), the scale a power of two in a byte.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -40,11 +40,16 @@ def dequantise(packed: torch.Tensor, kind: str, dtype: torch.dtype = torch.float
     weights, width = BLOCKS[kind]
     rows, length = packed.shape[0], packed.shape[1] // width * weights
     numbers = torch.empty(rows, length, dtype=dtype, device=packed.device)
-    step = max(1, _AT_ONCE // max(1, length))
-    for begin in range(0, rows, step):
-        some = packed[begin : begin + step]
-        numbers[begin : begin + step] = _KINDS[kind](some.reshape(-1, width)).reshape(some.shape[0], length)
+    for some in rows_at_once(rows, length):
+        blocks = packed[some].reshape(-1, width)
+        numbers[some] = _KINDS[kind](blocks).reshape(-1, length)
     return numbers
+
+
+def rows_at_once(rows: int, length: int) -> Iterator[slice]:
+    """All rows of so many weights, some at a time."""
+    step = max(1, _AT_ONCE // max(1, length))
+    return (slice(begin, min(rows, begin + step)) for begin in range(0, rows, step))
 
 
 def scales_are_finite(packed: torch.Tensor, kind: str) -> bool:

@@ -3,11 +3,10 @@
 import torch
 from torch import nn
 
-from ..dequantise import BLOCKS, dequantise
-from ..quantised import Fp8Linear, GgufLinear
+from ..dequantise import BLOCKS
+from ..quantised import StoredLinear
 from .headers import AGAIN
 from .layouts import Piece, Pieces
-from .scales import Scales
 from .source import FLOATS, FP8, UNREAD, Source
 
 
@@ -29,14 +28,13 @@ class Filling:
     def __init__(self, model: nn.Module, source: Source, pieces: Pieces, dtype: torch.dtype,
                  spare: tuple[str, ...] = ()):
         self.model, self.source, self.pieces, self.dtype = model, source, pieces, dtype
-        self.scales = Scales(source)
         self._check(spare)
 
     def read(self) -> nn.Module:
         """The model with its weights.
 
-        A Linear stored in fp8 or in GGUF blocks becomes a QuantisedLinear around these; all other tensors are unpacked
-        if need be and become `dtype`.
+        A Linear stored in fewer bits becomes a QuantisedLinear around these; so do all of a large part, whose numbers
+        stay in the format of the file. All other tensors are unpacked if need be and become `dtype`.
 
         Raises:
             InputError: NaN or infinity in a tensor.
@@ -54,12 +52,8 @@ class Filling:
     def _linear(self, name: str, module: nn.Linear) -> nn.Module:
         piece = self._piece(f"{name}.weight")
         bias = None if module.bias is None else self._plain(f"{name}.bias")
-        kind = self.source[piece.name].dtype
-        if kind in BLOCKS:
-            return GgufLinear(self.source.read(piece.name, piece.rows), kind, bias)
-        if kind in FP8:
-            values = self.source.read(piece.name, piece.rows).view(module.weight.shape)
-            return Fp8Linear(values, self._scale(piece), bias)
+        if self.source.is_large or self.source[piece.name].dtype not in FLOATS or piece.name in self.source.packings:
+            return self.source.layer(piece.name, piece.rows, bias)
         filled = nn.Linear(module.in_features, module.out_features, bias is not None, device="meta")
         filled.weight = _parameter(self._plain(f"{name}.weight").reshape(module.weight.shape))
         if bias is not None:
@@ -67,30 +61,12 @@ class Filling:
         return filled
 
     def _plain(self, parameter: str) -> torch.Tensor:
-        """A tensor as ordinary numbers, in the file's shape."""
+        """A tensor as ordinary numbers in memory of its own, in the file's shape."""
         piece = self._piece(parameter)
-        kind, tensor = self.source[piece.name].dtype, self.source.read(piece.name, piece.rows)
-        dtype = torch.float32 if self._stays_wide(parameter) else self.dtype
-        if kind in BLOCKS:
-            return dequantise(tensor, kind, dtype).view(self._shape(piece))
-        scale = self._scale(piece)
-        if scale is None:
-            return tensor.to(dtype)
-        return (tensor.to(torch.float32) * scale.view(-1, *[1] * (tensor.dim() - 1))).to(dtype)
-
-    def _scale(self, piece: Piece) -> torch.Tensor | None:
-        name = self.scales.find(piece.name)
-        if name is None:
-            return None
-        scale = self.source.read(name).to(torch.float32).reshape(-1)
-        if scale.numel() > 1 and piece.rows is not None:
-            scale = torch.cat([scale[begin:end] for begin, end in piece.rows])
-        return scale
-
-    def _stays_wide(self, parameter: str) -> bool:
-        """Whether transformers keeps it in float32 where the rest is float16 (T5's `wo` would overflow)."""
-        wide = getattr(self.model, "_keep_in_fp32_modules", None) or ()
-        return self.dtype == torch.float16 and any(part in wide for part in parameter.split("."))
+        layer = self.source.layer(piece.name, piece.rows)
+        numbers = layer.weight_as(self.dtype).view(self._shape(piece))
+        is_the_file = isinstance(layer, StoredLinear) and numbers.data_ptr() == layer.values.data_ptr()
+        return numbers.clone() if is_the_file else numbers
 
     def _piece(self, parameter: str) -> Piece:
         canonical = parameter.removeprefix("text_model.")
@@ -105,17 +81,20 @@ class Filling:
     def _check(self, spare: tuple[str, ...]) -> None:
         source, model = self.source, self.model
         linears = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-        used = set(self.scales.names)
+        used = set()
+        # a list of scaled layers says of each that is not in it that it has no scale
+        scaled = bool(source.packings) and not any(packing.listed for packing in source.packings.values())
         for name, parameter in model.named_parameters():
             piece, shape = self._piece(name), tuple(parameter.shape)
             entry = source[piece.name]  # refuses a missing one
             if self._shape(piece) not in (shape, (*shape, 1, 1)):  # BFL's VAE has 1 x 1 convolutions for Linears
                 raise source.refuse(piece.name, list(entry.shape), f"does not give the {list(shape)} of {name}",
                                     "use a FLUX.1 Kontext model and the parts made for it")
-            if entry.dtype not in BLOCKS and entry.dtype not in FP8 and entry.dtype not in FLOATS:
+            if piece.name not in source.packings and not any(entry.dtype in kinds for kinds in (BLOCKS, FP8, FLOATS)):
                 raise source.refuse(piece.name, entry.dtype, "is a number format this pack does not read", UNREAD)
-            if name in linears:
-                self.scales.check(piece.name)
+            if scaled and name in linears and entry.dtype in FP8 and piece.name not in source.packings:
+                raise source.refuse(piece.name, "no scale", "is fp8 without a scale, where the file's other layers "
+                                    "have one: its numbers would be wrong")
             used.add(piece.name)
         surplus = [name for name in source if name not in used and not name.startswith(spare)]
         if surplus:

@@ -152,7 +152,7 @@ def test_weights_that_are_none(folder, content, words):
 
 
 def test_fp8_weights_stay_fp8(folder, loaded):
-    from kontinuity.kontext.quantised import Fp8Linear
+    from kontinuity.kontext.quantised import StoredLinear
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(folder / TRANSFORMER)
@@ -160,7 +160,7 @@ def test_fp8_weights_stay_fp8(folder, loaded):
     tensors["proj_out.weight"] = exact.to(torch.float8_e4m3fn)
     save_file(tensors, folder / TRANSFORMER)
     layer = load_folder(folder).components["transformer"].proj_out
-    assert isinstance(layer, Fp8Linear) and layer.values.dtype == torch.float8_e4m3fn
+    assert isinstance(layer, StoredLinear) and layer.format == torch.float8_e4m3fn
     assert torch.allclose(layer.weight_as(torch.float32), exact, rtol=2**-4, atol=2**-10)
     tensors["proj_out.weight"][1, 2] = float("nan")
     save_file(tensors, folder / TRANSFORMER)

@@ -82,7 +82,7 @@ HEADERS = [
     ("scaled_fp8", {"nothing.scale_weight": torch.tensor(1.0)}, "nothing.scale_weight", "weight that is not in"),
     ("metadata", {f"{PROJ}.weight_scale": None}, f"{PROJ}.weight", "weight_scale is not in the file"),
     ("comfy_quant", {f"{PROJ}.weight_scale": None}, f"{PROJ}.weight", "weight_scale is not in the file"),
-    ("comfy_quant", {f"{PROJ}.comfy_quant": note('{"format": "nvfp4"}')}, f"{PROJ}.comfy_quant", "does not read"),
+    ("comfy_quant", {f"{PROJ}.comfy_quant": note('{"format": "convrot_w4a4"}')}, f"{PROJ}.comfy_quant", "does not read"),
     ("comfy_quant", {f"{PROJ}.comfy_quant": note("{")}, f"{PROJ}.comfy_quant", "not JSON"),
     ("comfy_quant", {f"{PROJ}.comfy_quant": note("[" * 4000)}, f"{PROJ}.comfy_quant", "not JSON"),
     ("comfy_quant", {f"{PROJ}.comfy_quant": note(" " * 5000)}, f"{PROJ}.comfy_quant", "longer than"),
@@ -128,10 +128,10 @@ def test_metadata_that_is_none(packed, tmp_path, text):
 def test_a_listed_layer_of_another_format(packed, tmp_path):
     stored, metadata = packed["metadata"]
     changed = json.loads(metadata["_quantization_metadata"])
-    changed["layers"][PROJ] = {"format": "nvfp4"}
+    changed["layers"][PROJ] = {"format": "convrot_w4a4"}
     save_file(stored, tmp_path / "x.safetensors", {"_quantization_metadata": json.dumps(changed)})
     error = refusal(tmp_path / "x.safetensors")
-    assert error.field == PROJ and error.value == "nvfp4"
+    assert error.field == PROJ and error.value == "convrot_w4a4"
 
 
 def test_unlisted_fp8_layers_need_no_scale(packed, tmp_path):

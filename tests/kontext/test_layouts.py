@@ -12,7 +12,7 @@ from kontinuity.kontext.backends.transformer import make_velocity
 from kontinuity.kontext.checkpoints import components
 from kontinuity.kontext.checkpoints.source import Source
 from kontinuity.kontext.networks import AutoencoderConfig, FluxTransformer
-from kontinuity.kontext.quantised import Fp8Linear, GgufLinear, QuantisedLinear
+from kontinuity.kontext.quantised import GgufLinear, QuantisedLinear, StoredLinear
 
 EXACT = 1e-6  # of a weight, relative to its tensor's largest
 VELOCITY = 2e-5  # of a velocity of about 1; the same float32 sums in another order
@@ -67,7 +67,7 @@ def test_transformers(tiny, load_files, tmp_path, layout, precision):
     assert (velocity(transformer) - wanted).abs().max() <= VELOCITY
 
     kinds = {type(layer) for layer in transformer.modules() if isinstance(layer, QuantisedLinear)}
-    assert kinds == ({GgufLinear} if "GGUF" in precision else {Fp8Linear} if "fp8" in precision else set())
+    assert kinds == ({GgufLinear} if "GGUF" in precision else {StoredLinear} if "fp8" in precision else set())
     transformer.to(torch.bfloat16)  # what is quantised stays
     stored = sum(t.nbytes for t in (*transformer.parameters(), *transformer.buffers()))
     assert stored <= 1.05 * path.stat().st_size  # biases stored in fp8 do not stay so

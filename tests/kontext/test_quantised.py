@@ -3,7 +3,7 @@
 import pytest
 import torch
 from kontinuity.kontext.dequantise import BLOCKS, SCALE_BYTES, dequantise, scales_are_finite
-from kontinuity.kontext.quantised import Fp8Linear, GgufLinear
+from kontinuity.kontext.quantised import BlockLinear, GgufLinear, StoredLinear
 from torch.nn import functional as F
 
 
@@ -58,7 +58,7 @@ def test_a_broken_scale_is_seen(kind):
 @pytest.mark.parametrize("scale", [None, torch.tensor(0.37), torch.rand(6) + 0.1, torch.rand(6, 1) + 0.1])
 def test_fp8(dtype, scale):
     values, bias, x = torch.randn(6, 8).to(dtype), torch.randn(6), torch.randn(2, 3, 8)
-    layer = Fp8Linear(values, scale, bias)
+    layer = StoredLinear(values, scale, bias)
     weight = values.float() * (1.0 if scale is None else scale.reshape(-1, 1))
     assert torch.equal(layer.weight_as(torch.float32), weight)
     for small in (torch.bfloat16, torch.float16):  # rounded once, not with a rounded scale
@@ -69,7 +69,7 @@ def test_fp8(dtype, scale):
 
 
 def layers():
-    return (Fp8Linear(torch.randn(6, 8).to(torch.float8_e4m3fn), torch.rand(6) + 0.1, torch.randn(6)),
+    return (StoredLinear(torch.randn(6, 8).to(torch.float8_e4m3fn), torch.rand(6) + 0.1, torch.randn(6)),
             GgufLinear(random_blocks("Q8_0"), "Q8_0", torch.randn(3)))
 
 
@@ -92,7 +92,7 @@ def test_a_dtype_leaves_the_quantised_tensors(layer, move):
 def test_devices_and_state(layer):
     state = layer.state_dict()
     assert {name.rpartition(".")[2] for name in state} in ({"values", "scale", "bias"}, {"packed", "bias"})
-    on_meta = layers()[0 if isinstance(layer, Fp8Linear) else 1].to("meta")
+    on_meta = layers()[0 if isinstance(layer, StoredLinear) else 1].to("meta")
     assert all(t.device.type == "meta" for t in [*on_meta.buffers(), *on_meta.parameters()])
     assert not list(on_meta.buffers())[0].is_floating_point() or list(on_meta.buffers())[0].dtype.itemsize == 1
     on_meta.load_state_dict(state, assign=True)
@@ -102,8 +102,12 @@ def test_devices_and_state(layer):
 
 def test_refusals():
     with pytest.raises(ValueError, match="rows"):
-        Fp8Linear(torch.zeros(6, 8).to(torch.float8_e5m2), torch.ones(3))
-    with pytest.raises(TypeError, match="not fp8"):
-        Fp8Linear(torch.zeros(6, 8))
+        StoredLinear(torch.zeros(6, 8).to(torch.float8_e5m2), torch.ones(3))
+    with pytest.raises(TypeError, match="int32"):
+        StoredLinear(torch.zeros(6, 8, dtype=torch.int32))
+    with pytest.raises(ValueError, match="turned"):
+        StoredLinear(torch.zeros(6, 8, dtype=torch.int8), torch.ones(6), rotation=16)
+    with pytest.raises(ValueError, match="no such matrix"):
+        BlockLinear(torch.zeros(6, 8, dtype=torch.uint8), torch.zeros(6, 3), torch.zeros(16))
     with pytest.raises(ValueError, match="blocks"):
         GgufLinear(torch.zeros(2, 33, dtype=torch.uint8), "Q8_0")
