@@ -4,14 +4,16 @@ Never touches the network.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 from ...kontext import InputError
 from ..change import Change
 from ..reading import MAX_BYTES, read_yaml
 from ..story import Panel, Story
+from .folded import Folded, is_unspaced
 
 Translate = Callable[[str], str]
 
@@ -21,47 +23,80 @@ _ENGLISH = ("eng_Latn", "en_XX", "__en__")  # NLLB's, mBART's, M2M100's token fo
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Phrase -> English; at each place of a text the longest phrase that fits is replaced. Capitals make no difference.
+    """Phrase -> English; at each place of a text the longest phrase that fits is replaced.
+
+    Capitals make no difference, nor does the way an accent is written (with its letter or after it), nor do ligatures
+    and full-width letters. A capital I may stand for i or ı; the small ones are two letters. Of phrases that differ in
+    no more than this, the one written like the text is taken.
 
     A phrase of letters with spaces between words (Russian, French) is only found as whole words; one that is written
-    without spaces (Chinese, Japanese, Thai) anywhere.
+    without spaces (Chinese, Japanese, Thai) anywhere; neither begins or ends between a letter and its marks.
     """
 
     phrases: Mapping[str, str]
 
     def __call__(self, text: str) -> str:
-        """The text with all phrases replaced, on one line; what the dictionary lacks stays as it is."""
-        english = {" ".join(phrase.split()).casefold(): word for phrase, word in self.phrases.items()}
-        longest_first = sorted((phrase for phrase in english if phrase), key=len, reverse=True)
-        if not longest_first:
-            return " ".join(text.split())
-        pattern = re.compile("|".join(_pattern(phrase) for phrase in longest_first), re.IGNORECASE)
+        """The text with all phrases replaced, on one line; of what the dictionary lacks every letter stays as it is."""
         made, last = "", 0
-        for match in pattern.finditer(text):
-            made = _join(made, text[last: match.start()])
-            made = _join(made, english[" ".join(match[0].split()).casefold()], spaced=_unspaced(match[0]))
-            last = match.end()
-            if last < len(text) and _unspaced(text[last]) or _unspaced(match[0]) and text[last: last + 1].isalnum():
+        for start, end, english in self._found(Folded(text)):
+            made = _join(made, text[last:start])
+            made = _join(made, english, spaced=is_unspaced(text[start:end]))
+            last = end
+            if last < len(text) and is_unspaced(text[last]) or is_unspaced(text[start:end]) \
+                    and text[last:last + 1].isalnum():
                 made += " "
         made = _join(made, text[last:])
-        return " ".join(made.translate(_FULL_WIDTH).split()).replace(" ,", ",").replace(" .", ".")
+        return " ".join(_SPACE_BEFORE_MARK.sub("", made).translate(_FULL_WIDTH).split())
+
+    @cached_property
+    def _entries(self) -> dict[str, list[tuple[Folded, str]]]:
+        """The phrases as written and their English, by the phrases' folded letters."""
+        found: dict[str, list[tuple[Folded, str]]] = {}
+        for phrase, english in self.phrases.items():
+            folded = Folded(" ".join(phrase.split()))
+            if folded.letters:
+                found.setdefault(folded.letters, []).append((folded, english))
+        return found
+
+    @cached_property
+    def _lengths(self) -> dict[str, list[int]]:
+        """How long the phrases are that begin with these two letters (or are this one), the longest first."""
+        found: dict[str, set[int]] = {}
+        for letters in self._entries:
+            found.setdefault(letters[:2], set()).add(len(letters))
+        return {beginning: sorted(lengths, reverse=True) for beginning, lengths in found.items()}
+
+    def _found(self, text: Folded) -> Iterator[tuple[int, int, str]]:
+        """What is replaced: where it starts and ends in the text as written, and its English."""
+        start = 0
+        while start < len(text.letters):
+            end, english = self._longest(text, start)
+            if english is not None:
+                yield text.places[start], text.places[end], english
+            start = end
+
+    def _longest(self, text: Folded, start: int) -> tuple[int, str | None]:
+        """The end and the English of the longest phrase that begins here; the next letter and None if there is none."""
+        for beginning in (text.letters[start:start + 2], text.letters[start]) if text.may_start(start) else ():
+            for length in self._lengths.get(beginning, ()):
+                end = start + length
+                entries = self._entries.get(text.letters[start:end])
+                if entries and text.may_end(end) and (english := _best(entries, text, start, end)) is not None:
+                    return end, english
+        return start + 1, None
+
+
+def _best(entries: list[tuple[Folded, str]], text: Folded, start: int, end: int) -> str | None:
+    """The English of the phrase that is written as the text is, else of one with ı where the text has I."""
+    written = " ".join(text.written[text.places[start]:text.places[end]].split())
+    fitting = [(phrase.written == written, dotless, english) for phrase, english in entries
+               if (dotless := text.dotless(phrase, start, end)) is not None]
+    return max(fitting, key=lambda one: one[:2])[2] if fitting else None
 
 
 _FULL_WIDTH = str.maketrans({"，": ", ", "。": ". ", "、": ", ", "！": "! ", "？": "? ", "：": ": ", "；": "; ",
                              "（": " (", "）": ") ", "「": " '", "」": "' ", "　": " "})
-_UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-
-
-def _unspaced(text: str) -> bool:
-    """Whether it is of a script that writes no spaces: Thai, kana, Chinese characters."""
-    return _UNSPACED.search(text) is not None
-
-
-def _pattern(phrase: str) -> str:
-    words = r"\s+".join(re.escape(word) for word in phrase.split())
-    before = r"(?<!\w)" if phrase[0].isalnum() and not _unspaced(phrase[0]) else ""
-    after = r"(?!\w)" if phrase[-1].isalnum() and not _unspaced(phrase[-1]) else ""
-    return before + words + after
+_SPACE_BEFORE_MARK = re.compile(r"\s+(?=[，。、！？：；）」])")
 
 
 def _join(made: str, more: str, spaced: bool = False) -> str:

@@ -1,6 +1,8 @@
 """Prompts become English: dictionaries by their content, models by their mechanics (a tiny random Marian)."""
 
 import socket
+import time
+import unicodedata
 
 import pytest
 import torch
@@ -36,6 +38,49 @@ def test_words_of_other_scripts_are_whole_words():
     russian = Dictionary({"кот": "a cat", "на пляже": "on the beach", "который": "which"})
     assert russian("Кот  на  пляже, которого нет") == "a cat on the beach, которого нет"
     assert Dictionary({"chat": "cat"})("un chat, chateau") == "un cat, chateau"
+
+
+@pytest.mark.parametrize(("phrases", "text", "english"), [
+    ({"Straße": "street", "weißes Hemd": "white shirt"}, "Ein Hund auf der Straße, ein weißes Hemd.",
+     "Ein Hund auf der street, ein white shirt."),
+    ({"Straße": "street"}, "STRASSE strasse STRAẞE Straßen", "street street street Straßen"),
+    ({"Gasse": "lane"}, "Gaße GASSE", "lane lane"),
+    ({"ὀδός": "street"}, "ὈΔΌΣ ὀδός ὀδόσ", "street street street"),
+    ({"ﬁsh": "x", "ŉ man": "a man"}, "ﬁsh fish FISH, ŉ man 'n man", "x x x, a man a man"),
+    ({"l'eau": "water"}, "l’eau L'EAU", "water water"),
+    ({"ներև": "below"}, "ՆԵՐԵՒ ներեւ", "below below"),
+    ({"kapı": "door"}, "KAPI Kapı kapı kapi", "door door door kapi"),
+    ({"İstanbul": "the city"}, "İSTANBUL istanbul Istanbul i\u0307stanbul ıstanbul",
+     "the city the city the city the city ıstanbul"),
+    ({"sinir": "nerve", "sınır": "border"}, "sinir sınır SİNİR SINIR", "nerve border nerve border"),
+    ({"Polish": "from Poland", "polish": "shine"}, "Polish polish", "from Poland shine"),
+])
+def test_capitals_ligatures_and_kinds_of_i(phrases, text, english):
+    assert Dictionary(phrases)(text) == english
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("of_text", ["NFC", "NFD"])
+def test_accents_match_however_they_are_written_and_the_rest_stays(form, of_text):
+    phrases = {"café": "bar", "Ngày": "day", "가방": "bag", "ガラス": "glass"}
+    made = Dictionary({unicodedata.normalize(form, phrase): word for phrase, word in phrases.items()})
+    assert made(unicodedata.normalize(of_text, "CAFÉ Ngày 가방")) == "bar day bag"
+    rest = unicodedata.normalize(of_text, "İŉﬁ Straße été naïve cafés 각 й")
+    assert made(rest) == rest and made(f"{rest} ngày") == f"{rest} day"
+    assert made("ｶﾞﾗｽ") == "glass"  # half-width
+
+
+def test_no_match_begins_or_ends_between_a_letter_and_its_marks():
+    assert Dictionary({"क": "k", "가": "go", "и": "and", "ก": "g", "e": "x"})("का 각 й กิ é") == "का 각 й กิ é"
+    half = unicodedata.normalize("NFD", "각 é")
+    assert Dictionary({"가": "go", "e": "x"})(half) == half
+
+
+def test_marks_in_great_number_take_no_time():
+    start = time.monotonic()
+    text = "a" + "\u0301\u0323" * 100_000
+    assert Dictionary({"b": "x"})(text) == text
+    assert time.monotonic() - start < 10  # normalised in one piece, it would take more than a minute
 
 
 def test_meta_characters_and_chains():
