@@ -2,5 +2,6 @@
 
 from .branches import Branches, with_branches
 from .file import Lora, read_lora
+from .patches import weight_patches
 
-__all__ = ["Branches", "Lora", "read_lora", "with_branches"]
+__all__ = ["Branches", "Lora", "read_lora", "weight_patches", "with_branches"]

@@ -7,32 +7,21 @@ twin, `Branches.merged`, adds the same to the weights themselves, in float32.
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from itertools import accumulate
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..checkpoints.flavours import FLUX_BY_CHANNELS
 from ..errors import InputError
+from .changes import Change, LowRank
+from .effects import Effect, Place, difference, dora_factor, effects_of, rows_of
 from .file import Layer, Lora
-from .names import FIRST_LAYER
-
-
-class _Piece(NamedTuple):
-    """What one LoRA adds to one layer: scale * up @ down to its weight, strength * bias to its bias."""
-
-    down: torch.Tensor | None  # [rank, inputs]
-    up: torch.Tensor | None  # [outputs, rank]
-    scale: float  # strength * alpha / rank
-    bias: torch.Tensor | None  # [outputs]
-    strength: float
-
+from .fit import Homes, Rows, check_fit, homes_of_modules
 
 Choice = tuple[Lora, float]  # a LoRA and its strength
-_Place = tuple[str, str]  # component of the model, path of the layer in it
 
 
 class Branches:
@@ -45,7 +34,8 @@ class Branches:
 
     def __init__(self):
         self.choices: tuple[Choice, ...] = ()
-        self._pieces: dict[_Place, tuple[_Piece, ...]] = {}
+        self._pieces: dict[Place, tuple[Effect, ...]] = {}
+        self._factors: dict[Layer, torch.Tensor] = {}  # of DoRAs, remembered: they depend on the base's weights only
         self._on: set[str] = set()
 
     @property
@@ -64,23 +54,18 @@ class Branches:
                 another size.
         """
         more = Branches()
-        more.choices = (*self.choices, *loras)
-        more._pieces = dict(self._pieces)
-        layers = _layers(components)
-        for lora, strength in loras:
-            if not isinstance(strength, (int, float)) or not math.isfinite(strength):
-                raise InputError(lora.where, "strength", strength, "is no finite number", "give a number such as 0.8")
-            _check_fit(lora, layers)
-            for layer in lora.layers if strength else ():
-                for place, piece in _split(layer, strength, layers):
-                    more._pieces[place] = (*more._pieces.get(place, ()), piece)
+        more.choices, more._factors = (*self.choices, *loras), self._factors
+        more._pieces = join(self._pieces, loras, homes_of_modules(components))
         return more
 
     def bytes(self, component: str, dtype: torch.dtype) -> int:
         """Memory the branches of a component take on its device while it runs; `dtype` is the one it computes in."""
-        numbers = sum(tensor.numel() for (part, _), pieces in self._pieces.items() if part == component
-                      for piece in pieces for tensor in (piece.down, piece.up, piece.bias) if tensor is not None)
-        return numbers * max(2, dtype.itemsize)  # a quantised component's dtype may be that of its storage
+        numbers, widest = 0, 0
+        for (part, _), effects in self._pieces.items():
+            for layer in (effect.layer for effect in effects if part == component):
+                numbers += layer.held
+                widest = max(widest, layer.made_on_the_way)
+        return numbers * max(2, dtype.itemsize) + widest * 4  # a quantised component's dtype may be that of its storage
 
     @contextmanager
     def on(self, components: Mapping[str, nn.Module], component: str) -> Iterator[None]:
@@ -94,10 +79,12 @@ class Branches:
         hooks = []
         self._on.add(component)
         try:
-            for (part, path), pieces in self._pieces.items():
+            factors = self._factors_in(components)
+            for (part, path), effects in self._pieces.items():
                 if part == component:
                     layer = components[part].get_submodule(path)
-                    hooks.append(layer.register_forward_hook(_Branch(pieces)))
+                    kind = _Branch if hasattr(layer, "in_features") else _Instead
+                    hooks.append(layer.register_forward_hook(kind(effects, factors)))
             yield
         finally:
             self._on.remove(component)
@@ -105,18 +92,60 @@ class Branches:
                 hook.remove()
 
     def merged(self, components: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-        """The plain twin: float32 copies of the components with the LoRAs in their weights. For nn.Linear only."""
+        """The plain twin: float32 copies of the components with the LoRAs in their weights. For plain layers only."""
         copies = {part: copy.deepcopy(module).float() for part, module in components.items()}
-        for (part, path), pieces in self._pieces.items():
+        factors = self._factors_in(components)
+        for (part, path), effects in self._pieces.items():
             layer = copies[part].get_submodule(path)
-            for piece in pieces:
-                if piece.up is not None:
-                    layer.weight.data += piece.scale * (piece.up.float() @ piece.down.float())
-                if piece.bias is not None:
-                    if layer.bias is None:
-                        layer.bias = nn.Parameter(torch.zeros(layer.out_features), requires_grad=False)
-                    layer.bias.data += piece.strength * piece.bias.float()
+            added = difference(effects, layer.weight, factors)
+            if added is not None:
+                layer.weight.data += added
+            if any(effect.layer.bias is not None for effect in effects):
+                bias = torch.zeros(layer.weight.shape[0]) if layer.bias is None else layer.bias
+                layer.bias = nn.Parameter(bias + added_bias(effects, len(bias)), requires_grad=False)
         return copies
+
+    def _factors_in(self, components: Mapping[str, nn.Module]) -> Callable[[Effect], torch.Tensor | None]:
+        """`dora_factor` of an effect's layer on these components, computed when it is first wanted."""
+        modules = {piece: components[piece.component].get_submodule(piece.weight)  # a modulation table hides some later
+                   for effects in self._pieces.values() for effect in effects
+                   for piece in effect.whole if effect.layer.magnitude is not None}
+
+        def factor(effect: Effect) -> torch.Tensor | None:
+            if effect.layer.magnitude is None:
+                return None
+            if effect.layer not in self._factors:
+                self._factors[effect.layer] = dora_factor(effect.layer, {
+                    piece: _weight_of(modules[piece], torch.float32)[slice(*piece.rows)] for piece in effect.whole})
+            return self._factors[effect.layer]
+        return factor
+
+
+def join(before: Mapping[Place, tuple[Effect, ...]], loras: Sequence[Choice],
+         homes: Homes) -> dict[Place, tuple[Effect, ...]]:
+    """The effects of LoRAs on a model, added to those of others.
+
+    Raises:
+        InputError: a strength is no finite number, or a LoRA does not fit.
+    """
+    effects = dict(before)
+    for lora, strength in loras:
+        if not isinstance(strength, (int, float)) or not math.isfinite(strength):
+            raise InputError(lora.where, "strength", strength, "is no finite number", "give a number such as 0.8")
+        check_fit(lora.where, lora.layers, homes)
+        for layer in lora.layers if strength else ():
+            for place, effect in effects_of(layer, strength, homes):
+                effects[place] = (*effects.get(place, ()), effect)
+    return effects
+
+
+def added_bias(effects: Sequence[Effect], size: int) -> torch.Tensor:
+    """What effects add to a bias, float32 [size]."""
+    total = torch.zeros(size)
+    for effect in effects:
+        if effect.layer.bias is not None:
+            total[slice(*effect.rows)] += effect.bias()
+    return total
 
 
 def with_branches(component: str) -> Callable:
@@ -130,24 +159,33 @@ def with_branches(component: str) -> Callable:
     return decorate
 
 
-class _Branch:
-    """The forward hook of one layer: adds its pieces to the layer's output.
+def _weight_of(layer: nn.Module, dtype: torch.dtype) -> torch.Tensor:
+    """A layer's matrix in this dtype, also where it is packed."""
+    return layer.weight_as(dtype) if layer.weight is None else layer.weight.detach().to(dtype)
 
-    All pieces become one pair of matrices, in the device and dtype of the first input that comes: those the base
-    computes in, whatever it is stored in and wherever an offloading placement brings it.
+
+class _Branch:
+    """The forward hook of one linear layer: adds its effects to the layer's output.
+
+    All plain low-rank ones become one pair of matrices, in the device and dtype of the first input that comes: those
+    the base computes in, whatever it is stored in and wherever an offloading placement brings it.
     """
 
-    def __init__(self, pieces: Sequence[_Piece]):
-        self._pieces = pieces
-        self._ready: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None] | None = None
+    def __init__(self, effects: Sequence[Effect], factors: Callable[[Effect], torch.Tensor | None]):
+        self._effects, self._factors = effects, factors
+        self._ready: tuple | None = None
 
     def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         x = inputs[0]
         if self._ready is None:
-            self._ready = _fold(self._pieces, x.device, x.dtype)
-        down, up, bias = self._ready
+            self._ready = self._prepare(layer, x.device, x.dtype)
+        down, up, bias, others = self._ready
+        additions = [(rows, self._addition(layer, x, output[..., slice(*rows)], rows, change, factor, effect))
+                     for effect, rows, change, factor in others]
         if bias is not None:
             output = output + bias
+        for rows, addition in additions:
+            output[..., slice(*rows)] += addition
         if up is None:
             return output
         # one matrix product that adds to what is there: no second tensor of the output's size is written and read
@@ -155,71 +193,66 @@ class _Branch:
         flat.addmm_(F.linear(x, down).flatten(0, -2).to(flat.dtype), up.t().to(flat.dtype))
         return flat.view(output.shape)
 
+    def _prepare(self, layer: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple:
+        """(down [ranks, inputs], up [outputs, ranks] with the scales in it, bias [outputs], others)."""
+        outputs = layer.out_features
+        pairs = [e for e in self._effects if e.is_sum and isinstance(e.layer.change, LowRank)]
+        others = [(e, e.rows, e.layer.change.rows(*e.own).to(device, dtype), self._factor(e, device))
+                  for e in self._effects if e.layer.change is not None and e not in pairs]
+        biased = any(e.layer.bias is not None for e in self._effects)
+        bias = added_bias(self._effects, outputs).to(device, dtype) if biased else None
+        if not pairs:
+            return None, None, bias, others
+        layers = list(dict.fromkeys(e.layer for e in pairs))  # several effects of one layer share its `down`
+        down = torch.cat([own.down.to(device, dtype) for own in layers])
+        ends = dict(zip(layers, accumulate(own.down.shape[0] for own in layers), strict=True))
+        up = torch.zeros(outputs, down.shape[0], device=device)
+        for e in pairs:
+            columns = slice(ends[e.layer] - e.layer.down.shape[0], ends[e.layer])
+            up[slice(*e.rows), columns] += e.layer.up[slice(*e.own)].to(up) * (e.strength * e.layer.scale)
+        up = up.to(dtype)
+        return down, up, bias, others
 
-def _fold(pieces: Sequence[_Piece], device: torch.device, dtype: torch.dtype):
-    """(down [ranks, inputs], up [outputs, ranks] with the scales in it, bias [outputs]); each None if there is none."""
-    pairs = [piece for piece in pieces if piece.up is not None]
-    biases = [piece.strength * piece.bias.to(device, torch.float32) for piece in pieces if piece.bias is not None]
-    bias = torch.stack(biases).sum(0).to(dtype) if biases else None
-    if not pairs:
-        return None, None, bias
-    down = torch.cat([piece.down.to(device, dtype) for piece in pairs])
-    up = torch.cat([(piece.up.to(device, torch.float32) * piece.scale).to(dtype) for piece in pairs], dim=1)
-    return down, up, bias
+    def _factor(self, effect: Effect, device: torch.device) -> torch.Tensor | None:
+        factor = self._factors(effect)
+        return None if factor is None else rows_of(factor, effect.own).to(device)
 
+    @staticmethod
+    def _addition(layer: nn.Module, x: torch.Tensor, output: torch.Tensor, rows: Rows, change: Change,
+                  factor: torch.Tensor | None, effect: Effect) -> torch.Tensor:
+        """What one effect adds to some of the layer's outputs, given those without any effect.
 
-def _layers(components: Mapping[str, nn.Module]) -> dict[_Place, tuple[str, nn.Module]]:
-    """(component as a file's Target names it, path without transformers' older prefix) -> (real path, layer)."""
-    roots = [("transformer", "transformer", ""), ("clip", "text_encoders", "clip."), ("t5", "text_encoders", "t5.")]
-    found = {}
-    for part, component, start in roots:
-        for path, layer in components[component].named_modules():
-            if path.startswith(start) and hasattr(layer, "in_features"):
-                found[part, path[len(start):].removeprefix("text_model.")] = (path, layer)
-    return found
-
-
-def _check_fit(lora: Lora, layers: Mapping[_Place, tuple[str, nn.Module]]) -> None:
-    """Refuse a LoRA for a model of another size."""
-    absent, misfits = [], []
-    for layer in lora.layers:
-        part, modules, _ = layer.target
-        if any((part, module) not in layers for module in modules):
-            absent.append(layer.name)
-            continue
-        there = [layers[part, module][1] for module in modules]
-        outputs, inputs = sum(module.out_features for module in there), there[0].in_features
-        if layer.down is not None and layer.down.shape[1] != inputs and modules == (FIRST_LAYER,):
-            channels = layer.down.shape[1]
-            whose = FLUX_BY_CHANNELS.get(channels, "another model")
-            raise InputError(lora.where, layer.name, f"{channels} channels", f"is the first layer of {whose}, and this "
-                             f"model's takes {inputs}", "choose a LoRA for FLUX.1 Kontext or FLUX.1 dev")
-        own_inputs, own_outputs = (layer.down.shape[1], layer.up.shape[0]) if layer.up is not None else (
-            inputs, layer.bias.shape[0])
-        if (own_inputs, own_outputs) != (inputs, outputs):
-            misfits.append((layer.name, f"{own_inputs} inputs and {own_outputs} outputs", f"{inputs} and {outputs}"))
-    if misfits:
-        name, own, wanted = misfits[0]
-        raise InputError(lora.where, name, own, f"but this model has {wanted} there; {len(misfits)} of "
-                         f"{len(lora.layers)} layers do not fit: the LoRA is for a model of another width "
-                         "(FLUX.1's is 3072)",
-                         "load the model the LoRA was made for, or choose another LoRA")
-    if absent:
-        raise InputError(lora.where, "layer", absent[0], f"is one of {len(absent)} layers this model does not have: "
-                         "the LoRA is for a model of more blocks", "choose a LoRA for this model")
+        With y = W x, the outputs without the bias: a replaced weight V gives V x - y, a factor f of the outputs
+        f (y + D x) - y, and one of the inputs (W + D) (f x) - y = W (f - 1) x + D (f x).
+        """
+        if effect.is_sum:
+            return effect.strength * change.times(x)
+        if factor is not None and factor.shape[1] != 1:
+            weight = _weight_of(layer, x.dtype)[slice(*rows)]
+            added = F.linear(x * (factor[0] - 1).to(x.dtype), weight) + change.times(x * factor[0].to(x.dtype))
+            return effect.strength * added
+        plain = output if layer.bias is None else output - layer.bias[slice(*rows)].to(output.dtype)
+        if effect.layer.replaces:
+            return effect.strength * (change.times(x) - plain)
+        factor = factor[:, 0]
+        return effect.strength * (factor.to(x.dtype) * change.times(x) + (factor - 1).to(x.dtype) * plain)
 
 
-def _split(layer: Layer, strength: float, layers: Mapping) -> Iterable[tuple[_Place, _Piece]]:
-    """One layer of a file as pieces for the layers of the model: by rows, as they share its outputs."""
-    part, modules, swapped = layer.target
-    component = "transformer" if part == "transformer" else "text_encoders"
-    up, bias = layer.up, layer.bias
-    if swapped:
-        up, bias = (tensor if tensor is None else torch.cat(tensor.chunk(2)[::-1]) for tensor in (up, bias))
-    row = 0
-    for module in modules:
-        path, there = layers[part, module]
-        rows = slice(row, row + there.out_features)
-        row = rows.stop
-        yield (component, path), _Piece(layer.down, None if up is None else up[rows], strength * layer.scale,
-                                        None if bias is None else bias[rows], strength)
+class _Instead:
+    """The forward hook of a norm or an embedding: computes it with other weights, as the plain twin has them."""
+
+    def __init__(self, effects: Sequence[Effect], factors: Callable[[Effect], torch.Tensor | None]):
+        self._effects, self._factors = effects, factors
+
+    def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        weight = layer.weight.detach()
+        parameters = dict(layer._parameters)
+        added = difference(self._effects, weight.float(), self._factors)
+        if added is not None:
+            parameters["weight"] = (weight.float() + added).to(weight.dtype)
+        if any(effect.layer.bias is not None for effect in self._effects):
+            more = added_bias(self._effects, weight.shape[0]).to(weight.device)
+            parameters["bias"] = (more if layer.bias is None else layer.bias.float() + more).to(weight.dtype)
+        other = copy.copy(layer)
+        other.__dict__["_parameters"] = parameters
+        return type(layer).forward(other, *inputs)

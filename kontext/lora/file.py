@@ -5,11 +5,8 @@ alpha as a tensor beside each layer; diffusers' newer ones in the header's metad
 takes alpha = rank, which is right only if it was trained so or the scale is in the weights.
 """
 
-import json
 import logging
 import math
-import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,37 +16,69 @@ import torch
 
 from ..checkpoints.flavours import FLUX_LORA
 from ..checkpoints.headers import WeightsFile, read_weights_file
-from ..checkpoints.identify import identify
 from ..errors import InputError
-from .names import Target, find_target, is_of_text_encoder
+from .changes import Change, Full, Hadamard, Kronecker, LowRank
+from .fit import misfit_with_flux
+from .header import Header, Outline, read_header, shown
+from .names import Target
 
 log = logging.getLogger("kontinuity")
 
-_SUFFIX = re.compile(  # of a tensor's name -> what it is of its layer
-    r"(?P<name>.+?)\.(?:(?:lora_A|lora_down|lora\.down|lora_linear_layer\.down|down)(?:\.\w+)?\.(?P<down>weight)"
-    r"|(?:lora_B|lora_up|lora\.up|lora_linear_layer\.up|up)(?:\.\w+)?\.(?P<up>weight)"
-    r"|lora_B(?:\.\w+)?\.(?P<up_bias>bias)|(?P<alpha>alpha)|(?P<diff_b>diff_b))")
-_OTHER_KINDS = (  # a tensor's name holds this -> what the file is instead
-    (re.compile(r"\.(dora_scale$|lora_magnitude_vector)"), "DoRA"),
-    (re.compile(r"\.lokr_"), "LoKr"), (re.compile(r"\.hada_"), "LoHa"), (re.compile(r"\.(oft|boft)_"), "OFT"),
-)
-_CONTROL = re.compile(r"(double|single)_blocks\.\d+\..*norm\.(key|query)_norm\.scale$")
-_DTYPES = ("F64", "F32", "F16", "BF16")
-_SHOWN = 3  # keys in an error message
-_METADATA = "lora_adapter_metadata"  # of diffusers: JSON of PEFT's configuration
 _COMPONENT_NAMES = {"transformer": "transformer", "clip": "text_encoder", "t5": "text_encoder_2"}
+_Read = Callable[[str], torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer of a file. Adds `scale * up @ down` to the weights and `bias` to the bias of its target's layers."""
+    """One layer of a file: what it does to the weights W and the bias of its target's layers.
+
+    W becomes W + change; with a magnitude m, m * (W + change) / |W + change|, the norm of each output or each input
+    (DoRA: Liu et al., arXiv:2402.09353, as PEFT, LyCORIS and OneTrainer train it); with `replaces`, change alone.
+    """
 
     name: str  # in the file
     target: Target
-    down: torch.Tensor | None  # [rank, inputs]
-    up: torch.Tensor | None  # [outputs, rank]
-    scale: float  # alpha / rank
-    bias: torch.Tensor | None  # [outputs]
+    change: Change | None
+    bias: torch.Tensor | None  # [outputs], added to the bias
+    magnitude: torch.Tensor | None = None  # [outputs, 1] or [1, inputs], float32
+    replaces: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Of the weights that it changes; None if it changes the bias only."""
+        return None if self.change is None else self.change.shape
+
+    @property
+    def down(self) -> torch.Tensor | None:
+        """[rank, inputs] of a plain low-rank change."""
+        return self.change.down if isinstance(self.change, LowRank) else None
+
+    @property
+    def up(self) -> torch.Tensor | None:
+        """[outputs, rank] of a plain low-rank change."""
+        return self.change.up if isinstance(self.change, LowRank) else None
+
+    @property
+    def scale(self) -> float:
+        """alpha / rank of a plain low-rank change."""
+        return self.change.scale if isinstance(self.change, LowRank) else 1.0
+
+    @property
+    def held(self) -> int:
+        """Numbers it holds."""
+        return (self.change.held if self.change else 0) + (0 if self.bias is None else self.bias.numel())
+
+    @property
+    def made_on_the_way(self) -> int:
+        """Numbers of the largest matrices that applying it makes."""
+        if self.change is None:
+            return 0
+        return self.change.made_on_the_way if self.magnitude is None else 3 * math.prod(self.shape)
+
+    @property
+    def bias_size(self) -> int | None:
+        """Length of its bias."""
+        return None if self.bias is None else self.bias.shape[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +90,22 @@ class Lora:
         where: the file, for messages.
         flavour: what model it seems to be for ("LoRA for FLUX.1 Kontext"), as far as the file tells.
         layers: all it changes.
+        kinds: what its layers are ("LoRA", "LoKr", "DoRA", ...) -> how many.
+        ranks: of its low-rank products, ascending.
         alpha: where alpha stands: "file", "metadata", "some layers" or "missing" (alpha = rank is assumed).
-        left_out: text encoder tensors of the file that change something no layer of FLUX.1's text encoders has.
+        left_out: tensors of the file that change something no layer of FLUX.1 has.
+        embeddings: how many tensors are textual inversions packed into the file, which are left out too.
     """
 
     name: str
     where: str
     flavour: str
     layers: tuple[Layer, ...]
+    kinds: Mapping[str, int]
+    ranks: tuple[int, ...]
     alpha: str
     left_out: tuple[str, ...] = ()
+    embeddings: int = 0
     token: object = field(default_factory=object)  # tells cached prompts of one Lora from another's, without keeping it
 
     @property
@@ -83,13 +118,17 @@ class Lora:
         """What it holds, as text of several lines."""
         parts = {"transformer": "transformer", "clip": "CLIP", "t5": "T5"}
         counts = {label: sum(layer.target.component == part for layer in self.layers) for part, label in parts.items()}
-        ranks = sorted({layer.down.shape[0] for layer in self.layers if layer.down is not None})
         lines = [f"{self.name}: {self.flavour}",
-                 "changes " + ", ".join(f"{n} layers of {label}" for label, n in counts.items() if n),
-                 f"rank: {', '.join(map(str, ranks)) or 'none'}", f"alpha: {_ALPHA[self.alpha]}"]
+                 "changes " + ", ".join(f"{n} layers of {label}" for label, n in counts.items() if n)]
+        if set(self.kinds) != {"LoRA"}:
+            lines.append("kinds: " + ", ".join(f"{n} {kind}" for kind, n in self.kinds.items()))
+        lines += [f"rank: {', '.join(map(str, self.ranks)) or 'none'}", f"alpha: {_ALPHA[self.alpha]}"]
         if self.left_out:
             lines.append(f"left out: {len(self.left_out)} tensors that FLUX.1's text encoders have no place for: "
-                         f"{_shown(self.left_out)}")
+                         f"{shown(self.left_out)}")
+        if self.embeddings:
+            lines.append(f"left out: {self.embeddings} tensors of textual inversions (bundle_emb), which prompts here "
+                         "cannot name")
         return "\n".join(lines)
 
 
@@ -99,11 +138,12 @@ _ALPHA = {
     "some layers": "in the file for some layers only; for the others alpha = rank is assumed",
     "missing": "not in the file, so alpha = rank is assumed; if it was trained with another alpha, the strength that "
                "it was trained with is alpha / rank",
+    "none": "of no use: no layer is a low-rank product",
 }
 
 
 def read_lora(path: str | Path) -> Lora:
-    """Read a LoRA for FLUX.1: diffusers, PEFT, BFL, kohya, OneTrainer, XLabs or ComfyUI keys (docs/checkpoints.md).
+    """Read a LoRA, LoKr, LoHa, DoRA or full difference for FLUX.1, in any layout of docs/checkpoints.md.
 
     Args:
         path: a safetensors file.
@@ -112,117 +152,105 @@ def read_lora(path: str | Path) -> Lora:
         The LoRA. What is unusual (no alpha, tensors left out) is also logged.
 
     Raises:
-        InputError: no safetensors file, a broken or hostile header, no LoRA or one of another kind (DoRA, LoKr, Canny)
-            or for another model, half a pair, shapes that do not fit each other, NaN.
+        InputError: no safetensors file, a broken or hostile header, no LoRA or one of another kind (OFT, Canny) or for
+            another model, half a pair, shapes that do not fit each other, NaN.
     """
+    from ..checkpoints.identify import recognise  # which asks header.py about LoRAs
+
     path = Path(path)
-    file = read_weights_file(path)
-    _check_kind(path, file)
-    groups, unknown = _group(path, file.tensors)
-    if not groups:
-        raise _mismatch(path, [*file.tensors], partly=False)
-    left_out, foreign = [], []
-    with _opened(path) as tensors:
-        for key in unknown:  # zeros do nothing wherever they belong; ComfyUI's saved LoRAs are full of them
-            if not key.endswith(".alpha") and tensors(key).any():
-                (left_out if is_of_text_encoder(key) else foreign).append(key)
-        if foreign:
-            raise _mismatch(path, foreign, partly=True)
-        groups = {name: {kind: tensors(key) for kind, key in keys.items()} for name, keys in groups.items()}
-    config = _peft_config(path, file.metadata)
-    stated: list[str] = []
-    found = (_layer(path, name, group, config, stated) for name, group in groups.items())
-    layers = tuple(layer for layer in found if layer)
+    with _opened(path, read_weights_file(path)) as (header, tensors):
+        left_out = tuple(name for name in header.left_out if tensors(name).any())
+        stated: list[str] = []
+        layers = tuple(layer for part in header.layers if (layer := _layer(part, tensors, header.config, stated)))
     if not layers:
         raise InputError(str(path), "LoRA", path.name, "changes nothing: all it holds is zero", "choose another LoRA")
-    _check_twice(path, layers)
-    flavour = identify(path).flavour
-    lora = Lora(path.stem, str(path), FLUX_LORA if flavour == "unknown" else flavour, layers, _where_alpha_is(stated),
-                tuple(left_out))
+    outlines = {part.name: part for part in header.layers}
+    kinds: dict[str, int] = {}
+    for layer in layers:
+        kind = "DoRA" if layer.magnitude is not None else outlines[layer.name].kind
+        kinds[kind] = kinds.get(kind, 0) + 1
+    ranks = sorted({rank for layer in layers if (rank := outlines[layer.name].rank)})
+    flavour = recognise(path).flavour
+    lora = Lora(path.stem, str(path), FLUX_LORA if flavour == "unknown" else flavour, layers, kinds, tuple(ranks),
+                _where_alpha_is(stated), left_out, header.embeddings)
     log.info("LoRA %s", lora.report.replace("\n", "; "))
     return lora
 
 
-def _check_kind(path: Path, file: WeightsFile) -> None:
-    """Refuse what is no plain LoRA, by its header."""
-    where = str(path)
-    if file.format != "safetensors":
-        raise InputError(where, "file", path.name, "is a GGUF file, which no LoRA is", "choose a safetensors file")
-    for pattern, kind in _OTHER_KINDS:
-        found = next((key for key in file.tensors if pattern.search(key)), None)
-        if found:
-            raise InputError(where, "tensor", found, f"makes this a {kind}, and only plain LoRAs are read",
-                             "have it converted to a LoRA, or use ComfyUI's own nodes for it")
-    control = next((key for key in file.tensors if _CONTROL.search(key)), None)
-    if control:
-        raise InputError(where, "tensor", control, "makes this a Canny or Depth LoRA, for a model of more inputs",
-                         "choose a LoRA for FLUX.1 Kontext or FLUX.1 dev")
-    for key, tensor in file.tensors.items():
-        if tensor.dtype not in _DTYPES and not (tensor.shape in ((), (1,)) and key.endswith(".alpha")):
-            raise InputError(where, key, tensor.dtype, "is no type a LoRA is read from",
-                             f"save it as one of {', '.join(_DTYPES)}")
+def lora_advice(path: Path, file: WeightsFile) -> str:
+    """What to do with a LoRA file, from `read_lora`'s own checks of its header.
+
+    Beyond the header only tensors that have no place in FLUX.1 are looked at, up to the first that is not zero.
+    """
+    try:
+        with _opened(path, file) as (header, _):
+            misfit = misfit_with_flux(str(path), header.layers)
+    except InputError as error:
+        return f"Load Kontext LoRA refuses it: {str(error).removeprefix(f'{error.where}: ')}"
+    advice = "choose it in Load Kontext LoRA, from models/loras"
+    if misfit:
+        return f"{advice}, but for a model of its own size only, not for FLUX.1: {misfit}"
+    return advice
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Callable[[str], torch.Tensor]]:
-    """A function that reads a tensor by its name, into memory of its own: training overwrites the file later."""
+def _opened(path: Path, file: WeightsFile) -> Iterator[tuple[Header, _Read]]:
+    """A LoRA file's header, checked, and a function that reads a tensor by its name.
+
+    It reads into memory of its own: training overwrites the file later.
+    """
     from safetensors import SafetensorError, safe_open
 
+    if file.format != "safetensors":
+        raise InputError(str(path), "file", path.name, "is a GGUF file, which no LoRA is", "choose a safetensors file")
+
     def read(key: str) -> torch.Tensor:
-        tensor = file.get_tensor(key).clone()
-        if tensor.is_floating_point() and not tensor.isfinite().all():
+        tensor = opened.get_tensor(key).clone()
+        wide = tensor.float() if tensor.itemsize == 1 and tensor.is_floating_point() else tensor  # torch tests no fp8
+        if wide.is_floating_point() and not wide.isfinite().all():
             raise InputError(str(path), "tensor", key, "holds NaN or infinity",
                              "this LoRA's training failed; choose an earlier save of it, or another LoRA")
-        return tensor
+        return wide if tensor.itemsize == 1 else tensor
 
     try:
-        with safe_open(path, "pt") as file:
-            yield read
+        with safe_open(path, "pt") as opened:
+            yield read_header(path, file, lambda name: not read(name).any()), read
     except (SafetensorError, OSError) as error:
         raise InputError(str(path), "file", path.name, f"cannot be read ({error})", "download the file again") from None
 
 
-def _group(path: Path, keys: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Layer name -> its tensors' names by kind; and the names that are no LoRA tensor of a layer of FLUX.1."""
-    groups, unknown = defaultdict(dict), []
-    for key in keys:
-        match = _SUFFIX.fullmatch(key)
-        if not match or not find_target(match["name"]):
-            unknown.append(key)
-            continue
-        kind = next(kind for kind, text in match.groupdict().items() if text and kind != "name")
-        first = groups[match["name"]].setdefault(kind, key)
-        if first != key:
-            raise InputError(str(path), "tensor", key, f"is the same as '{first}' under another name",
-                             "this file holds a LoRA twice; choose another save of it")
-    return dict(groups), unknown
-
-
-def _layer(path: Path, name: str, group: dict[str, torch.Tensor], config: Mapping, stated: list[str]) -> Layer | None:
-    """Check one layer's tensors against each other; None if they do nothing. `stated` learns where alpha is."""
-    def refuse(value: object, problem: str) -> InputError:
-        return InputError(str(path), name, value, problem, "this file is damaged or no LoRA; download or save it again")
-
-    target = find_target(name)
-    down, up, scale = group.get("down"), group.get("up"), 1.0
-    if (down is None) != (up is None):
-        raise refuse("up" if down is None else "down", "is there without the other half of the pair")
-    if down is not None:
-        if down.dim() != 2 or up.dim() != 2 or down.shape[0] != up.shape[1] or 0 in (*down.shape, *up.shape):
-            raise refuse(f"{_size(down)} and {_size(up)}", "do not multiply (want [rank, inputs], [outputs, rank])")
-        rank = down.shape[0]
-        if rank > max(down.shape[1], up.shape[0]):
-            raise refuse(f"rank {rank}", f"is more than the layer's {down.shape[1]} inputs and {up.shape[0]} outputs")
-        if "alpha" in group and group["alpha"].numel() != 1:
-            raise refuse(_size(group["alpha"]), "is an alpha that is not one number")
-        scale, place = _scale(group.get("alpha"), rank, target, config)
+def _layer(part: Outline, read: _Read, config: Mapping, stated: list[str]) -> Layer | None:
+    """One layer's numbers; None if they do nothing. `stated` learns where alpha is."""
+    own = {role: read(key) for role, key in part.tensors.items()}
+    scale = 1.0
+    if part.rank is not None:
+        scale, place = _scale(own.get("alpha"), part.rank, part.target, config)
         stated.append(place)
-    bias = _bias(group, scale)
-    if bias is not None and (bias.dim() != 1 or up is not None and bias.shape[0] != up.shape[0]):
-        raise refuse(_size(bias), "is a bias of another size than its layer")
-    if down is None and bias is None:
+    change = _change(part.kind, own, scale)
+    bias = _bias(own, scale)
+    magnitude = own.get("magnitude")
+    if magnitude is not None:
+        magnitude = magnitude.float().reshape((-1, 1) if magnitude.dim() == 1 else magnitude.shape)
+    if part.kind == "full" and not own["diff"].any():  # ComfyUI's saved LoRAs are full of them
+        change = None
+    if change is None and bias is None:
         return None
-    return Layer(name, target, down, up, scale, bias)
+    return Layer(part.name, part.target, change, bias, magnitude, part.kind == "set")
+
+
+def _change(kind: str, own: Mapping[str, torch.Tensor], scale: float) -> Change | None:
+    def factor(name: str, scale: float = 1.0) -> Full | LowRank:
+        whole = own.get(name)
+        return LowRank(own[f"{name}_b"], own[f"{name}_a"], scale) if whole is None else Full(whole, scale)
+
+    if kind == "LoRA":
+        return LowRank(own["down"], own["up"], scale)
+    if kind == "LoHa":
+        return Hadamard(factor("hada_w1", scale), factor("hada_w2"))
+    if kind == "LoKr":
+        left, right = factor("lokr_w1", scale), factor("lokr_w2")
+        return Kronecker(left, right, 0, left.shape[0] * right.shape[0])
+    return Full(own["diff" if kind == "full" else "set"]) if kind in ("full", "set") else None
 
 
 def _scale(alpha: torch.Tensor | None, rank: int, target: Target, config: Mapping) -> tuple[float, str]:
@@ -249,58 +277,8 @@ def _bias(group: Mapping[str, torch.Tensor], scale: float) -> torch.Tensor | Non
     return sum(biases) if any(bias.any() for bias in biases) else None
 
 
-def _peft_config(path: Path, metadata: Mapping[str, str]) -> Mapping[str, object]:
-    """PEFT's configuration from diffusers' metadata, as {"transformer.lora_alpha": 64, ...}; empty without one."""
-    if _METADATA not in metadata:
-        return {}
-    try:
-        config = json.loads(metadata[_METADATA])
-    except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
-        raise InputError(str(path), "metadata", _METADATA, "is not JSON", "download the file again")
-    if any(key.split(".")[-1] == "use_dora" and value for key, value in config.items()):
-        raise InputError(str(path), "metadata", "use_dora", "makes this a DoRA, and only plain LoRAs are read",
-                         "have it converted to a LoRA")
-    return config
-
-
 def _where_alpha_is(stated: Iterable[str]) -> str:
     places = set(stated)
-    if len(places) == 1:
-        return places.pop()
+    if len(places) <= 1:
+        return places.pop() if places else "none"
     return "some layers" if "missing" in places else "file"
-
-
-def _check_twice(path: Path, layers: Iterable[Layer]) -> None:
-    """A file of two naming schemes at once would be applied twice."""
-    seen: dict[tuple[str, str], str] = {}
-    for layer in layers:
-        for module in layer.target.modules:
-            first = seen.setdefault((layer.target.component, module), layer.name)
-            if first != layer.name:
-                raise InputError(str(path), "layer", layer.name, f"is the same as '{first}' under another name",
-                                 "this file holds a LoRA twice; choose another save of it")
-
-
-def _mismatch(path: Path, keys: list[str], partly: bool) -> InputError:
-    """Keys that belong to no layer of FLUX.1, and why that may be."""
-    identity = identify(path)
-    count = f"{len(keys)} of its tensors have no" if partly else "none of its tensors has a"
-    cause = f"{count} place in FLUX.1, such as {_shown(keys)}"
-    if identity.kind == "LoRA":
-        seems = "a LoRA for another model" if identity.flavour == "unknown" else f"a {identity.flavour}"
-    else:
-        seems = "no LoRA" if identity.flavour == "unknown" else f"no LoRA but {identity.flavour} ({identity.kind})"
-    return InputError(str(path), "LoRA", path.name, f"{cause}; it seems to be {seems}",
-                      "choose a LoRA for FLUX.1 Kontext or FLUX.1 dev")
-
-
-def _shown(keys: Iterable[str]) -> str:
-    keys = list(keys)
-    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-    return ", ".join(key if len(key) <= 80 else key[:77] + "..." for key in keys[:_SHOWN]) + more
-
-
-def _size(tensor: torch.Tensor) -> str:
-    return str(list(tensor.shape))
