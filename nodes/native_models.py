@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+import logging
+
+from comfy_api.latest import io, ui
 
 from ..kontext import KontextModel
 from . import native
+from .as_native import TO_TITLE
 from .sockets import CATEGORY, KontextModelSocket
+
+log = logging.getLogger("kontinuity")
 
 
 class FromNative(io.ComfyNode):
@@ -32,7 +37,11 @@ class FromNative(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, clip, vae) -> io.NodeOutput:
-        return io.NodeOutput(native.from_native(model, clip, vae))
+        made = native.from_native(model, clip, vae)
+        remarks = native.without_effect(model)
+        for remark in remarks:
+            log.warning("%s: %s", native.FROM_TITLE, remark)
+        return io.NodeOutput(made, ui=ui.PreviewText("\n".join(remarks)) if remarks else None)
 
 
 class ToNative(io.ComfyNode):
@@ -42,7 +51,7 @@ class ToNative(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="Kontinuity_ToNative",
-            display_name=native.TO_TITLE,
+            display_name=TO_TITLE,
             category=CATEGORY,
             description="Lets ComfyUI's own samplers and nodes use a Kontext model, such as the demo model. It takes "
                         "no further memory: the weights are shared.",

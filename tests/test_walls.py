@@ -24,7 +24,8 @@ ALLOWED_FACES = {"kontext": (), "flow": (), "demo_model": (), "storyboard": ("ko
                  "publish": ("kontext",), "nodes": FACES}
 HOST = re.compile(r"(comfy(_\w+)?|folder_paths|nodes|server|execution|latent_preview|node_helpers|app|utils)(\.|$)")
 HOST_FILES = (  # ComfyUI's services; its folders; its own model types
-    ("nodes", "host.py"), ("nodes", "folders.py"), ("nodes", "native.py"))
+    ("nodes", "host.py"), ("nodes", "folders.py"), ("nodes", "native.py"), ("nodes", "as_native.py"),
+    ("nodes", "native_loras.py"))
 BROUGHT = ("torch", "torchvision", "triton", "transformers", "safetensors", "numpy", "scipy", "PIL", "yaml", "pydantic",
            "pydantic_core", "aiohttp", "yarl", "av", "cv2")  # triton with torch on Linux, pydantic_core with pydantic
 MAX_LINES = 450

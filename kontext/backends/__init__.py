@@ -20,14 +20,14 @@ class Conditions:
         prompt: what this backend's `encode_prompt` made.
         references: scaled latents float32 [1, c, h, w] of each, on the CPU, h and w even.
         reference_method: where their tokens sit, see `references.reference_ids`.
-        guidance: the value of FLUX's guidance embedding.
+        guidance: the value of FLUX's guidance embedding; None: the embedding is left out.
         sigmas: noise levels float32 [steps + 1] on the CPU, from 1 to 0.
     """
 
     prompt: Any
     references: tuple[torch.Tensor, ...]
     reference_method: str
-    guidance: float
+    guidance: float | None
     sigmas: torch.Tensor
 
 

@@ -21,7 +21,7 @@ def make_velocity(
     Args:
         transformer: a FluxTransformer on `device`.
         conditions: its prompt is (T5 states [1, n, joint_attention_dim], pooled CLIP [1, pooled_projection_dim]);
-            guidance goes in as an embedding, only if the transformer has one.
+            guidance goes in as an embedding, only if it is given and the transformer has one.
         size: (height, width) of the latents being made, even.
         device: where to run.
     """
@@ -33,7 +33,7 @@ def make_velocity(
     img_ids = torch.cat([token_ids(height // 2, width // 2), *reference_ids(sizes, conditions.reference_method)])
     img_ids = img_ids.to(device)
     txt_ids = torch.zeros(embeds.shape[1], 3, device=device)
-    guided = transformer.config.guidance_embeds
+    guided = transformer.config.guidance_embeds and conditions.guidance is not None
     guidance = torch.full([1], float(conditions.guidance), device=device) if guided else None
 
     def velocity(x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:

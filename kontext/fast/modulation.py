@@ -40,7 +40,7 @@ class ModulationTable:
 
     Args:
         transformer: a FluxTransformer.
-        guidance: plays a part only if the transformer has an embedding for it.
+        guidance: plays a part only if it is given and the transformer has an embedding for it.
         pooled: [1, pooled_projection_dim] of CLIP.
         dtype: the one the transformer computes in.
         device: where to compute.
@@ -48,7 +48,7 @@ class ModulationTable:
             must be on `device`.
     """
 
-    def __init__(self, transformer: nn.Module, guidance: float, pooled: torch.Tensor, *, dtype: torch.dtype,
+    def __init__(self, transformer: nn.Module, guidance: float | None, pooled: torch.Tensor, *, dtype: torch.dtype,
                  device: torch.device | str, carousel: Carousel | None = None):
         self._transformer = transformer
         self._layers = modulation_layers(transformer)
@@ -56,7 +56,8 @@ class ModulationTable:
         self._device = device
         self._carousel = carousel
         self._pooled = pooled.to(device, dtype)
-        self._guidance = torch.full([1], float(guidance), device=device, dtype=torch.float32).to(dtype) * 1000
+        guided = transformer.config.guidance_embeds and guidance is not None
+        self._guidance = [torch.full([1], float(guidance), device=device).to(dtype) * 1000] if guided else []
         self._rows: dict[float, dict[str, torch.Tensor]] = {}
         self._row: dict[str, torch.Tensor] = {}
 
@@ -86,9 +87,7 @@ class ModulationTable:
     def _embed(self, embedding: nn.Module, timestep: float) -> torch.Tensor:
         # as FluxTransformer.forward does it
         scaled = torch.tensor([timestep], dtype=torch.float32, device=self._device).to(self._dtype) * 1000
-        if self._transformer.config.guidance_embeds:
-            return embedding(scaled, self._guidance, self._pooled)
-        return embedding(scaled, self._pooled)
+        return embedding(scaled, *self._guidance, self._pooled)
 
     def select(self, timestep: float) -> None:
         """Say which timestep the coming forward pass is for; one that is missing is computed now."""

@@ -41,7 +41,8 @@ def main(comfyui: str, pack: str, base: str) -> None:
     bench = Bench(nodes, root, Path(base), Path(pack))
     with torch.inference_mode():  # as ComfyUI runs nodes
         report = {"parity": bench.parity(), "matters": bench.matters(), "round_trip": bench.round_trip(),
-                  "patches": bench.patches(), "lora": bench.lora(), "cancel": bench.cancel(),
+                  "patches": bench.patches(), "sampling": bench.sampling(), "negative": bench.negative(),
+                  "lora": bench.lora(), "cancel": bench.cancel(),
                   "refused": bench.refused()}
     report["workflow"] = bench.workflow()
     print(json.dumps(report))
@@ -149,6 +150,64 @@ class Bench:
                 "fp8 dtype": str(fp8.backend.dtype),
                 "effect": float((changed - before).abs().max()), "afterwards": float((after - before).abs().max()),
                 "sigmas": max(abs(a - b) for a, b in zip(calls, sigmas, strict=True))}
+
+    def sampling(self) -> dict:
+        """Sampling nodes on the MODEL: our own model with the same noise levels beside it, and what is refused."""
+        from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow as AuraFlow
+        from comfy_extras.nodes_model_advanced import ModelSamplingContinuousEDM, ModelSamplingFlux, ModelSamplingSD3
+
+        before, found = self.edit(self.theirs, self.request())[0], {}
+        for name, node, values in (("flux", ModelSamplingFlux(), (2.0, 0.5, 768, 512)), ("aura", AuraFlow(), (3.0,))):
+            patched, = (node.patch_aura if name == "aura" else node.patch)(self.model, *values)
+            t = torch.linspace(1, 1 / 4, 4)
+            wanted = [*patched.get_model_object("model_sampling").sigma(t).tolist(), 0.0]
+            theirs = self.from_native(patched)
+            ours = self.kontext.KontextModel(name="n", backend=self.ours.backend, schedule=SimpleNamespace(
+                sigmas=lambda steps, tokens, wanted=wanted: torch.tensor(wanted), num_train_timesteps=1000),
+                settings=self.ours.settings)
+            a, b = self.edit(theirs, self.request())[0], self.edit(ours, self.request())[0]
+            found[name] = [float((a - b).abs().max()), float((a - before).abs().max())]
+        refused = {"SD3": ModelSamplingSD3().patch(self.model, 3.0)[0],
+                   "EDM": ModelSamplingContinuousEDM().patch(self.model, "eps", 120.0, 0.002)[0]}
+        return found | {name: self.refusal(model) for name, model in refused.items()}
+
+    def refusal(self, model) -> str:
+        try:
+            self.from_native(model)
+        except self.kontext.InputError as error:
+            return str(error)
+        return ""
+
+    def negative(self) -> dict:
+        """A negative prompt, and no guidance embedding, by core's guider: on ours as MODEL and on ComfyUI's own."""
+        import comfy.samplers
+        from comfy_extras import nodes_model_advanced as advanced
+
+        ours, clip, _ = self.native.to_native(self.ours)
+        noise, sigmas = torch.randn(1, 16, 12, 12, generator=torch.Generator().manual_seed(1)), torch.tensor([1, .6, 0])
+
+        def latents(model, scale, no="a crowd", **bound):
+            guider = comfy.samplers.CFGGuider(model)
+            prompts = {"positive": "make it night", "negative": no}
+            guider.inner_set_conds({name: [[states, {**options, **bound}] for states, options in
+                                           clip.encode_from_tokens_scheduled(clip.tokenize(text))]
+                                    for name, text in prompts.items()})
+            guider.set_cfg(scale)
+            return guider.sample(noise, torch.zeros_like(noise), comfy.samplers.sampler_object("euler"), sigmas,
+                                 disable_pbar=True)
+
+        plain = latents(ours, 1.0, guidance=2.5)
+        found = {}
+        for name, scale, changes in (("cfg 3", 3.0, {"guidance": 2.5}), ("no guidance", 1.0, {"guidance": None})):
+            a, b = (latents(model, scale, **changes) for model in (ours, self.model))
+            found[name] = [float((a - b).abs().max()), float((a - plain).abs().max())]
+        found["another negative"] = float((latents(ours, 3.0, guidance=2.5)
+                                           - latents(ours, 3.0, "snow", guidance=2.5)).abs().max())
+        rescaled, = advanced.RescaleCFG().patch(self.model, 0.7)
+        free = self.model.clone()
+        free.model_options["disable_cfg1_optimization"] = True  # as NAGuidance does
+        found["said"] = [self.native.without_effect(model) for model in (self.model, rescaled, free)]
+        return found
 
     def lora(self) -> dict:
         """Load Kontext LoRA on either: a LoRA of the transformer and of CLIP, by kohya's names."""

@@ -50,6 +50,31 @@ def test_patches_of_the_model_are_used_and_leave_the_others_alone(report):
     assert patches["sigmas"] < 1e-6  # a wrapper was called once a step, with our sigmas
 
 
+@pytest.mark.parametrize("node", ["flux", "aura"])
+def test_noise_levels_of_a_sampling_node_on_the_model_are_used(report, node):
+    difference, effect = report["sampling"][node]
+    assert difference <= TOLERANCE and effect > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("node", ["SD3", "EDM"])
+def test_sampling_nodes_of_other_models_are_refused(report, node):
+    assert "is a sampling patch on this MODEL that is not for FLUX" in report["sampling"][node]
+    assert "ModelSamplingFlux" in report["sampling"][node]
+
+
+@pytest.mark.parametrize("case", ["cfg 3", "no guidance"])
+def test_core_guiders_do_the_same_with_ours_as_with_comfyuis_own(report, case):
+    difference, effect = report["negative"][case]
+    assert difference <= TOLERANCE and effect > 100 * TOLERANCE
+    assert report["negative"]["another negative"] > 100 * TOLERANCE
+
+
+def test_patches_that_need_a_negative_prompt_are_named(report):
+    nothing, rescaled, free = report["negative"]["said"]
+    assert nothing == []
+    assert len(rescaled) == len(free) == 1 and "RescaleCFG" in rescaled[0] and "NAG" in free[0]
+
+
 def test_fp8_weights_stay_fp8(report):
     assert report["patches"]["fp8 dtype"] == "torch.float8_e4m3fn"
     assert 100 * TOLERANCE < report["patches"]["fp8"] < 1
