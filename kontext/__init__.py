@@ -1,13 +1,14 @@
 """FLUX.1 Kontext: load a model folder, check a request, make the edit. Knows no ComfyUI and no story."""
 
 from .backends import Backend, Conditions
+from .checkpoints.advice import identify
 from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
-from .checkpoints.identify import Identity, identify
+from .checkpoints.identify import Identity
 from .checkpoints.parts import load_parts
 from .errors import InputError
 from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
-from .lora import Lora, read_lora
+from .lora import Lora, read_lora, weight_patches
 from .memory import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
 from .placement import Limited, Placement, Resident, resident_parts
@@ -52,5 +53,6 @@ __all__ = [
     "read_lora",
     "resident_parts",
     "text_token_ids",
+    "weight_patches",
     "whole_size",
 ]

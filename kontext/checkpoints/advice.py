@@ -1,73 +1,115 @@
-"""One line on what a file is good for, here and in ComfyUI."""
+"""What a file is good for: the loaders' own checks are run on its header, and what they say is passed on."""
 
-from ..dequantise import BLOCKS
-from .flavours import DEV, DEV_SHAPED, KONTEXT, KREA
-from .gguf import GGML_TYPES
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
-GET_KONTEXT = ("get FLUX.1 Kontext dev: one file for models/diffusion_models, or the whole folder "
-               "black-forest-labs/FLUX.1-Kontext-dev from Hugging Face for models/diffusers (gated: accept its "
-               "non-commercial licence there first)")
+from ..errors import InputError
+from .fill import Filling
+from .flavours import ALIKE, DEV_SHAPED
+from .folder import prepare_folder
+from .headers import read_weights_file
+from .identify import Identity, gib, recognise
+from .layouts import CLIP, T5, TRANSFORMER, VAE
+from .parts import Tokenizers, check_file, could_be, left_out, load_tokenizers
+
+FOLDER, LORA = "folder", "LoRA"  # what a file loads as, beside the parts
 _BESIDE = "beside it Kontext needs T5-XXL (8.9 GiB in bf16, 4.4 in fp8), CLIP-L (0.23) and the VAE (0.16)"
-_FILES = "choose it in Load Kontext Files"
-_ALIKE = "if it is dev or Krea dev, it loads too, but was not trained to edit"
-_UNREAD = (  # the precision holds this, so this pack does not read it -> who does
-    ("nunchaku", "the node pack ComfyUI-nunchaku reads it"),
-    ("bitsandbytes", "ComfyUI itself does not read it, a node pack for bitsandbytes files does"),
-    ("AWQ", "ComfyUI itself does not read it"),
-    *((f"GGUF {kind}", "the node pack ComfyUI-GGUF reads it") for kind, block, _ in GGML_TYPES.values()
-      if block > 1 and kind not in BLOCKS),
-    ("int8", "a loader made for it may read it"),
-)
-_LOADERS = (  # a transformer of another model: the precision holds this -> who reads it
-    *_UNREAD,
-    ("GGUF", "the node pack ComfyUI-GGUF reads it"),
-    ("comfy_quant", "a ComfyUI newer than 0.3.75 reads it with Load Diffusion Model (UNETLoader)"),
-)
-_PLAIN = "ComfyUI's own Load Diffusion Model (UNETLoader) reads it from models/diffusion_models"
-_KINDS = {
-    "LoRA": "if it is for FLUX.1, choose it in Load Kontext LoRA; ComfyUI's own Load LoRA reads it from models/loras",
-    "style model": "ComfyUI's Load Style Model reads it from models/style_models",
-    "ControlNet": "ComfyUI's Load ControlNet Model reads it from models/controlnet",
-}
+_ALIKE = "it was not trained to edit, if it is dev or Krea dev"
+_PLACES = {TRANSFORMER: "models/diffusion_models", CLIP: "models/text_encoders", T5: "models/text_encoders",
+           VAE: "models/vae"}
+_OWN = {CLIP: ("hidden_size", 768), T5: ("d_model", 4096)}  # FLUX.1's own width of text, and the field that has it
 
 
-def unread_by(precision: str) -> str | None:
-    """Who reads a precision that this pack does not; None if this pack reads it."""
-    return next((text for word, text in _UNREAD if word in precision), None)
+def identify(path: str | Path, tokenizers: tuple[str | Path, str | Path] | None = None) -> Identity:
+    """Say what a model file (safetensors, GGUF) or folder is, and what this pack's loaders say to it.
+
+    Reads headers and configs, and the folder's tokenizers.
+
+    Args:
+        path: a file, the folder that holds model_index.json, or one component's folder.
+        tokenizers: folders of CLIP's and T5's tokenizer, as for `load_parts`; without them it is not checked whether
+            a text encoder has their words.
+
+    Returns:
+        The finding; its flavour may be "unknown". `loads_as` says what it loads as, judged by itself (its partners
+        may not fit it), NaN and infinity among its numbers aside, which only reading finds; `refusal` why it does not.
+
+    Raises:
+        InputError: nothing is there, it is a pickle, or its header is cut off or broken.
+    """
+    path = Path(path)
+    found = recognise(path)
+    if found.kind == "diffusers folder":
+        return _of_folder(path, found)
+    if found.kind == "LoRA" and path.is_file():
+        return _of_lora(path, found)
+    return _of_parts(path, found, None if tokenizers is None else load_tokenizers(*map(Path, tokenizers)))
 
 
-def advise(kind: str, flavour: str, precision: str, size: int) -> str:
-    """What to do with a file of this kind."""
-    weights = f"its weights take {gib(size)}"
-    kontext = flavour in (KONTEXT, DEV, KREA, DEV_SHAPED)
-    other = unread_by(precision)
-    if flavour == "unknown" and kind != "LoRA":
-        return "not for this pack as far as its header tells."
-    if kind == "diffusers folder":
-        return f"not Kontext, so not for this pack, which needs a model trained to edit: {GET_KONTEXT}."
-    if kind in ("transformer", "all-in-one checkpoint") and not kontext:
-        loader = next((text for word, text in _LOADERS if word in precision), _PLAIN)
-        if kind == "all-in-one checkpoint":
-            loader = "ComfyUI's Load Checkpoint (CheckpointLoaderSimple) reads it from models/checkpoints"
-        return f"not Kontext, so not for this pack; {loader}; {weights}."
-    if kind in ("transformer", "all-in-one checkpoint", "VAE", "CLIP-L", "T5-XXL") and other:
-        return f"in a precision this pack does not read; {other}; use a bf16, fp8 or GGUF Q version; {weights}."
-    alike = "" if flavour == KONTEXT else f"{_ALIKE}; "
-    if kind == "transformer":
-        return f"{_FILES}, from models/diffusion_models; {alike}{weights}, and {_BESIDE}."
-    if kind == "all-in-one checkpoint":
-        return f"{_FILES}, from models/checkpoints; {alike}{weights}."
-    if kind == "VAE":
-        if not flavour.startswith("FLUX.1"):
-            return f"not Kontext's VAE; ComfyUI's Load VAE reads it from models/vae; {weights}."
-        return f"of the shapes Kontext uses: {_FILES} as vae, from models/vae; {weights}."
-    if kind in ("CLIP-L", "T5-XXL"):
-        return f"{_FILES} as {'clip' if kind == 'CLIP-L' else 't5'}, from models/text_encoders; {weights}."
-    if kind == "text encoder":
-        return f"not one of Kontext's text encoders (CLIP-L and T5-XXL); {weights}."
-    return f"{_KINDS[kind]}; {weights}."
+def _of_folder(root: Path, found: Identity) -> Identity:
+    try:
+        prepare_folder(root)
+    except InputError as error:
+        return _refused(found, error, f"Load Kontext Model refuses it: {_said(error)}.")
+    alike = f"; {_ALIKE}" if found.flavour in ALIKE else ""
+    return replace(found, loads_as=(FOLDER,), advice=f"whole and ready{alike}: put it under models/diffusers and "
+                                                     "choose it in Load Kontext Model.")
 
 
-def gib(size: int) -> str:
-    """Bytes as people read them."""
-    return f"{size / 2**30:.2f} GiB" if size >= 2**27 else f"{size / 2**20:.2f} MiB"
+def _of_lora(path: Path, found: Identity) -> Identity:
+    from ..lora.file import lora_advice  # which recognises files, too
+
+    advice = lora_advice(path, read_weights_file(path))
+    refused = advice.startswith("Load Kontext LoRA refuses")
+    return replace(found, loads_as=() if refused else (LORA,), refusal=advice if refused else "",
+                   advice=f"{advice.removesuffix('.')}.")
+
+
+def _of_parts(path: Path, found: Identity, tokenizers: Tokenizers | None) -> Identity:
+    fillings: dict[str, Filling] = {}
+    refusals: dict[str, InputError] = {}
+    for part in (TRANSFORMER, *(part for part in (CLIP, T5, VAE) if could_be(path, part))):
+        try:
+            fillings |= {part: filling for part, filling in check_file(path, part, tokenizers).items()
+                         if part not in refusals}
+        except InputError as error:
+            refusals[part] = error
+    weights = f"its weights take {gib(found.bytes)}"
+    if not fillings:
+        whole = found.kind in ("transformer", "all-in-one checkpoint")
+        error = refusals.get(found.part) or refusals[TRANSFORMER if whole else next(reversed(refusals))]
+        return _refused(found, error, f"Load Kontext Files refuses it: {_said(error)}; {weights}.")
+    loads = tuple(part for part in (TRANSFORMER, CLIP, T5, VAE) if part in fillings)
+    parts = [part for part in loads if part != TRANSFORMER]
+    if TRANSFORMER in fillings:
+        place = "models/checkpoints" if parts else _PLACES[TRANSFORMER]
+        said = [f"choose it in Load Kontext Files, from {place}"]
+        if found.flavour in ALIKE:
+            said.append(f"{_ALIKE}" if found.flavour == DEV_SHAPED else f"{found.flavour} was not trained to edit")
+        missing = [part for part in (CLIP, T5, VAE) if part not in parts]
+        said.append(weights + (f", and {_BESIDE}" if missing == [CLIP, T5, VAE] else ""))
+        if parts and missing:
+            said.append(f"it brings no {' and no '.join(missing)}: choose them too")
+    else:
+        place = _PLACES[parts[0]] if len(parts) == 1 and found.kind != "all-in-one checkpoint" else "its folder"
+        said = [f"choose it in Load Kontext Files as {' and as '.join(parts)}, from {place}", weights]
+        if found.kind == "all-in-one checkpoint":
+            said.append(f"its transformer is refused there: {_said(refusals[TRANSFORMER])}")
+    return replace(found, loads_as=loads, refusal="", advice="; ".join((*said, *_notes(fillings))) + ".")
+
+
+def _notes(fillings: Mapping[str, Filling]) -> list[str]:
+    """What is unusual about parts that load."""
+    notes = [f"for a transformer that reads a width of {width} only; FLUX.1 Kontext's own reads {own}"
+             for part, (field, own) in _OWN.items() if part in fillings and TRANSFORMER not in fillings
+             and (width := getattr(fillings[part].model.config, field)) != own]
+    return [*notes, *(note for part, filling in fillings.items() if (note := left_out(part, filling.source)))]
+
+
+def _refused(found: Identity, error: InputError, advice: str) -> Identity:
+    return replace(found, refusal=str(error), advice=advice)
+
+
+def _said(error: InputError) -> str:
+    return str(error).removeprefix(f"{error.where}: ")

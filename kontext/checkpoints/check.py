@@ -12,11 +12,14 @@ from pathlib import Path
 from ..errors import InputError
 from ..settings import FILE_NAME, ModelSettings, parse_settings
 from ..sizes import MULTIPLE, is_whole
-from .flavours import FLUX_BY_CHANNELS, SCHNELL, pipeline_flavour
+from .flavours import FLUX_BY_CHANNELS, KONTEXT, SCHNELL, pipeline_flavour
+from .identify import recognise
 from .weights import count_blocks, read_json, read_weights_headers
 
 _GET_KONTEXT = "choose a FLUX.1 Kontext folder"
 _PIPELINES = ("FluxKontextPipeline", "FluxKontextInpaintPipeline")
+_ALIKE = ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline")  # of the same parts: dev's, and fine-tunes of
+# Kontext that were saved with them
 _COMPONENTS = {  # entry of model_index.json -> classes it may be
     "transformer": ("FluxTransformer2DModel",),
     "vae": ("AutoencoderKL",),
@@ -73,6 +76,19 @@ def check_transformer(folder: Path) -> None:
     _check_transformer_weights(folder, _check_transformer(folder / "config.json"))
 
 
+def not_of_kontext(root: Path) -> str | None:
+    """What makes a folder that `check_folder` takes another model than Kontext, or leaves it open; None: it is one."""
+    pipeline = read_json(root / "model_index.json").get("_class_name")
+    if pipeline in _PIPELINES:
+        return None
+    found = recognise(root / "transformer")
+    if found.flavour == KONTEXT:
+        return None
+    return (f"model_index.json names {pipeline}, and of its transformer {found.reasons[0]} ({found.flavour}). It has "
+            "the tensors of FLUX.1 Kontext, so it loads; if it is FLUX.1 dev or Krea dev, it was not trained to edit "
+            "and takes little from a reference picture")
+
+
 def read_settings(root: Path) -> tuple[ModelSettings, str | None]:
     """The folder's `kontinuity.json`: (settings, name or None); FLUX.1 Kontext dev's if there is no such file."""
     path = root / FILE_NAME
@@ -84,7 +100,7 @@ def read_settings(root: Path) -> tuple[ModelSettings, str | None]:
 def _check_index(path: Path) -> None:
     index, where = read_json(path), str(path)
     pipeline = index.get("_class_name", "missing")
-    if pipeline not in _PIPELINES:
+    if pipeline not in (*_PIPELINES, *_ALIKE):
         flavour = pipeline_flavour(pipeline)
         problem = "is not FluxKontextPipeline" + (f" but {flavour}" if flavour else "")
         if str(pipeline).startswith("Flux"):

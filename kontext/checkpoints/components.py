@@ -13,9 +13,11 @@ from .source import Source
 
 Config = Mapping[str, object] | None  # a folder's config.json; None: the tensors' shapes tell
 
-_CLIP_SPARE = ("text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection.", "logit_scale",
-               "vision_model.", "visual_projection.")
-_T5_SPARE = ("encoder.embed_tokens.", "logit_scale")
+_CLIP_SPARE = ("text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection", "logit_scale",
+               "vision_model.", "visual_projection.",
+               "visual.", "attn_mask", "input_resolution", "context_length", "vocab_size")  # OpenAI's
+T5_DECODER = ("decoder.", "lm_head.", "dec.", "output.")  # FLUX.1 reads the encoder alone; the last two are llama.cpp's
+_T5_SPARE = ("encoder.embed_tokens.", "logit_scale", "spiece_model", *T5_DECODER)
 
 
 def transformer_filling(source: Source, dtype: torch.dtype, config: Config = None) -> Filling:

@@ -42,7 +42,8 @@ def transformer(source: Source, pieces: Pieces) -> dict[str, object]:
         name = pieces["transformer_blocks.0.attn.norm_q.weight"].name
         raise source.refuse(name, head, f"is not FLUX.1's head size {_HEAD}, or does not divide the width {width}",
                             _OTHER)
-    double, single = ("double_blocks", "single_blocks") if is_bfl(source) else ("transformer_blocks", "single_transformer_blocks")
+    bfl = is_bfl(source)
+    double, single = ("double_blocks", "single_blocks") if bfl else ("transformer_blocks", "single_transformer_blocks")
     guidance = pieces.get("time_text_embed.guidance_embedder.linear_1.weight")
     return {
         "patch_size": 1, "in_channels": channels, "attention_head_dim": _HEAD, "num_attention_heads": width // _HEAD,

@@ -1,14 +1,20 @@
 """A diffusers folder becomes a KontextModel. Local files only, safetensors only, no code from the folder."""
 
+import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from ..model import KontextModel
 from ..sampling import Schedule
-from .check import check_folder, read_settings
-from .parts import assemble, choose_dtype, folder_parts, load_tokenizers
-from .weights import read_json
+from ..settings import ModelSettings
+from .check import check_folder, not_of_kontext, read_settings
+from .fill import Filling
+from .parts import Tokenizers, assemble, choose_dtype, fill_parts, folder_parts, load_tokenizers
+from .weights import own_name, read_json
+
+log = logging.getLogger("kontinuity")
 
 
 def load_folder(
@@ -35,12 +41,28 @@ def load_folder(
             configs or are damaged, or `dtype` is another one.
     """
     root = Path(path)
-    check_folder(root)
     device = torch.device(device)
-    dtype = choose_dtype(dtype, device, str(root))
-    settings, own_name = read_settings(root)
-    clip_tokenizer, t5_tokenizer = load_tokenizers(root / "tokenizer", root / "tokenizer_2")
+    ready = prepare_folder(root, choose_dtype(dtype, device, str(root)))
+    if note := not_of_kontext(root):
+        log.warning("%s: %s", own_name(root), note)
     return assemble(
-        folder_parts(root), clip_tokenizer, t5_tokenizer, dtype=dtype, device=device,
-        name=name or own_name or root.resolve().name, settings=settings,
+        ready.fillings, ready.tokenizers, device=device, name=name or ready.name or own_name(root),
+        settings=ready.settings,
         schedule=Schedule.from_config(read_json(root / "scheduler" / "scheduler_config.json")))
+
+
+class Ready(NamedTuple):
+    """A folder that was found to fit, before its weights are read."""
+
+    fillings: dict[str, Filling]
+    tokenizers: Tokenizers
+    settings: ModelSettings
+    name: str | None
+
+
+def prepare_folder(root: Path, dtype: torch.dtype = torch.float32) -> Ready:
+    """All that `load_folder` checks before it reads weights. Raises: InputError."""
+    check_folder(root)
+    settings, name = read_settings(root)
+    tokenizers = load_tokenizers(root / "tokenizer", root / "tokenizer_2")
+    return Ready(fill_parts(folder_parts(root), tokenizers, dtype), tokenizers, settings, name)

@@ -18,6 +18,10 @@ from ..errors import InputError
 AGAIN = "download the file again"
 SLACK = 1024 * 1024  # bytes of memory any header may take on top of its file's size
 PICKLES = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
+UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".incomplete", ".aria2", ".tmp", ".!qb")
+_PICKLE, _NO_PICKLE = ("is a pickle, which can run any code when opened",
+                       "use the safetensors version of this model")
+_SNIFFED = 64  # bytes of the beginning that tell what a file is
 _MAX_HEADER = 100 * 1024 * 1024  # bytes; the format's own limit
 _MAX_DIMENSIONS = 8
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F4": 4, "I64": 64,
@@ -47,12 +51,14 @@ def read_weights_file(path: Path) -> WeightsFile:
     """Read the header of a safetensors or GGUF file; which of the two, its first bytes say.
 
     Raises:
-        InputError: unreadable, a pickle, a Git LFS pointer, cut off, or no header at all.
+        InputError: unreadable, a pickle, an unfinished download, a Git LFS pointer, a web page, cut off, or no header.
     """
     where = str(path)
     if path.suffix.lower() in PICKLES:
-        raise InputError(where, "file", path.name, "is a pickle, which can run any code when opened",
-                         "use the safetensors version of this model")
+        raise InputError(where, "file", path.name, _PICKLE, _NO_PICKLE)
+    if path.suffix.lower() in UNFINISHED or path.with_name(path.name + ".aria2").exists():
+        raise InputError(where, "file", path.name, "is a download that has not finished",
+                         "let it finish, or " + AGAIN)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -62,12 +68,9 @@ def read_weights_file(path: Path) -> WeightsFile:
 
                 tensors, metadata = read_gguf(file, size, where)
                 return WeightsFile("GGUF", tensors, metadata, size)
-            if start == b"version ":
-                raise InputError(where, "file", path.name, "is a Git LFS pointer, not the weights",
-                                 "run `git lfs pull` in the folder, or " + AGAIN)
             length = int.from_bytes(start, "little")
-            if len(start) < 8 or length > min(size - 8, _MAX_HEADER):
-                raise InputError(where, "header", f"{size} bytes", "is cut off, or neither safetensors nor GGUF", AGAIN)
+            if len(start) < 8 or not 0 < length <= min(size - 8, _MAX_HEADER):
+                raise _no_weights(path, size, start + file.read(_SNIFFED))
             raw = file.read(length)
     except OSError as error:
         raise InputError(where, "file", path.name, f"cannot be read ({error.strerror})",
@@ -80,6 +83,32 @@ def read_weights_file(path: Path) -> WeightsFile:
         raise InputError(where, "header", path.name, "is not a safetensors header", AGAIN) from None
     tensors, metadata = _safetensors(header, 8 + length, size - 8 - length, where)
     return WeightsFile("safetensors", tensors, metadata, size)
+
+
+def _no_weights(path: Path, size: int, start: bytes) -> InputError:
+    """What a file is that begins neither like safetensors nor like GGUF."""
+    where = str(path)
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if size == 0:
+        return InputError(where, "file", path.name, "is empty: its download was cut off before the first byte", AGAIN)
+    if not start.strip(b"\0"):
+        return InputError(where, "file", path.name, "begins with zeros: its download has not finished, or was cut off",
+                          AGAIN)
+    if text.startswith(b"version https://git-lfs"):
+        return InputError(where, "file", path.name, "is a Git LFS pointer, not the weights",
+                          "run `git lfs pull` in the folder, or " + AGAIN)
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
+        return InputError(where, "file", path.name, "is a web page, not the weights",
+                          "log in where you got it from, accept the model's licence there and " + AGAIN)
+    if start.startswith((b"PK\3\4", b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")):
+        packed = "a zip archive, as PyTorch's pickles are" if start.startswith(b"PK") else "a pickle"
+        return InputError(where, "file", path.name, f"is {packed}, under another name; a pickle can run any code when "
+                          "opened", _NO_PICKLE)
+    if len(text) >= 8 and all(byte >= 32 or byte in b"\t\r\n" for byte in start) and b"\x7f" not in start:
+        return InputError(where, "file", path.name, "is a text file, not the weights", AGAIN)
+    length = int.from_bytes(start[:8], "little")
+    problem = "is cut off" if len(start) < 8 or 0 < length <= _MAX_HEADER else "is neither safetensors nor GGUF"
+    return InputError(where, "header", f"{size} bytes", problem, AGAIN)
 
 
 def _memory(raw: bytes) -> int:

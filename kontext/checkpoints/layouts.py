@@ -29,7 +29,8 @@ Pieces = dict[str, Piece]  # canonical name -> where it is
 # What stands before a part's names in a file of one part, of several or of all; "" is a file of this part alone.
 TRANSFORMER, CLIP, T5, VAE = "transformer", "clip", "t5", "vae"
 MODEL = "model.diffusion_model."
-_CLIP_OWNERS = ("", "text_encoders.clip_l.", "clip_l.", "text_encoder.", "cond_stage_model.", "conditioner.embedders.0.")
+_CLIP_OWNERS = ("", "text_encoders.clip_l.", "clip_l.", "text_encoder.", "cond_stage_model.",
+                "conditioner.embedders.0.")
 _T5_OWNERS = ("", "text_encoders.t5xxl.", "t5xxl.", "text_encoder_2.", "t5.")
 PREFIXES = {
     TRANSFORMER: ("", MODEL, "diffusion_model.", "transformer."),

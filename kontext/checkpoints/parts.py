@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,34 +16,31 @@ from ..placement import Resident
 from ..sampling import Schedule
 from ..settings import ModelSettings
 from . import components, dimensions
-from .advice import unread_by
 from .check import check_tokenizers, check_transformer
+from .elsewhere import elsewhere, packing
 from .fill import Filling
-from .flavours import DEV, DEV_OR_KREA, DEV_SHAPED, KONTEXT, KREA
-from .identify import identify
-from .source import Source, with_prefix
-from .weights import read_json, read_weights_files
+from .flavours import ALIKE, KONTEXT, STABLE_DIFFUSION_3
+from .headers import WeightsFile, read_weights_file
+from .identify import Identity, recognise, recognise_tensors
+from .layouts import CLIP, PREFIXES, T5, TRANSFORMER, VAE, find_prefix
+from .precision import read_precision
+from .source import Source
+from .weights import own_name, read_json, read_weights_files
 
 log = logging.getLogger("kontinuity")
 
-TRANSFORMER, CLIP, T5, VAE = "transformer", "clip", "t5", "vae"
 _FOLDERS = {  # part -> (its folder in a diffusers folder, its files' stem)
     TRANSFORMER: ("transformer", "diffusion_pytorch_model"), CLIP: ("text_encoder", "model"),
     T5: ("text_encoder_2", "model"), VAE: ("vae", "diffusion_pytorch_model"),
 }
-_MODEL_PREFIXES = ("model.diffusion_model.", "diffusion_model.")
-_PREFIXES = {  # in an all-in-one file
-    CLIP: ("text_encoders.clip_l.transformer.",), T5: ("text_encoders.t5xxl.transformer.",),
-    VAE: ("vae.", "first_stage_model."),
-}
-_ELSEWHERE = ("text_encoders.", "vae.", "first_stage_model.", "scaled_fp8")
-_TELL_TALE = {  # part -> tensors of which one must be there, and what to call the part
-    CLIP: (("text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight"), "a CLIP-L file"),
-    T5: (("shared.weight", "encoder.embed_tokens.weight", "token_embd.weight"), "a T5-XXL file"),
-    VAE: (("decoder.conv_in.weight",), "FLUX.1's VAE (ae.safetensors)"),
-}
-_ALIKE = (DEV, KREA, DEV_SHAPED, DEV_OR_KREA)  # load like Kontext
+_IN_A_CHECKPOINT = (  # what names in an all-in-one file begin with, beside the transformer's
+    "text_encoders.", "scaled_fp8",
+    *(prefix for part in (CLIP, T5, VAE) for prefix in PREFIXES[part] if prefix not in ("", "transformer.")))
+_WHAT = {CLIP: "a CLIP-L file", T5: "a T5-XXL file", VAE: "FLUX.1's VAE (ae.safetensors)"}
+_SPARE_WORDS = 1024  # more than these beyond the tokenizer's are another tokenizer's (mT5 has 250,112, T5 32,128)
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+Tokenizers = tuple[Any, Any]  # CLIP's and T5's, of transformers
 
 
 @dataclass(frozen=True)
@@ -87,19 +85,49 @@ def load_parts(
     path = Path(transformer)
     device = torch.device(device)
     dtype = choose_dtype(dtype, device, str(path))
-    _check_flavour(path)
     parts = _parts(path)
+    _warn_of_dev(path)
     for part, given in ((CLIP, clip), (T5, t5), (VAE, vae)):
         if given is not None:
             parts[part] = _given(Path(given), part)
         elif part not in parts:
-            what = _TELL_TALE[part][1]
+            what = _WHAT[part]
             raise InputError(str(path), part, "missing", f"{what} is not in this file and none was given",
                              f"choose {what} too")
     clip_tokenizer, t5_tokenizer = load_tokenizers(*map(Path, tokenizers))
     return assemble(
-        parts, clip_tokenizer, t5_tokenizer, dtype=dtype, device=device, name=name or path.resolve().stem,
-        schedule=Schedule.from_config(dimensions.SCHEDULE), settings=ModelSettings())
+        fill_parts(parts, (clip_tokenizer, t5_tokenizer), dtype), (clip_tokenizer, t5_tokenizer), device=device,
+        name=name or _name(path), schedule=Schedule.from_config(dimensions.SCHEDULE), settings=ModelSettings())
+
+
+def check_file(path: Path, part: str, tokenizers: Tokenizers | None = None) -> dict[str, Filling]:
+    """What `load_parts` checks of a file or folder before it reads weights, as far as the file alone tells.
+
+    Args:
+        path: the file or folder.
+        part: "transformer", which may bring the others, or "clip", "t5", "vae".
+        tokenizers: CLIP's and T5's; None: whether the text encoders have their words is not checked.
+
+    Returns:
+        The parts it brings, ready to be read.
+
+    Raises:
+        InputError: what `load_parts` would say.
+    """
+    parts = _parts(path) if part == TRANSFORMER else {part: _given(path, part)}
+    return fill_parts(parts, tokenizers, torch.float32)
+
+
+def could_be(path: Path, part: str) -> bool:
+    """Whether a tensor that every such part has is in a file or in a folder of one component."""
+    files = read_weights_files(path) if path.is_dir() else {path: read_weights_file(path)}
+    return find_prefix({name.removesuffix("._data") for file in files.values() for name in file.tensors}, part) is not None
+
+
+def left_out(part: str, source: Source) -> str | None:
+    """What of a part is not used, in words."""
+    unused = sum(name.startswith(components.T5_DECODER) for name in source) if part == T5 else 0
+    return f"T5's decoder ({unused} tensors) is left out: FLUX.1 reads the encoder alone" if unused else None
 
 
 def choose_dtype(dtype: torch.dtype | None, device: torch.device, where: str) -> torch.dtype:
@@ -117,7 +145,7 @@ def folder_parts(root: Path) -> dict[str, Part]:
     return {part: _folder(root / name, part) for part, (name, _) in _FOLDERS.items()}
 
 
-def load_tokenizers(clip: Path, t5: Path):
+def load_tokenizers(clip: Path, t5: Path) -> Tokenizers:
     """(CLIP's tokenizer, T5's) from their folders.
 
     Raises:
@@ -140,31 +168,57 @@ def load_tokenizers(clip: Path, t5: Path):
     return tuple(loaded)
 
 
-def assemble(parts: Mapping[str, Part], clip_tokenizer, t5_tokenizer, *, dtype: torch.dtype, device: torch.device,
-             name: str, schedule: Schedule, settings: ModelSettings) -> KontextModel:
-    """Check all parts by their headers and against each other, then read them.
+def fill_parts(parts: Mapping[str, Part], tokenizers: Tokenizers | None, dtype: torch.dtype) -> dict[str, Filling]:
+    """Check parts by their headers and against each other.
 
     Raises:
         InputError: see `load_parts`.
     """
     # ComfyUI runs nodes in inference mode; weights made there could not be moved or patched outside it later
     with torch.inference_mode(False):
-        fillings = {
-            TRANSFORMER: components.transformer_filling(parts[TRANSFORMER].source, dtype, parts[TRANSFORMER].config),
-            CLIP: components.clip_filling(parts[CLIP].source, dtype, clip_tokenizer.eos_token_id, parts[CLIP].config),
-            T5: components.t5_filling(parts[T5].source, dtype, parts[T5].config),
-            VAE: components.vae_filling(parts[VAE].source, dtype, parts[VAE].config),
-        }
-        _check_fit(fillings, clip_tokenizer, t5_tokenizer)
+        fillings = {part: _fill(part, found, tokenizers, dtype) for part, found in parts.items()}
+    _check_fit(fillings, tokenizers)
+    return fillings
+
+
+def _fill(part: str, found: Part, tokenizers: Tokenizers | None, dtype: torch.dtype) -> Filling:
+    source, config = found.source, found.config
+    try:
+        if part == CLIP:
+            end_mark = tokenizers[0].eos_token_id if tokenizers else None
+            return components.clip_filling(source, dtype, end_mark, config)
+        make = {TRANSFORMER: components.transformer_filling, T5: components.t5_filling, VAE: components.vae_filling}
+        return make[part](source, dtype, config)
+    except InputError as error:
+        precision = read_precision(_as_file(source))[0]
+        who = packing(precision)
+        if who is None:
+            raise
+        raise InputError(source.where, "precision", precision, "is a quantisation this pack does not read "
+                         f"({error.field} {error.problem})", f"use a bf16, fp8 or GGUF version; {who}") from error
+
+
+def assemble(fillings: Mapping[str, Filling], tokenizers: Tokenizers, *, device: torch.device, name: str,
+             schedule: Schedule, settings: ModelSettings) -> KontextModel:
+    """Read the parts that `fill_parts` checked.
+
+    Raises:
+        InputError: see `load_parts`.
+    """
+    with torch.inference_mode(False):
         read = {part: filling.read() for part, filling in fillings.items()}
     modules: dict[str, nn.Module] = {
         "text_encoders": nn.ModuleDict({"clip": read[CLIP], "t5": read[T5]}).eval(),
         "transformer": read[TRANSFORMER],
         "vae": read[VAE],
     }
-    backend = ModuleBackend(modules, clip_tokenizer, t5_tokenizer, Resident(modules, device))
+    backend = ModuleBackend(modules, *tokenizers, Resident(modules, device))
     model = KontextModel(name=name, backend=backend, schedule=schedule, settings=settings)
-    log.info("loaded %s from %s as %s", name, parts[TRANSFORMER].source.where, str(dtype).removeprefix("torch."))
+    for part, filling in fillings.items():
+        if note := left_out(part, filling.source):
+            log.info("%s: %s", filling.source.where, note)
+    log.info("loaded %s from %s as %s", name, fillings[TRANSFORMER].source.where,
+             str(fillings[TRANSFORMER].dtype).removeprefix("torch."))
     return model
 
 
@@ -172,38 +226,59 @@ def assemble(parts: Mapping[str, Part], clip_tokenizer, t5_tokenizer, *, dtype: 
 
 
 def _parts(path: Path) -> dict[str, Part]:
-    """What the transformer's file or folder brings."""
+    """The transformer, and what else its file brings.
+
+    Raises:
+        InputError: it is no FLUX.1 Kontext nor what loads like it, or tensors belong to no part.
+    """
     if (path / "model_index.json").is_file():
         raise InputError(str(path), TRANSFORMER, path.name, "is a whole diffusers folder",
                          "load it as one (Load Kontext Model, load_folder), or choose its folder transformer")
+    found = recognise(path)
+    if found.flavour not in (KONTEXT, *ALIKE) or found.part != TRANSFORMER:
+        what = "unknown" if found.flavour == "unknown" else f"{found.flavour}: {found.kind}"
+        raise InputError(str(path), "model", what, f"is not FLUX.1 Kontext ({found.reasons[0]})", elsewhere(found))
     if path.is_dir():
         check_transformer(path)
         return {TRANSFORMER: _folder(path, TRANSFORMER)}
     whole = Source.of_file(path)
-    prefix = with_prefix(whole, _MODEL_PREFIXES)
-    if prefix is None:
+    prefix = find_prefix(whole, TRANSFORMER)
+    if not prefix:
         return {TRANSFORMER: Part(whole)}
-    stray = next((name for name in whole if not name.startswith((prefix, *_ELSEWHERE))), None)
+    stray = next((name for name in whole if not name.startswith((prefix, *_IN_A_CHECKPOINT))), None)
     if stray is not None:
         raise whole.refuse(stray, "unknown", "belongs to no part of FLUX.1 Kontext", "use another file of the model")
     parts = {TRANSFORMER: Part(whole.below(prefix))}
-    for part, prefixes in _PREFIXES.items():
-        found = with_prefix(whole, prefixes)
-        if found is not None:
-            parts[part] = Part(whole.below(found))
+    for part in (CLIP, T5, VAE):
+        inner = find_prefix(whole, part)
+        if inner is not None:
+            parts[part] = Part(whole.below(inner))
     return parts
 
 
 def _given(path: Path, part: str) -> Part:
-    """One of the other parts, from a file or folder of its own."""
+    """One of the other parts, from a file or folder of its own, or out of a file that holds others too."""
     if not path.exists():
         raise InputError(str(path), part, path.name, "does not exist", "check the path")
+
+    def refuse(other: Identity) -> InputError:
+        why = other.reasons[0] if other.flavour == "unknown" else other.flavour
+        return InputError(str(path), part, path.name, f"is not {_WHAT[part]} but {other.kind} ({why})",
+                          f"choose {_WHAT[part]}")
+
     found = _folder(path, part) if path.is_dir() else Part(Source.of_file(path))
-    names, what = _TELL_TALE[part]
-    if not any(name in found.source for name in names):
-        other = identify(path)
-        raise InputError(str(path), part, path.name, f"is not {what} but {other.kind} ({other.flavour})",
-                         f"choose {what}")
+    prefix = find_prefix(found.source, part)
+    if prefix is None:
+        raise refuse(recognise(path))
+    if prefix:
+        whole = recognise(path)
+        if part == VAE and whole.flavour == STABLE_DIFFUSION_3:
+            raise InputError(str(path), part, whole.flavour, "has a VAE of the shapes of FLUX.1's, but with other "
+                             "weights", f"choose {_WHAT[part]}")
+        found = Part(found.source.below(prefix))
+    own = recognise_tensors(path, _as_file(found.source))
+    if own.part != part and own.kind != "unknown":
+        raise refuse(own)
     return found
 
 
@@ -212,39 +287,47 @@ def _folder(folder: Path, part: str) -> Part:
     return Part(source, read_json(folder / "config.json"))
 
 
+def _as_file(source: Source) -> WeightsFile:
+    """A source's tensors as those of a header."""
+    return WeightsFile("safetensors", {name: source[name] for name in source}, source.metadata, 0)
+
+
+def _name(path: Path) -> str:
+    """What to call a model that was loaded from a transformer's file or folder."""
+    if path.is_dir():
+        return own_name(path.parent if path.name == _FOLDERS[TRANSFORMER][0] else path)
+    return Path(own_name(path)).stem
+
+
 # Checks ------------------------------------------------------------------------------------------------------------
 
 
-def _check_flavour(path: Path) -> None:
-    found = identify(path)
-    if unread_by(found.precision):
-        raise InputError(str(path), "precision", found.precision, "is a quantisation this pack does not read",
-                         found.advice)
-    if found.flavour == KONTEXT:
-        return
-    if found.flavour not in _ALIKE:
-        raise InputError(str(path), "model", f"{found.flavour}: {found.kind}", f"is not FLUX.1 Kontext "
-                         f"({found.reasons[0]})", found.advice)
-    log.warning("%s: %s (%s). FLUX.1 dev and Krea dev have the tensors of Kontext, so they load, but they were "
-                "not trained to edit and take little from a reference picture.",
-                path.name, found.flavour, found.reasons[-2])
+def _warn_of_dev(path: Path) -> None:
+    found = recognise(path)
+    if found.flavour in ALIKE:
+        log.warning("%s: %s (%s). It has the tensors of FLUX.1 Kontext, so it loads, but FLUX.1 dev and Krea dev were "
+                    "not trained to edit and take little from a reference picture.", own_name(path), found.flavour,
+                    found.reasons[0])
 
 
-def _check_fit(fillings: Mapping[str, Filling], clip_tokenizer, t5_tokenizer) -> None:
+def _check_fit(fillings: Mapping[str, Filling], tokenizers: Tokenizers | None) -> None:
     """The transformer must read what the text encoders and the VAE make, and they what the tokenizers make."""
-    transformer, clip, t5, vae = (fillings[part].model.config for part in (TRANSFORMER, CLIP, T5, VAE))
-    for part, found, wanted, what in (
-        (CLIP, clip.hidden_size, transformer.pooled_projection_dim, "wide where the transformer reads"),
-        (T5, t5.d_model, transformer.joint_attention_dim, "wide where the transformer reads"),
-        (VAE, vae.latent_channels * 4, transformer.in_channels, "values a token where the transformer reads"),
+    configs = {part: filling.model.config for part, filling in fillings.items()}
+    for part, makes, reads, what in (
+        (CLIP, lambda c: c.hidden_size, lambda t: t.pooled_projection_dim, "wide where the transformer reads"),
+        (T5, lambda c: c.d_model, lambda t: t.joint_attention_dim, "wide where the transformer reads"),
+        (VAE, lambda c: c.latent_channels * 4, lambda t: t.in_channels, "values a token where the transformer reads"),
     ):
-        if found != wanted:
-            raise InputError(fillings[part].source.where, part, found, f"{what} {wanted}",
-                             f"choose {_TELL_TALE[part][1]} that belongs to this model")
-    for part, tokenizer, words in ((CLIP, clip_tokenizer, clip.vocab_size), (T5, t5_tokenizer, t5.vocab_size)):
-        if len(tokenizer) > words:
+        if part in configs and TRANSFORMER in configs:
+            found, wanted = makes(configs[part]), reads(configs[TRANSFORMER])
+            if found != wanted:
+                raise InputError(fillings[part].source.where, part, found, f"{what} {wanted}",
+                                 f"choose {_WHAT[part]} that belongs to this model")
+    for part, tokenizer in zip((CLIP, T5), tokenizers or (), strict=False):
+        words = configs[part].vocab_size if part in configs else None
+        if words is not None and not len(tokenizer) <= words <= len(tokenizer) + _SPARE_WORDS:
             raise InputError(fillings[part].source.where, part, words, f"words are known where its tokenizer has "
-                             f"{len(tokenizer)}", f"choose {_TELL_TALE[part][1]} that belongs to this model")
+                             f"{len(tokenizer)}", f"choose {_WHAT[part]} that belongs to this model")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Weight files of a diffusers folder: safetensors only, whole, and read by their headers alone."""
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,9 @@ from ..errors import InputError
 from .headers import Tensor, WeightsFile, read_weights_file
 
 _MAX_JSON = 16 * 1024 * 1024  # bytes; FLUX's largest index has 0.12 MB
+_MAX_FILES = 200
+_VARIANTS = ("bf16", "fp16", "fp32")  # the first of them is taken where the weights without a variant are not there
+_PART_OF = re.compile(r"-\d{5}-of-\d{5}\.")
 
 Header = dict[str, Tensor]
 
@@ -38,26 +42,38 @@ def read_json(path: Path) -> dict:
     return data
 
 
-def read_weights_files(folder: Path, stem: str) -> dict[Path, WeightsFile]:
-    """Headers of a component's weights, one file or several named by an index.
+def own_name(path: Path) -> str:
+    """What a file or folder is called where it was found, links not followed: behind a link of Hugging Face's cache
+    there is a hash. The cache's folder of one commit is called by its model."""
+    path = Path(os.path.abspath(path))
+    model = path.parent.parent.name
+    if path.parent.name == "snapshots" and model.startswith("models--"):
+        return model.rpartition("--")[2]
+    return path.name
+
+
+def read_weights_files(folder: Path, stem: str | None = None) -> dict[Path, WeightsFile]:
+    """Headers of a component's weights, one file or several named by an index, with or without a variant's name.
 
     Args:
         folder: e.g. MODEL/transformer.
-        stem: "diffusion_pytorch_model" (diffusers) or "model" (transformers).
+        stem: "diffusion_pytorch_model" (diffusers) or "model" (transformers); None: whatever is there.
 
     Raises:
-        InputError: no safetensors, an index that names missing or foreign files, or a cut file.
+        InputError: no safetensors, several variants of which none is usual, an index that names missing or foreign
+            files, or a cut file.
     """
-    single, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
-    if single.is_file():
+    single, index = _plain_or_variant(folder, stem)
+    if single is not None:
         return {single: read_weights_file(single)}
-    if not index.is_file():
-        raise _no_weights(folder, single.name)
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise InputError(str(index), "weight_map", weight_map, "names no files", "download it again")
+    names = sorted({str(name) for name in weight_map.values()})
+    if len(names) > _MAX_FILES:
+        raise InputError(str(index), "weight_map", len(names), f"files are more than {_MAX_FILES}", "download it again")
     files: dict[Path, WeightsFile] = {}
-    for name in sorted({str(v) for v in weight_map.values()}):
+    for name in names:
         if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
             raise InputError(str(index), "weight_map", name, "is not a safetensors file beside the index",
                              "download the folder again")
@@ -71,21 +87,49 @@ def read_weights_files(folder: Path, stem: str) -> dict[Path, WeightsFile]:
     return files
 
 
+def _plain_or_variant(folder: Path, stem: str | None) -> tuple[Path | None, Path | None]:
+    """(the file, None) or (None, the index), or both.
+
+    Variants are named as diffusers and transformers name them: `model.fp16.safetensors`,
+    `model.safetensors.index.fp16.json`, in newer versions `model.fp16.safetensors.index.json`.
+    """
+    start = r"(?P<stem>[\w-]+)" if stem is None else rf"(?P<stem>{re.escape(stem)})"
+    pattern = re.compile(start + r"(\.(?P<a>\w+))?\.safetensors(?P<index>\.index(\.(?P<b>\w+))?\.json)?", re.ASCII)
+    found: dict[str, dict[bool, Path]] = {}  # variant -> is it an index -> path
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        match = pattern.fullmatch(path.name)
+        if match and path.is_file() and not (stem is None and _PART_OF.search(path.name)):
+            found.setdefault(match["a"] or match["b"] or "", {}).setdefault(bool(match["index"]), path)
+    if not found:
+        raise _no_weights(folder, stem)
+    variant = next((usual for usual in ("", *_VARIANTS) if usual in found), None)
+    if variant is None and len(found) > 1:
+        raise InputError(str(folder), "variant", ", ".join(found), "are several variants of the same weights",
+                         "keep one of them in the folder")
+    kinds = found[next(iter(found)) if variant is None else variant]
+    return kinds.get(False), kinds.get(True)
+
+
 def read_weights_headers(folder: Path, stem: str) -> Header:
     """All tensors of `read_weights_files`."""
     return {name: tensor for file in read_weights_files(folder, stem).values() for name, tensor in file.tensors.items()}
 
 
-def _no_weights(folder: Path, wanted: str) -> InputError:
+def _no_weights(folder: Path, stem: str | None) -> InputError:
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     pickles = [n for n in names if n.endswith((".bin", ".pt", ".pth", ".ckpt", ".bin.index.json"))]
     others = [n for n in names if n.endswith((".safetensors", ".gguf"))]
+    wanted = f"{stem or 'model'}.safetensors"
     if others:
         return InputError(str(folder), "file", wanted, f"is missing (there is {others[0]})",
-                          "use a folder without a variant suffix, or rename the file if it is whole")
+                          "download the whole folder again, or rename the file if it is whole")
     if pickles:
         return InputError(str(folder), "file", pickles[0], "is a pickle, which can run any code when opened",
                           "convert it to safetensors, or download the safetensors version")
+    if stem is None:
+        return InputError(str(folder), "folder", own_name(folder),
+                          "holds no model_index.json and no safetensors weights",
+                          "choose a diffusers folder or a weights file")
     return InputError(str(folder), "file", wanted, "is missing", "copy or download the whole folder again")
 
 

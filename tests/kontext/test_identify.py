@@ -5,7 +5,7 @@ from math import prod
 
 import pytest
 from kontinuity.kontext import Identity, InputError, identify
-from weight_files import bfl, write_gguf, write_safetensors
+from weight_files import bfl, real, write_gguf, write_safetensors
 
 
 def diffusers(channels: int = 64, guidance: bool = True) -> dict:
@@ -101,7 +101,7 @@ CASES = [
     ("ae", FLUX_VAE, None, "VAE", "FLUX.1 VAE (or SD3's, of the same shapes)", "tensors", "original keys", "bf16"),
     ("clip_l", CLIP_L, None, "CLIP-L", "CLIP-L", "tensors", "transformers keys", "bf16"),
     ("t5xxl_fp8", fp8(T5), None, "T5-XXL", "T5-XXL 1.1", "tensors", "transformers keys", "fp8_e4m3fn"),
-    ("umt5", UMT5, None, "text encoder", "UMT5-XXL", "tensors", "transformers keys", "bf16"),
+    ("umt5", UMT5, None, "text encoder", "UMT5", "tensors", "transformers keys", "bf16"),
     ("redux", {"redux_up.weight": (12288, 1152), "redux_down.weight": (4096, 12288)}, None, "style model",
      "FLUX.1 Redux dev", "tensors", "original keys", "bf16"),
     ("lora", {"transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight": (16, 3072)}, None, "LoRA",
@@ -146,19 +146,39 @@ def test_safetensors(tmp_path, name, tensors, metadata, kind, flavour, confidenc
     assert len(found.report.splitlines()) == 5 + len(found.reasons)
 
 
-LOAD = "choose it in Load Kontext Files"
+LOAD, REFUSED = "choose it in Load Kontext Files", "Load Kontext Files refuses it: "
+FIRST, GUIDANCE = "x_embedder.weight", "time_text_embed.guidance_embedder."
 
 
-@pytest.mark.parametrize(("name", "tensors", "words"), [
-    ("kontext", bfl(), LOAD), ("kontext", fp8(bfl()), LOAD),
-    ("kontext", ALL_IN_ONE, LOAD + ", from models/checkpoints"),
-    ("mine", bfl(), "not trained to edit"), ("flux1-krea-dev", bfl(), "not trained to edit"),
-    ("kontext", nf4(bfl()), "does not read; ComfyUI itself"), ("kontext", svdquant(), "does not read; the node pack"),
-    ("fill", bfl(384), "not Kontext, so not for this pack; ComfyUI's own Load Diffusion Model"),
-    ("ae", FLUX_VAE, LOAD + " as vae"), ("clip_l", CLIP_L, LOAD + " as clip"), ("t5", fp8(T5), LOAD + " as t5"),
-    ("umt5", UMT5, "not one of Kontext's"), ("what", {"some.layer.weight": (4, 4)}, "as far as its header tells")])
-def test_advice(tmp_path, name, tensors, words):
-    assert words in identify(write_safetensors(tmp_path / f"{name}.safetensors", tensors)).advice
+def whole(part: str) -> dict:
+    return real("transformer") | {FIRST: (3072, 384)} if part == "fill" else real(part)
+
+
+@pytest.mark.parametrize(("name", "part", "words"), [
+    ("kontext", "transformer", LOAD + ", from models/diffusion_models; its weights take 22.17 GiB, and beside it"),
+    ("mine", "transformer", "not trained to edit"), ("flux1-krea-dev", "transformer", "not trained to edit"),
+    ("fill", "fill", REFUSED + "model 'FLUX.1 Fill dev: transformer': is not FLUX.1 Kontext (x_embedder.weight takes "
+     "384 channels); ComfyUI's own Load Diffusion Model"),
+    ("ae", "vae", LOAD + " as vae, from models/vae"), ("clip_l", "clip", LOAD + " as clip, from models/text_encoders"),
+    ("t5", "t5", LOAD + " as t5")])
+def test_advice_on_files_of_true_sizes(tmp_path, name, part, words):
+    found = identify(write_safetensors(tmp_path / f"{name}.safetensors", whole(part)))
+    assert words in found.advice and "width" not in found.advice
+    assert found.loads_as == (() if part == "fill" else (part,)) and bool(found.refusal) == (part == "fill")
+
+
+@pytest.mark.parametrize(("tensors", "words"), [
+    (svdquant(), "'SVDQuant 4 bit (nunchaku)': is a quantisation this pack does not read"),
+    ({name: shape for name, shape in real("transformer").items() if not name.startswith(GUIDANCE)},
+     "'FLUX.1 schnell: transformer': is not FLUX.1 Kontext (has no guidance embedding"),
+    (bfl(), "is not in the file: it was cut, is one part of several"),
+    (UMT5, "t5 'kontext.safetensors': is not a T5-XXL file but text encoder (UMT5)"),
+    ({"some.layer.weight": (4, 4)}, "model 'unknown': is not FLUX.1 Kontext (no known tensors among its 1: some.layer")],
+    ids=["svdquant", "schnell", "cut", "umt5", "stranger"])
+def test_advice_on_what_is_refused(tmp_path, tensors, words):
+    found = identify(write_safetensors(tmp_path / "kontext.safetensors", tensors))
+    assert found.advice.startswith(REFUSED) and words in found.advice and words in found.refusal
+    assert not found.loads_as
 
 
 def test_memory_when_loaded(tmp_path):
@@ -201,7 +221,7 @@ def test_gguf(tmp_path, name, metadata, flavour, confidence):
     found = identify(write_gguf(tmp_path / name, gguf_flux(), metadata))
     assert (found.kind, found.flavour, found.confidence) == ("transformer", flavour, confidence)
     assert (found.layout, found.precision) == ("GGUF, BFL keys", "GGUF Q4_K")
-    assert found.parameters == sum(prod(shape) for shape in bfl().values()) and "Load Kontext Files" in found.advice
+    assert found.parameters == sum(prod(shape) for shape in bfl().values())
 
 
 def test_gguf_text_encoder_and_stranger(tmp_path):
@@ -260,15 +280,21 @@ def test_folders(tmp_path, class_name, tensors, flavour, confidence):
     (folder / "model_index.json").write_text(json.dumps({"_class_name": class_name}))
     found = identify(folder)
     assert (found.kind, found.flavour, found.confidence) == ("diffusers folder", flavour, confidence)
-    assert found.precision == "bf16" and "Load Kontext Model" not in found.advice
+    assert found.precision == "bf16" and found.advice.startswith("Load Kontext Model refuses it")
 
 
-def test_a_folder_whose_class_says_that_it_is_not_kontext(tmp_path):
-    for name in ("kontext-inside", "mine"):
-        write_safetensors(tmp_path / name / "transformer/diffusion_pytorch_model.safetensors", diffusers())
-        (tmp_path / name / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
-        found = identify(tmp_path / name)
-        assert (found.flavour, found.confidence) == ("FLUX.1 dev or Krea dev", "config")
+@pytest.mark.parametrize(("name", "origin", "flavour", "confidence"), [
+    ("kontext-of-mine", None, KONTEXT, "name"), ("mine", None, SHAPES, "none"),
+    ("mine", "black-forest-labs/FLUX.1-Kontext-dev", KONTEXT, "metadata"),
+    ("kontext-of-mine", "/home/me/FLUX.1-dev", KONTEXT, "name")])
+def test_folders_saved_as_flux_pipeline(tmp_path, name, origin, flavour, confidence):
+    """A class of the same parts does not say whose they are; the name and where the transformer came from do."""
+    part = tmp_path / name / "transformer"
+    write_safetensors(part / "diffusion_pytorch_model.safetensors", diffusers())
+    (part / "config.json").write_text(json.dumps({"_name_or_path": origin}))
+    (tmp_path / name / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    found = identify(tmp_path / name)
+    assert (found.flavour, found.confidence) == (flavour, confidence)
 
 
 def test_a_kontext_folder_that_is_not_whole(tmp_path):

@@ -68,3 +68,13 @@ def bfl(channels: int = 64, guidance: bool = True, prefix: str = "", double: int
     for i in range(single):
         found[f"single_blocks.{i}.linear1.weight"] = (7 * width, width)
     return {prefix + name: shape for name, shape in found.items()}
+
+
+def real(part: str) -> dict:
+    """All tensors of FLUX.1 Kontext's "transformer", "clip", "t5" or "vae" in the libraries' names, in true sizes."""
+    from kontinuity.kontext.networks import shapes
+
+    made = shapes.text_encoders()[part] if part in ("clip", "t5") else getattr(shapes, part)()
+    names = {name.removeprefix("text_model."): tuple(tensor.shape) for name, tensor in made.state_dict().items()}
+    return {name: shape for name, shape in names.items()
+            if name != "encoder.embed_tokens.weight" and not name.endswith("position_ids")}
