@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from ..reading import NOT_YAML
 from ..story import MAX_CAPTIONS, MAX_CHARACTERS, MAX_PANELS, MAX_PLACES, MAX_TITLE
 
 _MAX_REPORTS = 100
+_MAX_REPORT = 300  # characters
+
+Lines = tuple[int, int]  # the first and the last, from 1
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,10 @@ class Imported:
 
 @dataclass
 class Draft:
-    """A story being collected from `source`. What does not fit a field's limits goes to `left_out`."""
+    """A story being collected from `source`. What does not fit a field's limits goes to `left_out`.
+
+    `at` is where in the source the importer is: a report that is cut, or that is one too many, names these lines.
+    """
 
     source: str
     title: str = ""
@@ -35,12 +42,18 @@ class Draft:
     scenes: dict[str, dict[str, Any]] = field(default_factory=dict)
     panels: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    at: Lines | None = None
+    _reported: list[Lines | None] = field(default_factory=list)  # where each of left_out is
     _names: dict[tuple[str, str], str] = field(default_factory=dict)
     _taken: set[tuple[str, str]] = field(default_factory=set)
 
     def leave_out(self, what: str) -> None:
-        """Report something that is not imported."""
-        self.left_out.append(line(what)[:300])
+        """Report something that is not imported, or not as it is written."""
+        what = line(what)
+        if len(what) > _MAX_REPORT:
+            what = f"{what[:_MAX_REPORT]}..." + (f" ({in_words([self.at])})" if self.at else "")
+        self.left_out.append(what)
+        self._reported.append(self.at)
 
     def character(self, name: str, **about: Any) -> str | None:
         """The id of a character, who is entered on first mention; None if there are too many."""
@@ -113,6 +126,7 @@ class Draft:
         if not self.panels:
             raise InputError(self.source, "panels", "none", "nothing was found that could be a panel",
                              "check that this is the right kind of file; see docs/story_file.md")
+        self.at = None
         title = self.at_most(MAX_TITLE, self.title, "the title")
         data = {"version": 1, "title": title, "language": self.language, "characters": self.characters,
                 "locations": self.locations, "scenes": self.scenes,
@@ -120,7 +134,8 @@ class Draft:
                            for panel in self.panels]}
         left_out = self.left_out[:_MAX_REPORTS]
         if len(self.left_out) > _MAX_REPORTS:
-            left_out.append(f"and {len(self.left_out) - _MAX_REPORTS} more")
+            where = in_words(filter(None, self._reported[_MAX_REPORTS:]))
+            left_out.append(f"and {len(self.left_out) - _MAX_REPORTS} more{f', on {where}' if where else ''}")
         return Imported(self.source, {name: value for name, value in data.items() if value}, tuple(left_out))
 
     def _entry(self, entries: dict[str, dict], kind: str, name: str, most: int, about: dict[str, Any],
@@ -133,6 +148,23 @@ class Draft:
                 field: self.at_most(MAX_LINE, line(value), f"the {field} of {kind} {line(name)[:40]}")
                 if isinstance(value, str) else value for field, value in about.items() if value}
         return self.name(kind, name, key)
+
+
+def in_words(places: Iterable[Lines]) -> str:
+    """Where something is: "line 7", "lines 3-5, 9"."""
+    joined: list[list[int]] = []
+    for first, last in sorted(places):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1][1] = max(joined[-1][1], last)
+        else:
+            joined.append([first, last])
+    numbers = [f"{first}-{last}" if first < last else str(first) for first, last in joined]
+    return f"line{'s' if len(joined) > 1 or '-' in numbers[0] else ''} {', '.join(numbers)}" if numbers else ""
+
+
+def spells(name: str, text: str) -> bool:
+    """Whether a name that was made from a text has all of its letters and digits."""
+    return re.sub(r"[\W_]", "", name.casefold()).startswith(re.sub(r"[\W_]", "", text.casefold()))
 
 
 def line(text: str) -> str:

@@ -39,6 +39,9 @@ REPEATED = {
     *[("csv", "Scene,Description", text) for text in (",", ",\n", ",x\n")],  # a wide header, or many rows
     *[("csv", LIST + '1,2,"', text) for text in ("a\n", '""', "a,")],
     *[("fountain", PLAY + "[[", text) for text in ("a\n", "\n", "[ ")],
+    *[("fountain", "Title: x\n", text) for text in ("Author: a\n", " a\n", "k: ", "é: a\n")],
+    *[("fountain", PLAY, text) for text in ("INT. a -" + " -" * 99 + "\n\n", "1 - ", "A\n/*\n\n*/\n", "]]]", "A (V.O.",
+                                            "A\n(a\n(a\n\n", "A\n[[a]]\n")],
     ("yaml", 'a: "', "\\"), ("yaml", "a: '", "''"), ("yaml", "a: {", "b: c, "), ("yaml", "a: [", "x, ")])
 def test_time_is_linear_in_size(tmp_path, kind, before, text):
     path = tmp_path / ("story.json" if kind == "json" else f"a.{kind}")
