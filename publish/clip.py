@@ -16,13 +16,16 @@ from ..kontext import InputError
 
 CONTAINERS = ("MP4", "WebM")
 QUALITIES = ("best", "good", "small")
-MAX_RATE = 240  # frames a second; beyond that no player keeps up and H.264 levels end
+MIN_RATE, MAX_RATE = Fraction(1, 1000), 240  # frames a second; beyond, no player keeps up and H.264 levels end
 MAX_SECONDS = 3600  # of one picture
 
 _VIDEO = {"MP4": "h264", "WebM": "libvpx-vp9"}
 _AUDIO = {"MP4": "aac", "WebM": "libopus"}
 _CRF = {"MP4": {"best": 14, "good": 19, "small": 27}, "WebM": {"best": 20, "good": 30, "small": 40}}
+_MOST_SIDE = {"MP4": 16384, "WebM": 65536}  # pixels: x264's limit, and what VP9's header can say
 _OPUS_RATE = 48000
+_MIN_AUDIO_RATE, _MAX_AUDIO_RATE = 1000, 768_000
+_LOUDEST = 8  # a sample of 16-bit audio that was not scaled is far beyond, one of a loud mix is not
 _BT709, _TV_RANGE = 1, 1
 
 
@@ -67,7 +70,8 @@ def write_clip(
     """Write H.264 with AAC (MP4) or VP9 with Opus (WebM), 4:2:0, BT.709.
 
     A file of this name appears only when it is whole. An odd width or height gets one more column or row, a copy of
-    the last: 4:2:0 needs even sides. Audio that is longer than the pictures is cut, shorter audio ends in silence.
+    the last: 4:2:0 needs even sides. Audio that is longer than the pictures is cut, shorter audio ends in silence; of a
+    rate that its encoder lacks it is resampled to the next higher one (Opus: always to 48 kHz).
 
     Args:
         path: where to; its folder exists.
@@ -80,16 +84,19 @@ def write_clip(
     Returns:
         The number of frames.
     Raises:
-        InputError: a rate or audio that cannot be written, no pictures, an encoder that this PyAV lacks.
+        InputError: a size, rate or audio that cannot be written, no pictures, an encoder that this PyAV lacks.
     """
     import av
 
-    if not 0 < rate <= MAX_RATE:
+    if not MIN_RATE <= rate <= MAX_RATE:
         raise InputError(where, "fps", f"{float(rate):g}", "cannot be played",
-                         f"use more than 0 and at most {MAX_RATE}")
+                         f"use at least {float(MIN_RATE):g} and at most {MAX_RATE}")
     if audio is not None:
         _check_audio(audio, where)
     width, height = size[0] + size[0] % 2, size[1] + size[1] % 2
+    if max(width, height) > _MOST_SIDE[container]:
+        raise InputError(where, "frames", f"{size[0]}x{size[1]}", f"is larger than {container} video can be",
+                         f"scale the pictures to at most {_MOST_SIDE[container]} pixels a side")
     part = path.with_name(f".{path.name}.part")
     options = {"movflags": "use_metadata_tags+faststart"} if container == "MP4" else {}
     count = 0
@@ -97,7 +104,7 @@ def write_clip(
         with av.open(os.fspath(part), "w", format=container.lower(), options=options) as output:
             output.metadata.update(metadata or {})
             stream = _video_stream(output, container, quality, rate, width, height, where)
-            sound = None if audio is None else _Sound(output, container, audio)
+            sound = None if audio is None else _Sound(output, container, audio, where)
             for picture in pictures:
                 frame = av.VideoFrame.from_ndarray(_even(_bytes(picture)), format="rgb24")
                 frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
@@ -123,11 +130,15 @@ def _check_audio(audio: Audio, where: str) -> None:
     if waveform.ndim != 2 or waveform.shape[0] not in (1, 2) or not waveform.shape[1]:
         raise InputError(where, "audio", str(list(waveform.shape)), "is not one or two channels of samples",
                          "mix it to stereo, or leave it out")
-    if not 8000 <= audio.rate <= 192_000:
+    if not _MIN_AUDIO_RATE <= audio.rate <= _MAX_AUDIO_RATE:
         raise InputError(where, "audio", f"{audio.rate} Hz", "is no usual sample rate", "resample it to 48000 Hz")
     if not torch.isfinite(waveform).all():
         raise InputError(where, "audio", "samples", "hold values that are no numbers (NaN)",
                          "look at the node that made it: it went wrong there")
+    loudest = waveform.abs().max().item()
+    if not waveform.is_floating_point() or loudest > _LOUDEST:
+        raise InputError(where, "audio", f"{waveform.dtype}, up to {loudest:g}", "is not in -1..1",
+                         "divide its samples by the largest there can be: 32768 for 16 bits")
 
 
 def _video_stream(output, container: str, quality: str, rate: Fraction, width: int, height: int, where: str):
@@ -147,7 +158,19 @@ def _video_stream(output, container: str, quality: str, rate: Fraction, width: i
     context = stream.codec_context
     context.color_primaries = context.color_trc = context.colorspace = _BT709
     context.color_range = _TV_RANGE
+    _open(stream, where, "frames", f"{width}x{height}", "scale the pictures down, or choose the other container")
     return stream
+
+
+def _open(stream, where: str, field: str, value: str, remedy: str) -> None:
+    """Open a stream's encoder; what it refuses is said in one line."""
+    import av
+
+    try:
+        stream.codec_context.open(strict=False)
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(where, field, value, f"is refused by the encoder {stream.codec_context.name} ({error})",
+                         remedy) from error
 
 
 def _bytes(picture: Tensor) -> np.ndarray:
@@ -161,13 +184,23 @@ def _even(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
+def _rate_of(encoder: str, rate: int) -> int:
+    """The encoder's own sample rate for audio of this one: the same, else the next higher one, else its highest."""
+    import av
+
+    known = sorted(av.Codec(encoder, "w").audio_rates or [rate])
+    return next((one for one in known if one >= rate), known[-1])
+
+
 class _Sound:
     """The audio stream, written along with the pictures."""
 
-    def __init__(self, output, container: str, audio: Audio):
+    def __init__(self, output, container: str, audio: Audio, where: str):
         self.output, self.audio = output, audio
-        rate = audio.rate if container == "MP4" else _OPUS_RATE  # the encoder's frames resample what they are given
+        # the encoder's frames resample what they are given
+        rate = _OPUS_RATE if container == "WebM" else _rate_of(_AUDIO[container], audio.rate)
         self.stream = output.add_stream(_AUDIO[container], rate=rate, layout=self._layout)
+        _open(self.stream, where, "audio", f"{rate} Hz", "resample it to 48000 Hz, or choose the other container")
         self.samples = audio.waveform.detach().float().clamp(-1, 1).cpu().numpy()
         self.written = 0
 

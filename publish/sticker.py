@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,9 +17,15 @@ FORMATS = ("GIF", "WebP", "APNG")
 SUFFIXES = {"GIF": ".gif", "WebP": ".webp", "APNG": ".png"}
 DITHERS = ("ordered", "diffusion", "none")
 
-# A format's unit of time, and the shortest frame that viewers show: below 20 ms browsers slow a GIF down to 100 ms.
-_UNIT_MS = {"GIF": 10, "WebP": 1, "APNG": 1}
+# A format's units of time in milliseconds, and how many of them a frame can be shown: GIF (89a, 23c) and APNG (fcTL, a
+# fraction of two numbers) have 16 bits for it, WebP (ANMF) has 24.
+_UNITS_MS = {"GIF": (10,), "WebP": (1,), "APNG": (1, 10, 100, 1000)}
+_MOST_UNITS = {"GIF": 0xFFFF, "WebP": 0xFFFFFF, "APNG": 0xFFFF}
+# The shortest frame that viewers show: below 20 ms browsers slow a GIF down to 100 ms.
 _SHORTEST_MS = {"GIF": 20, "WebP": 10, "APNG": 10}
+_MOST_SIDE = {"GIF": 0xFFFF, "WebP": 16383, "APNG": 0x7FFFFFFF}  # pixels, by the formats' headers
+_MOST_LOOPS = 0xFFFF
+_WEBP_FLAGS, _WEBP_HAS_ALPHA = 20, 0x10  # of the VP8X chunk: its place in the file, and the bit
 _SMALLEST_SIDE = 16
 _SAMPLES = 1 << 14  # pixels that the palette is chosen from
 
@@ -68,9 +75,11 @@ def encode_sticker(
         where: who asks, for messages.
         on_try: called before each frame that is encoded; what it raises stops the work.
     Raises:
-        InputError: a rate that the format cannot hold, or a limit that cannot be met.
+        InputError: no frames, a size, rate or number of loops that the format cannot hold, or a limit that cannot be
+            met.
     """
-    durations = _durations(len(frames), rate, file_format, where)
+    _check(frames, file_format, loops, where)
+    durations = _durations(frames, rate, file_format, where)
     images = [Image.fromarray(frame) for frame in frames]
     steps = _STEPS[file_format]
     tried: dict[int, bytes] = {}
@@ -78,7 +87,11 @@ def encode_sticker(
     def size_at(step: int) -> int:
         if step not in tried:
             scale, level = steps[step]
-            tried[step] = _encode(_scaled(images, scale), file_format, durations, loops, level, dither, on_try)
+            try:
+                tried[step] = _encode(_scaled(images, scale), file_format, durations, loops, level, dither, on_try)
+            except (OverflowError, RuntimeError, struct.error, ValueError) as error:
+                raise InputError(where, "frames", f"{len(frames)} pictures", f"cannot be put into a {file_format} "
+                                 f"({error})", "use fewer or smaller pictures, or another format") from error
         return len(tried[step])
 
     best = 0
@@ -99,14 +112,43 @@ def encode_sticker(
     return EncodedSticker(tried[best], width, height, len(frames), sum(durations), scale, level)
 
 
-def _durations(count: int, rate: Fraction, file_format: str, where: str) -> list[int]:
+def _check(frames: Sequence[np.ndarray], file_format: str, loops: int, where: str) -> None:
+    if not len(frames):
+        raise InputError(where, "frames", "0 pictures", "are no sticker", "connect at least one picture")
+    height, width = frames[0].shape[:2]
+    if max(width, height) > _MOST_SIDE[file_format]:
+        raise InputError(where, "frames", f"{width}x{height}", f"is larger than a {file_format} can be",
+                         f"set longest_side to {_MOST_SIDE[file_format]} or less")
+    if not 0 <= loops <= _MOST_LOOPS:
+        raise InputError(where, "loops", loops, f"cannot be written into a {file_format}",
+                         f"use 1 to {_MOST_LOOPS}, or 0 for ever")
+
+
+def _durations(frames: Sequence[np.ndarray], rate: Fraction, file_format: str, where: str) -> list[int]:
     """Milliseconds of each frame, so that rounding never adds up."""
+    if rate <= 0:
+        raise InputError(where, "fps", f"{float(rate):g}", "cannot be played", "use more than 0 frames a second")
     if 1000 / rate < _SHORTEST_MS[file_format]:
         raise InputError(where, "fps", f"{float(rate):g}", f"is more than {file_format} players show",
                          f"use at most {1000 // _SHORTEST_MS[file_format]}")
-    unit = _UNIT_MS[file_format]
-    times = [round(index * 1000 / rate / unit) * unit for index in range(count + 1)]
+    held, most = _longest_run(frames) * 1000 / rate, _MOST_UNITS[file_format]
+    unit = next((unit for unit in _UNITS_MS[file_format] if held < (most - 1) * unit), None)
+    if unit is None:
+        raise InputError(
+            where, "fps", f"{float(rate):g}", f"shows one picture for {float(held / 1000):g} seconds, and a "
+            f"{file_format} can for {most * _UNITS_MS[file_format][-1] / 1000:g}",
+            "use a higher fps, or fewer equal pictures in a row" + (", or WebP" if file_format == "GIF" else ""))
+    times = [round(index * 1000 / rate / unit) * unit for index in range(len(frames) + 1)]
     return [after - before for before, after in zip(times, times[1:], strict=False)]
+
+
+def _longest_run(frames: Sequence[np.ndarray]) -> int:
+    """How many equal frames follow one another, at most: encoders write them as one."""
+    longest = run = 1
+    for before, frame in zip(frames, frames[1:], strict=False):
+        run = run + 1 if np.array_equal(before, frame) else 1
+        longest = max(longest, run)
+    return longest
 
 
 def _size(image: Image.Image, scale: float) -> tuple[int, int]:
@@ -146,7 +188,17 @@ def _encode(images: list[Image.Image], file_format: str, durations: list[int], l
     # Pillow looks through PNG's frames twice
     more = list(stream) if file_format == "APNG" else stream
     first.save(out, "PNG" if file_format == "APNG" else file_format, append_images=more, **options)
+    if file_format == "WebP" and any(image.mode == "RGBA" and image.getextrema()[3][0] < 255 for image in images):
+        return _with_alpha_flag(out.getvalue())
     return out.getvalue()
+
+
+def _with_alpha_flag(webp: bytes) -> bytes:
+    """An animated WebP that says that it has transparent parts. libwebp stores a frame's opaque box only, and says so
+    no more: readers that go by the flag would show black or white around it."""
+    if webp[12:16] != b"VP8X":
+        return webp
+    return webp[:_WEBP_FLAGS] + bytes([webp[_WEBP_FLAGS] | _WEBP_HAS_ALPHA]) + webp[_WEBP_FLAGS + 1:]
 
 
 class _Palette:

@@ -82,6 +82,40 @@ def test_audio_goes_along_and_is_cut_at_the_end(tmp_path, container):
     assert middle.abs().max() == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.parametrize(("given", "written"), [
+    (7350, 7350), (12345, 16000), (40_000, 44100), (96_000, 96_000), (100_000, 96_000), (192_000, 96_000),
+    (384_000, 96_000)])
+def test_audio_of_a_rate_that_aac_lacks_is_resampled(tmp_path, given, written):
+    path = tmp_path / "a.mp4"
+    write_clip(path, ball(24), (64, 48), Fraction(12), audio=tone(5, given))
+    samples, rate = sound(path)
+    assert rate == written and samples.shape[1] / rate == pytest.approx(2, abs=0.15)
+    middle = samples[0, rate // 2 : rate * 3 // 2].float()
+    assert torch.fft.rfft(middle).abs().argmax().item() / len(middle) * rate == pytest.approx(440, abs=3)
+    assert middle.abs().max() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(("container", "most"), [("MP4", 16384), ("WebM", 65536)])
+def test_the_largest_side(tmp_path, container, most):
+    for size in ((most + 1, 16), (16, most + 1)):
+        with pytest.raises(InputError, match=rf"frames '{size[0]}x{size[1]}': is larger than {container} .*{most} pix"):
+            write_clip(tmp_path / "a", [torch.zeros(size[1], size[0], 3)], size, Fraction(12), container=container)
+    assert write_clip(tmp_path / "a", [torch.zeros(16, most, 3)], (most, 16), Fraction(12), container=container) == 1
+
+
+def test_what_an_encoder_refuses_is_one_line(tmp_path, monkeypatch):
+    """Limits that are in no table of ours: an encoder of another build may have them."""
+    from kontinuity.publish import clip
+
+    monkeypatch.setattr(clip, "_MOST_SIDE", {"MP4": 10**9})
+    with pytest.raises(InputError, match="frames '16386x16': is refused by the encoder libx264 .*; scale the pictures"):
+        write_clip(tmp_path / "a.mp4", [torch.zeros(16, 16386, 3)], (16386, 16), Fraction(12))
+    monkeypatch.setattr(clip, "_rate_of", lambda encoder, rate: rate)
+    with pytest.raises(InputError, match="audio '40000 Hz': is refused by the encoder aac"):
+        write_clip(tmp_path / "a.mp4", ball(24), (64, 48), Fraction(12), audio=tone(1, 40_000))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_short_and_single_channel_audio(tmp_path):
     write_clip(tmp_path / "a.mp4", ball(24), (64, 48), Fraction(12), audio=tone(0.5, 22050, 1))
     assert sound(tmp_path / "a.mp4")[0].shape[0] == 1
@@ -129,7 +163,10 @@ def test_a_stop_leaves_no_file(tmp_path):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"rate": Fraction(10_000)}, "fps '10000': cannot be played"),
+    ({"rate": Fraction(1, 10**9)}, "fps '1e-09': cannot be played"),
     ({"pictures": []}, "0 pictures"),
+    ({"audio": Audio(torch.full((1, 100), 20000.0), 44100)}, "up to 20000': is not in -1..1; .*32768"),
+    ({"audio": Audio(torch.ones(1, 100, dtype=torch.int16), 44100)}, "int16, up to 1': is not in -1..1"),
     ({"audio": Audio(torch.zeros(6, 100), 44100)}, "one or two channels"),
     ({"audio": Audio(torch.zeros(2, 0), 44100)}, "one or two channels"),
     ({"audio": Audio(torch.full((1, 100), torch.nan), 44100)}, "NaN"),

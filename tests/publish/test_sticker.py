@@ -76,6 +76,63 @@ def test_frames_that_stand_still_keep_their_time():
         assert sum(read(made.data)[2]) == 400
 
 
+@pytest.mark.parametrize(("file_format", "rate", "longest"), [
+    ("GIF", Fraction(1, 100), "655.35"), ("WebP", Fraction(1, 3000), "16777.2"), ("APNG", Fraction(1, 10000), "65535")])
+def test_a_picture_can_be_held_as_long_as_the_format_says(file_format, rate, longest):
+    frames = cartoon(2)
+    seconds = 1 / rate
+    for given in ([frames[0]] * 7, [frames[0], *[frames[1]] * 7]):
+        with pytest.raises(InputError, match=rf"fps '.*': shows one picture for {7 * seconds} seconds, .*{longest};"):
+            encode_sticker(given, file_format, rate)
+    made = encode_sticker([*[frames[0]] * 5, frames[1]], file_format, rate)
+    assert read(made.data)[2] == [5000 * seconds, 1000 * seconds]
+
+
+def test_long_frames_of_an_apng_are_whole_fractions():
+    """123.457 s is no fraction of two 16-bit numbers: the time is rounded to hundredths, and still adds up."""
+    made = encode_sticker(cartoon(3), "APNG", Fraction(1000, 123457))
+    durations = read(made.data)[2]
+    assert made.milliseconds == sum(durations) == 370_370 and max(durations) - min(durations) <= 10
+
+
+@pytest.mark.parametrize(("file_format", "most"), [("GIF", 65535), ("WebP", 16383)])
+def test_the_largest_side(file_format, most):
+    with pytest.raises(InputError, match=rf"frames '{most + 1}x2': is larger than .* set longest_side to {most}"):
+        encode_sticker([np.zeros((2, most + 1, 3), np.uint8)], file_format, Fraction(10))
+    assert encode_sticker([np.zeros((2, most, 3), np.uint8)], file_format, Fraction(10)).width == most
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_what_is_no_loop_is_said(file_format):
+    for change, words in (({"rate": Fraction(0)}, "fps '0': cannot be played"), ({"rate": Fraction(-1)}, "fps '-1'"),
+                          ({"loops": -1}, "loops '-1'"), ({"loops": 70_000}, "loops '70000'"),
+                          ({"frames": []}, "0 pictures': are no sticker")):
+        arguments = {"frames": cartoon(2), "rate": Fraction(10)} | change
+        with pytest.raises(InputError, match=words):
+            encode_sticker(arguments.pop("frames"), file_format, arguments.pop("rate"), **arguments)
+
+
+def test_what_an_encoder_refuses_is_one_line(monkeypatch):
+    """Frames that only the palette makes equal: the encoder adds their times up."""
+    monkeypatch.setattr("kontinuity.publish.sticker._longest_run", lambda frames: 1)
+    with pytest.raises(InputError, match="frames '7 pictures': cannot be put into a GIF"):
+        encode_sticker([cartoon(1)[0]] * 7, "GIF", Fraction(1, 100))
+
+
+def test_a_webp_of_opaque_boxes_says_that_it_is_transparent():
+    """libwebp stores the opaque box alone, without alpha, and the file's header says nothing of transparency then."""
+    frame = np.zeros((64, 64, 4), np.uint8)
+    frame[:16, :16] = (0, 0, 255, 255)
+    data = encode_sticker([frame, np.roll(frame, 30, 1)], "WebP", Fraction(10)).data
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == "RGBA" and image.getpixel((40, 40))[3] == 0 and image.getpixel((8, 8))[3] == 255
+    assert data[20] & 16
+    opaque = encode_sticker(cartoon(2), "WebP", Fraction(10)).data
+    full = encode_sticker([np.dstack([one, np.full((64, 64), 255, np.uint8)]) for one in cartoon(2)], "WebP",
+                          Fraction(10)).data
+    assert not opaque[20] & 16 and not full[20] & 16
+
+
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_a_size_limit_is_met_with_the_best_that_fits(file_format):
     frames = shaded(side=56)
