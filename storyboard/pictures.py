@@ -4,6 +4,7 @@ A picture is a `torch.float32` tensor [height, width, 3], values 0..1, on the CP
 """
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 from PIL import Image, ImageOps
 
 from ..kontext import InputError
+from .colour_profiles import grey_to_srgb, to_srgb
 
 Picture = torch.Tensor
 
 MAX_PIXELS = 64_000_000
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF's tags; photometric 0: white is 0; format 2: with a sign
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # not PostScript and others that run programs
 
 
@@ -32,10 +35,11 @@ def open_beside(home: Path, name: str, where: str, field: str, opaque: bool = Fa
 
 
 def open_picture(path: str | Path, where: str, field: str, opaque: bool = False) -> Picture:
-    """Open a picture file: turned upright by its EXIF data, alpha laid over white, an animation's first frame.
+    """Open a picture file: turned upright by its EXIF data, its colours brought to sRGB by its ICC profile, alpha laid
+    over white, an animation's first frame.
 
     Raises InputError (with the given `where` and `field`) for a missing file, a file that is no picture or is broken,
-    more than 64 million pixels, and, where it has to be `opaque`, transparent parts.
+    more than 64 million pixels, numbers whose range nothing tells, and, where it has to be `opaque`, transparent parts.
     """
     path = Path(path)
     if not path.is_file():
@@ -56,28 +60,75 @@ def open_picture(path: str | Path, where: str, field: str, opaque: bool = False)
         if width * height > MAX_PIXELS:
             raise _too_large(where, field, path, f" ({width}x{height})")
         if image.mode == "F":
-            raise InputError(where, field, str(path), "has floating-point pixels, whose range is unknown",
-                             "save it as PNG or JPEG")
+            raise _unknown_range(where, field, path, "floating-point pixels")
         try:
             upright = ImageOps.exif_transpose(image)
-            picture, transparent = to_picture(upright), opaque and _is_transparent(upright)
+            numbers = _numbers(image) if image.mode.startswith("I") else _Numbers()
+            if numbers is not None:
+                picture, transparent = to_picture(upright, path.name, numbers), opaque and _is_transparent(upright)
         except Exception as error:
             raise InputError(where, field, str(path), f"is a broken picture ({_reason(error)})",
                              "open it in an image editor and save it anew") from None
+    if numbers is None:
+        raise _unknown_range(where, field, path, "32-bit numbers")
     if transparent:
         raise InputError(where, field, str(path), "has transparent parts", "save it without an alpha channel")
     return picture
 
 
-def to_picture(image: Image.Image) -> Picture:
-    """A Pillow image of any mode but F as a picture; alpha over white, 16 bit per channel kept."""
-    if image.mode.startswith("I"):  # 16 bit grey; Pillow's own conversion clips it at 255
-        grey = np.asarray(image).astype(np.float32).clip(0, 65535) / 65535
-        return torch.from_numpy(np.repeat(grey[:, :, None], 3, axis=2))
-    if _has_alpha(image):
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255)
+@dataclass(frozen=True)
+class _Numbers:
+    """What the whole numbers of a grey image (Pillow's modes I) mean: which one is white, whether Pillow read numbers
+    of 32 bits without a sign as if they had one, and whether 0 is white and `white` black."""
+
+    white: int = 65535
+    unsigned: bool = False
+    inverted: bool = False
+
+    def values(self, image: Image.Image) -> np.ndarray:
+        """The greys, float32 in 0..1; Pillow's own conversion clips them at 255."""
+        numbers = np.asarray(image)
+        numbers = numbers.view(np.uint32) if self.unsigned and numbers.dtype == np.int32 else numbers
+        grey = (numbers.clip(0, self.white) / self.white).astype(np.float32)
+        return 1 - grey if self.inverted else grey
+
+
+def _numbers(file: Image.Image) -> _Numbers | None:
+    """What they mean in an image file; None if nothing tells.
+
+    PNG's have 16 bits. TIFF's have as many as the file says, 12 among them, one less with a sign. Of 32 bits few are
+    used, for 8-bit or 16-bit values that a program kept in wider numbers, unless the values fill them.
+    """
+    tags = getattr(file, "tag_v2", {})
+    bits, signed = tags.get(_BITS, (16,))[0], tags.get(_SAMPLE_FORMAT, (1,))[0] == 2
+    inverted = tags.get(_PHOTOMETRIC) == 0
+    if bits <= 16:
+        return _Numbers(2 ** (bits - signed) - 1, inverted=inverted)
+    lightest, full = int(np.asarray(file).view(np.int32 if signed else np.uint32).max()), 2 ** (32 - signed) - 1
+    white = next((white for white in (255, 65535) if lightest <= white), full if lightest > full // 2 else None)
+    return white and _Numbers(white, not signed, inverted)
+
+
+def to_picture(image: Image.Image, name: str = "picture", numbers: _Numbers = _Numbers()) -> Picture:
+    """A Pillow image of any mode but F as a picture in sRGB; alpha over white, more than 8 bits of grey kept. `name` is
+    what the log calls it."""
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith("I"):
+        grey = numbers.values(image)
+        return torch.from_numpy(np.repeat(grey_to_srgb(grey, profile, name)[:, :, None], 3, axis=2))
+    if not _has_alpha(image):
+        return _as_tensor(to_srgb(image, name))
+    alpha = image.convert("RGBA").getchannel("A")
+    colours = image.convert("LA").getchannel("L") if image.mode in ("L", "LA", "La") else \
+        image.convert("RGBA").convert("RGB")
+    colours.info["icc_profile"] = profile
+    seen = to_srgb(colours, name)
+    seen.putalpha(alpha)
+    return _as_tensor(Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB"))
+
+
+def _as_tensor(image: Image.Image) -> Picture:
+    return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)
 
 
 def _has_alpha(image: Image.Image) -> bool:
@@ -98,6 +149,11 @@ def to_bytes(picture: Picture) -> np.ndarray:
 def to_image(picture: Picture) -> Image.Image:
     """A picture as a Pillow image of mode RGB. Raises ValueError for a tensor of another shape."""
     return Image.fromarray(np.ascontiguousarray(to_bytes(picture)))
+
+
+def _unknown_range(where: str, field: str, path: Path, what: str) -> InputError:
+    return InputError(where, field, str(path), f"has {what}, whose range is unknown",
+                      "save it with 8 or 16 bits a channel, as PNG or JPEG")
 
 
 def _too_large(where: str, field: str, path: Path, size: str) -> InputError:

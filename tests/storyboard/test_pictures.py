@@ -140,6 +140,40 @@ def test_decompression_bomb(tmp_path, side):
     assert "has more than 64 million pixels" in refused(tmp_path / "bomb.png")
 
 
+def tiff(path, values, bits, sample_format=1, photometric=1):
+    """A TIFF of one row of whole numbers, written by hand: Pillow writes no other than 8, 16 and signed 32 bits."""
+    if bits == 12:
+        pairs = [(values[i] << 12) | values[i + 1] for i in range(0, len(values), 2)]
+        data = b"".join(pair.to_bytes(3, "big") for pair in pairs)
+    else:
+        data = b"".join(value.to_bytes(bits // 8, "little", signed=value < 0) for value in values)
+    tags = [(256, len(values)), (257, 1), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1), (278, 1),
+            (279, len(data)), (339, sample_format)]
+    start = 8 + len(data) + len(data) % 2
+    path.write_bytes(b"II*\0" + struct.pack("<I", start) + data + bytes(len(data) % 2) + struct.pack("<H", len(tags))
+                     + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + bytes(4))
+
+
+@pytest.mark.parametrize(("values", "bits", "sample_format", "white"), [
+    ([0, 100, 200, 255], 32, 2, 255), ([0, 100, 200, 255], 32, 1, 255), ([0, 300, 40_000, 65_535], 32, 2, 65_535),
+    ([0, 2**30, 2**31 - 1, 9], 32, 2, 2**31 - 1), ([0, 2**31, 2**32 - 1, 9], 32, 1, 2**32 - 1),
+    ([0, 1000, 2000, 4095], 12, 1, 4095), ([0, 300, 40_000, 65_535], 16, 1, 65_535),
+    ([0, 300, 20_000, 32_767], 16, 2, 32_767), ([0, 50, 100, 255], 16, 1, 65_535)])
+def test_whole_numbers_of_every_width_are_scaled_by_their_white(tmp_path, values, bits, sample_format, white):
+    tiff(tmp_path / "a.tif", values, bits, sample_format)
+    assert opened(tmp_path / "a.tif")[0, :, 1].tolist() == pytest.approx([value / white for value in values], abs=1e-6)
+
+
+def test_a_grey_tiff_whose_white_is_zero(tmp_path):
+    tiff(tmp_path / "a.tif", [0, 65_535, 32_768, 1], 16, photometric=0)
+    assert opened(tmp_path / "a.tif")[0, :, 1].tolist() == pytest.approx([1, 0, 0.5, 1], abs=1e-4)
+
+
+def test_numbers_whose_range_nothing_tells_are_refused(tmp_path):
+    Image.fromarray(np.array([[0, 1_000_000]], np.int32)).save(tmp_path / "a.tif")
+    assert "has 32-bit numbers, whose range is unknown; save it with 8 or 16 bits" in refused(tmp_path / "a.tif")
+
+
 def test_floating_point_is_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "a.tif")
     assert "floating-point" in refused(tmp_path / "a.tif")
