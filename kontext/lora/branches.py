@@ -160,8 +160,11 @@ def with_branches(component: str) -> Callable:
 
 
 def _weight_of(layer: nn.Module, dtype: torch.dtype) -> torch.Tensor:
-    """A layer's matrix in this dtype, also where it is packed."""
-    return layer.weight_as(dtype) if layer.weight is None else layer.weight.detach().to(dtype)
+    """A layer's matrix in this dtype, also where it is packed. Not to be changed."""
+    if layer.weight is not None:
+        return layer.weight.detach().to(dtype)
+    layer.check_origin()
+    return layer.weight_as(dtype)
 
 
 class _Branch:

@@ -121,7 +121,8 @@ class Lora:
         lines = [f"{self.name}: {self.flavour}",
                  "changes " + ", ".join(f"{n} layers of {label}" for label, n in counts.items() if n)]
         if set(self.kinds) != {"LoRA"}:
-            lines.append("kinds: " + ", ".join(f"{n} {kind}" for kind, n in self.kinds.items()))
+            most_first = sorted(self.kinds.items(), key=lambda item: -item[1])
+            lines.append("kinds: " + ", ".join(f"{n} {kind}" for kind, n in most_first))
         lines += [f"rank: {', '.join(map(str, self.ranks)) or 'none'}", f"alpha: {_ALPHA[self.alpha]}"]
         if self.left_out:
             lines.append(f"left out: {len(self.left_out)} tensors that FLUX.1's text encoders have no place for: "

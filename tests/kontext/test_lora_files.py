@@ -29,6 +29,13 @@ def style(transformer, tmp_path):
 def test_every_layer_of_full_size_flux_has_a_name():
     """The few-step LoRAs (Hyper-FLUX, Turbo-Alpha) change nearly all of them."""
     names = bfl_layers(double=19, single=38)
+    for block, norms in (("double_blocks.18.{}_attn.norm.{}_norm", "transformer_blocks.18.attn.norm_{}{}"),
+                         ("single_blocks.37.norm.{1}_norm", "single_transformer_blocks.37.attn.norm_{1}")):
+        for stream, added in (("img", ""), ("txt", "added_")):
+            for kind in ("query", "key"):
+                target = find_target(f"diffusion_model.{block.format(stream, kind)}")
+                assert target == Target("transformer", (norms.format(added, kind[0]),))
+                assert find_target(f"lora_unet_{block.format(stream, kind).replace('.', '_')}") == target
     seen = set()
     for name, modules in names.items():
         target = find_target(f"lora_unet_{name.replace('.', '_')}")
@@ -46,9 +53,9 @@ def test_every_layer_of_full_size_flux_has_a_name():
     "double_blocks_0_img_attn_qkv", "lora_unet_double_blocks_x_img_mlp_0",
     "transformer.double_blocks.0.img_attn_qkv",
     "diffusion_model.double_blocks.0.img_mlp.1", "diffusion_model.double_blocks.99999.img_mlp.0", "transformer.",
-    "lora_te1_text_model_encoder_layers_0_layer_norm1", "lora_te2_text_model_encoder_layers_0_mlp_fc1", "",
-    "lora_unet_",
-    "text_encoder.text_model.embeddings.token_embedding", "../x_embedder", "double_blocks.0.img_attn.norm.key_norm",
+    "lora_te1_text_projection", "lora_te2_text_model_encoder_layers_0_mlp_fc1", "", "lora_unet_",
+    "text_encoder.text_model.embeddings.patch_embedding", "../x_embedder", "double_blocks.0.img_attn.norm",
+    "clip_g.transformer.text_model.encoder.layers.3.mlp.fc1", "t5.decoder.block.0.layer.0.SelfAttention.q",
 ])
 def test_names_that_are_none(name):
     assert find_target(name) is None
@@ -56,6 +63,8 @@ def test_names_that_are_none(name):
 
 @pytest.mark.parametrize("name", ["lora_te_text_model_encoder_layers_3_self_attn_q_proj",
                                   "lora_te1_text_model_encoder_layers_3_self_attn_q_proj",
+                                  "lora_te1.text_model.encoder.layers.3.self_attn.q_proj",
+                                  "clip_l.text_model.encoder.layers.3.self_attn.q_proj",
                                   "text_encoder.text_model.encoder.layers.3.self_attn.q_proj",
                                   "text_encoders.clip_l.transformer.text_model.encoder.layers.3.self_attn.q_proj"])
 def test_names_of_clip(name):
@@ -64,6 +73,8 @@ def test_names_of_clip(name):
 
 @pytest.mark.parametrize("name", ["lora_te2_encoder_block_7_layer_0_SelfAttention_o",
                                   "lora_te3_encoder_block_7_layer_0_SelfAttention_o",
+                                  "lora_te2.encoder.block.7.layer.0.SelfAttention.o",
+                                  "t5.encoder.block.7.layer.0.SelfAttention.o",
                                   "text_encoder_2.encoder.block.7.layer.0.SelfAttention.o",
                                   "text_encoders.t5xxl.transformer.encoder.block.7.layer.0.SelfAttention.o"])
 def test_names_of_t5(name):
@@ -102,10 +113,10 @@ def test_a_missing_alpha_is_said(style, tmp_path, transformer, caplog):
 
 def test_unknown_text_encoder_parts_are_left_out_and_said(tmp_path, transformer):
     tensors = peft(seeded(diffusers_layers(transformer)))
-    tensors["text_encoders.clip_l.transformer.text_model.encoder.layers.0.layer_norm1.diff"] = torch.ones(24)
-    tensors["text_encoders.clip_l.transformer.text_model.encoder.layers.0.layer_norm2.diff"] = torch.zeros(24)
-    lora = read_lora(write(tmp_path / "norm.safetensors", tensors))
-    assert len(lora.left_out) == 1 and "left out: 1 tensors" in lora.report and "layer_norm1" in lora.report
+    tensors["text_encoders.clip_l.transformer.text_projection.diff"] = torch.ones(24, 24)
+    tensors["text_encoders.clip_l.transformer.logit_scale.diff"] = torch.zeros(1)
+    lora = read_lora(write(tmp_path / "projection.safetensors", tensors))
+    assert len(lora.left_out) == 1 and "left out: 1 tensors" in lora.report and "text_projection" in lora.report
 
 
 # What is refused, and how it reads -----------------------------------------------------------------------------------
@@ -136,17 +147,16 @@ def test_a_partial_match_is_refused_with_the_first_keys(tmp_path):
     tensors = peft({ONE: pair(32, 32, 1)} | {f"transformer_blocks.0.new_{i}": pair(8, 8, i) for i in range(5)})
     refused(write(tmp_path / "part.safetensors", tensors), "10 of its tensors have no place in FLUX.1",
             "transformer.transformer_blocks.0.new_0.lora_A.weight", "and 7 more")
-    norm = peft({ONE: pair(32, 32, 1)})
-    norm["diffusion_model.double_blocks.0.img_attn.norm.query_norm.diff"] = torch.zeros(16)  # nothing is lost
-    assert len(read_lora(write(tmp_path / "norm.safetensors", norm)).layers) == 1
-    norm["diffusion_model.double_blocks.0.img_attn.norm.query_norm.diff"] = torch.ones(16)
-    refused(write(tmp_path / "norm.safetensors", norm), "1 of its tensors", "query_norm.diff")
+    other = peft({ONE: pair(32, 32, 1)})
+    other["diffusion_model.double_blocks.0.img_attn.norm.new.diff"] = torch.zeros(16)  # nothing is lost
+    assert len(read_lora(write(tmp_path / "norm.safetensors", other)).layers) == 1
+    other["diffusion_model.double_blocks.0.img_attn.norm.new.diff"] = torch.ones(16)
+    refused(write(tmp_path / "norm.safetensors", other), "1 of its tensors", "norm.new.diff")
 
 
 @pytest.mark.parametrize(("key", "word"), [
-    (f"transformer.{ONE}.dora_scale", "DoRA"), (f"transformer.{ONE}.lora_magnitude_vector", "DoRA"),
-    ("diffusion_model.double_blocks.0.img_attn.qkv.lokr_w1", "LoKr"),
-    ("lora_unet_double_blocks_0_img_attn_qkv.hada_w1_a", "LoHa"),
+    (f"transformer.{ONE}.oft_blocks", "OFT"), (f"transformer.{ONE}.lora_mid.weight", "convolutions"),
+    (f"transformer.{ONE}.a1.weight", "GLoRA"), (f"transformer.{ONE}.on_input", "IA3"),
     ("double_blocks.0.img_attn.norm.key_norm.scale", "Canny or Depth"),
 ])
 def test_other_kinds(tmp_path, key, word):
@@ -154,7 +164,7 @@ def test_other_kinds(tmp_path, key, word):
     refused(write(tmp_path / "kind.safetensors", tensors), word, key[:60])
 
 
-def test_a_dora_that_only_the_metadata_tells(tmp_path):
+def test_a_dora_without_its_magnitudes(tmp_path):
     note = {"lora_adapter_metadata": json.dumps({"transformer.use_dora": True})}
     refused(write(tmp_path / "d.safetensors", peft({ONE: pair(32, 32, 1)}), note), "DoRA")
     note = {"lora_adapter_metadata": "[" * 5000}
@@ -199,7 +209,7 @@ def test_a_layer_under_two_names(tmp_path):
 
 def test_files_that_are_no_safetensors(tmp_path):
     for name, data, word in (("a.pt", b"\x80\x02}q\0.", "pickle"), ("b.safetensors", b"cut", "cut off"),
-                             ("c.safetensors", (2**62).to_bytes(8, "little") + b"{}", "cut off"),
+                             ("c.safetensors", (2**62).to_bytes(8, "little") + b"{}", "neither safetensors nor"),
                              ("d.safetensors", gguf_bytes({"a": ("F32", (2,))})[0] + bytes(32), "GGUF")):
         (tmp_path / name).write_bytes(data)
         refused(tmp_path / name, word)
@@ -207,7 +217,7 @@ def test_files_that_are_no_safetensors(tmp_path):
 
 
 @pytest.mark.parametrize(("layers", "words"), [
-    ({"x_embedder": (32, 384)}, ("384 channels", "first layer of FLUX.1 Fill dev", "this model's takes 64")),
+    ({"x_embedder": (32, 384)}, ("384 channels", "first layer of FLUX.1 Fill dev", "FLUX.1 Kontext's takes 64")),
     ({"img_in": (32, 128)}, ("first layer of FLUX.1 Canny or Depth dev",)),
     ({"single_transformer_blocks.2.proj_out": (32, 160)}, ("does not have", "model of more blocks")),
     ({ONE: (3072, 3072), "single_transformer_blocks.2.proj_out": (3072, 15360)},

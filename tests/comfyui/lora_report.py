@@ -1,0 +1,110 @@
+"""Prints, as one line of JSON, what LoRA files of every layout and kind do to our own model and to a native MODEL of
+the same weights: lora_report.py COMFYUI PACK BASE. Float32, on the CPU.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+
+def main(comfyui: str, pack: str, base: str) -> None:
+    sys.argv = ["main.py", "--cpu", "--base-directory", base, "--force-fp32", "--fp32-text-enc", "--fp32-vae"]
+    sys.path[:0] = [comfyui, str(Path(__file__).parent.parent / "kontext")]
+    import comfy.options
+
+    comfy.options.enable_args_parsing()
+    import tiny_flux
+    from native_report import Bench
+
+    import nodes
+
+    torch.set_num_threads(1)
+    tiny_flux.write(Path(base, "models"))
+    tiny_flux.accept_tiny()
+    asyncio.run(nodes.load_custom_node(pack))
+    root = nodes.NODE_CLASS_MAPPINGS["Kontinuity_FromNative"].__module__.removesuffix(".nodes.native_models")
+    bench = Bench(nodes, root, Path(base), Path(pack))
+    with torch.inference_mode():  # as ComfyUI runs nodes
+        print(json.dumps(Loras(bench, Path(base)).report()))
+
+
+class Loras:
+    """The files of `lora_files.matrix`, read and applied on both."""
+
+    def __init__(self, bench, folder: Path):
+        import lora_files
+
+        self.bench, self.folder, self.files = bench, folder, lora_files
+        self.cases = lora_files.matrix(lora_files.diffusers_layers(bench.ours.components["transformer"]))
+        self.request = bench.request(width=64, height=64, steps=2)
+
+    def read(self, case: str):
+        tensors, metadata = self.cases[case]
+        name = "".join(c if c.isalnum() else "_" for c in case)
+        return self.bench.kontext.read_lora(self.files.write(self.folder / f"{name}.safetensors", tensors, metadata))
+
+    def latents(self, model) -> torch.Tensor:
+        return self.bench.edit(model, self.request)[0]
+
+    def report(self) -> dict:
+        ours, theirs = self.bench.ours, self.bench.theirs
+        plain = self.latents(ours), self.latents(theirs)
+        cases = {}
+        for case in self.cases:
+            lora = self.read(case)
+            a, b = (self.latents(model.adapted([(lora, 0.8)])) for model in (ours, theirs))
+            cases[case] = {"parity": float((a - b).abs().max()), "effect": float((b - plain[1]).abs().max())}
+        stack = [(self.read("DoRA of outputs, lora_unet_"), 0.7), (self.read("kohya"), -0.4),
+                 (self.read("DoRA of inputs, transformer."), 0.5), (self.read("text encoders only"), 1.0)]
+        one = self.latents(ours.adapted(stack))
+        stacks = [self.latents(theirs.adapted(stack)), self.latents(theirs.adapted(stack[::-1])),
+                  self.latents(theirs.adapted(stack[:2]).adapted(stack[2:]))]
+        small, = self.bench.nodes.UNETLoader().load_unet(self.bench.names.UNET, "fp8_e4m3fn")
+        fp8 = self.bench.from_native(small)
+        before = self.latents(fp8)
+        quantised = {case: [float((self.latents(fp8.adapted([(self.read(case), 1.0)])) - before).abs().max()),
+                            float((self.latents(theirs.adapted([(self.read(case), 1.0)])) - plain[1]).abs().max())]
+                     for case in ("kohya", "LoKr 2", "LoHa", "DoRA of inputs, lora_unet_", "full")}
+        text = self.read("text encoders only")
+        return {
+            "cases": cases, "stack": max(float((one - other).abs().max()) for other in stacks), "fp8": quantised,
+            "fp8 afterwards": float((self.latents(fp8) - before).abs().max()),
+            "afterwards": [float((self.latents(model) - before).abs().max())
+                           for model, before in ((ours, plain[0]), (theirs, plain[1]))],
+            "strength 0": float((self.latents(theirs.adapted([(text, 0.0)])) - plain[1]).abs().max()),
+            "MODEL untouched": theirs.adapted([(text, 1.0)]).backend.model is theirs.backend.model,
+            "refused": {case: self.refused(*chosen) for case, chosen in self.misfits().items()},
+        }
+
+    def misfits(self) -> dict:
+        """LoRAs of which something cannot land."""
+        files, theirs = self.files, self.bench.theirs
+        weightless = self.bench.native.from_native(*self.bench.native.to_native(self.bench.ours))
+        layers = {
+            "more blocks": {"double_blocks.0.img_mlp.0": (128, 32), "double_blocks.7.img_mlp.0": (128, 32)},
+            "wider": {"double_blocks.0.img_mlp.0": (128, 32), "double_blocks.0.img_attn.qkv": (9216, 3072)},
+        }
+        found = {name: (theirs, files.kohya(files.seeded(sizes), alpha=1)) for name, sizes in layers.items()}
+        t5 = {"t5xxl.transformer.encoder.block.0.layer.0.SelfAttention.q": {"diff_b": files.numbers(32)}}
+        found["bias of a layer without"] = theirs, files.under(t5, "text_encoders.")
+        for part in ("kohya", "text encoders only"):
+            found[f"no layers there, {part}"] = weightless, self.cases[part][0]
+        return found
+
+    def refused(self, model, tensors: dict) -> str:
+        lora = self.bench.kontext.read_lora(self.files.write(self.folder / "misfit.safetensors", tensors))
+        said = []
+        for chosen in (self.bench.ours, model):
+            try:
+                chosen.adapted([(lora, 0.8)])
+                said.append("")
+            except self.bench.kontext.InputError as error:
+                said.append(str(error))
+        return said
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
