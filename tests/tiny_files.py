@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import tiny_quants as quants
 import torch
 from safetensors.torch import save_file
 
@@ -278,6 +279,20 @@ TRANSFORMERS: dict[tuple[str, str], Writer] = {
     ("BFL keys", "fp8_e4m3fn scaled, weight_scale + comfy_quant"): _bfl(scaled("comfy_quant")),
     ("BFL keys", "fp8_e4m3fn scaled by row, weight_scale + comfy_quant"): _bfl(scaled("comfy_quant", rows=True)),
     ("BFL keys", "fp8_e5m2 scaled, scale_weight + scaled_fp8"): _bfl(scaled("scaled_fp8", dtype=E5M2)),
+    ("BFL keys", "nvfp4, comfy_quant"): _bfl(quants.nvfp4("comfy_quant")),
+    ("BFL keys", "nvfp4, _quantization_metadata"): _bfl(quants.nvfp4("metadata")),
+    ("BFL keys", "mxfp8, comfy_quant"): _bfl(quants.mxfp8()),
+    ("BFL keys", "int8 tensorwise, comfy_quant"): _bfl(quants.int8()),
+    ("BFL keys", "int8 by row, comfy_quant"): _bfl(quants.int8(rows=True)),
+    ("BFL keys", "int8 by row, turned, comfy_quant"): _bfl(quants.int8(rows=True, turned=256)),
+    ("BFL keys", "nf4 (bitsandbytes)"): _bfl(quants.bitsandbytes()),
+    ("BFL keys", "fp4 (bitsandbytes)"): _bfl(quants.bitsandbytes(table=quants.E2M1 / 6, kind="fp4")),
+    ("diffusers keys", "nf4 (bitsandbytes), nested"): _diffusers(quants.bitsandbytes(nested=True)),
+    ("diffusers keys", "int8 (bitsandbytes, SCB)"): _diffusers(quants.llm_int8()),
+    ("diffusers keys", "int8 (quanto)"): _diffusers(quants.quanto(torch.int8)),
+    ("diffusers keys", "fp8 (quanto)"): _diffusers(quants.quanto(E4M3)),
+    ("diffusers keys", "nvfp4 (ModelOpt)"): _diffusers(quants.nvfp4("modelopt")),
+    ("diffusers keys", "mxfp4 (ModelOpt)"): _diffusers(quants.mxfp4()),
     **{("GGUF, BFL keys", f"GGUF {kind}"): _gguf(kind) for kind in
        ("Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS", "MXFP4",
         "mixed")},

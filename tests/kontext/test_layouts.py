@@ -12,7 +12,7 @@ from kontinuity.kontext.backends.transformer import make_velocity
 from kontinuity.kontext.checkpoints import components
 from kontinuity.kontext.checkpoints.source import Source
 from kontinuity.kontext.networks import AutoencoderConfig, FluxTransformer
-from kontinuity.kontext.quantised import GgufLinear, QuantisedLinear, StoredLinear
+from kontinuity.kontext.quantised import BlockLinear, GgufLinear, QuantisedLinear, StoredLinear
 
 EXACT = 1e-6  # of a weight, relative to its tensor's largest
 VELOCITY = 2e-5  # of a velocity of about 1; the same float32 sums in another order
@@ -55,6 +55,14 @@ def reference(tiny, exact) -> torch.nn.Module:
     return model.eval()
 
 
+def wanted_layers(precision: str) -> set[type]:
+    """What a small file's matrices stay packed in."""
+    if precision in ("fp32", "bf16", "fp16"):
+        return set()
+    in_blocks = ("nvfp4", "mxfp", "nf4", "fp4")
+    return {GgufLinear if "GGUF" in precision else BlockLinear if precision.startswith(in_blocks) else StoredLinear}
+
+
 @pytest.mark.parametrize(("layout", "precision"), files.TRANSFORMERS)
 def test_transformers(tiny, load_files, tmp_path, layout, precision):
     path = tmp_path / files.file_name(layout, precision)
@@ -67,7 +75,7 @@ def test_transformers(tiny, load_files, tmp_path, layout, precision):
     assert (velocity(transformer) - wanted).abs().max() <= VELOCITY
 
     kinds = {type(layer) for layer in transformer.modules() if isinstance(layer, QuantisedLinear)}
-    assert kinds == ({GgufLinear} if "GGUF" in precision else {StoredLinear} if "fp8" in precision else set())
+    assert kinds == wanted_layers(precision)
     transformer.to(torch.bfloat16)  # what is quantised stays
     stored = sum(t.nbytes for t in (*transformer.parameters(), *transformer.buffers()))
     assert stored <= 1.05 * path.stat().st_size  # biases stored in fp8 do not stay so
