@@ -11,7 +11,7 @@ from .folder import prepare_folder
 from .headers import read_weights_file
 from .identify import Identity, gib, recognise
 from .layouts import CLIP, T5, TRANSFORMER, VAE
-from .parts import Tokenizers, check_file, could_be, left_out, load_tokenizers
+from .parts import Tokenizers, check_file, check_fit, could_be, left_out, load_tokenizers
 
 FOLDER, LORA = "folder", "LoRA"  # what a file loads as, beside the parts
 _BESIDE = "beside it Kontext needs T5-XXL (8.9 GiB in bf16, 4.4 in fp8), CLIP-L (0.23) and the VAE (0.16)"
@@ -71,9 +71,10 @@ def _of_parts(path: Path, found: Identity, tokenizers: Tokenizers | None) -> Ide
     refusals: dict[str, InputError] = {}
     for part in (TRANSFORMER, *(part for part in (CLIP, T5, VAE) if could_be(path, part))):
         try:
-            fillings |= {part: filling for part, filling in check_file(path, part, tokenizers).items()
-                         if part not in refusals}
+            fillings[part] = check_file(path, part, tokenizers)
+            check_fit(fillings)
         except InputError as error:
+            fillings.pop(part, None)
             refusals[part] = error
     weights = f"its weights take {gib(found.bytes)}"
     if not fillings:
@@ -90,7 +91,8 @@ def _of_parts(path: Path, found: Identity, tokenizers: Tokenizers | None) -> Ide
         missing = [part for part in (CLIP, T5, VAE) if part not in parts]
         said.append(weights + (f", and {_BESIDE}" if missing == [CLIP, T5, VAE] else ""))
         if parts and missing:
-            said.append(f"it brings no {' and no '.join(missing)}: choose them too")
+            said.append(f"choose {' and '.join(missing)} too")
+            said += [f"its own {part} is refused: {_said(refusals[part])}" for part in missing if part in refusals]
     else:
         place = _PLACES[parts[0]] if len(parts) == 1 and found.kind != "all-in-one checkpoint" else "its folder"
         said = [f"choose it in Load Kontext Files as {' and as '.join(parts)}, from {place}", weights]

@@ -266,7 +266,8 @@ def _linear(view: _View, name: str) -> tuple[int, int]:
     weight = view[name + ".weight"]
     bias = view.get(name + ".bias")
     if bias is not None and weight.dtype in ("U8", "I8") and len(bias.shape) == 1 and bias.shape[0]:
-        return bias.shape[0], prod(weight.shape) * 2 // bias.shape[0]
+        in_a_byte = 1 if weight.dtype == "I8" and not view.spelt(name + ".weight").endswith("qweight") else 2
+        return bias.shape[0], prod(weight.shape) * in_a_byte // bias.shape[0]
     return (weight.shape[0], weight.shape[1]) if len(weight.shape) == 2 else (0, 0)
 
 
@@ -324,6 +325,3 @@ def shown(text: object) -> str:
     line = " ".join(str(text)[:200].encode("utf-8", "backslashreplace").decode("utf-8").split())
     line = "".join(c if c.isprintable() else "?" for c in line)
     return line if len(line) <= 80 else line[:77] + "..."
-
-
-identify = recognise  # for lora/, until it says recognise

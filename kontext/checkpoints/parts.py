@@ -85,43 +85,42 @@ def load_parts(
     path = Path(transformer)
     device = torch.device(device)
     dtype = choose_dtype(dtype, device, str(path))
-    parts = _parts(path)
+    parts = {TRANSFORMER: _transformer(path)}
     _warn_of_dev(path)
     for part, given in ((CLIP, clip), (T5, t5), (VAE, vae)):
-        if given is not None:
-            parts[part] = _given(Path(given), part)
-        elif part not in parts:
-            what = _WHAT[part]
-            raise InputError(str(path), part, "missing", f"{what} is not in this file and none was given",
-                             f"choose {what} too")
+        if given is None and not could_be(path, part):
+            raise InputError(str(path), part, "missing", f"{_WHAT[part]} is not in this file and none was given",
+                             f"choose {_WHAT[part]} too")
+        parts[part] = _given(path if given is None else Path(given), part)
     clip_tokenizer, t5_tokenizer = load_tokenizers(*map(Path, tokenizers))
     return assemble(
         fill_parts(parts, (clip_tokenizer, t5_tokenizer), dtype), (clip_tokenizer, t5_tokenizer), device=device,
         name=name or _name(path), schedule=Schedule.from_config(dimensions.SCHEDULE), settings=ModelSettings())
 
 
-def check_file(path: Path, part: str, tokenizers: Tokenizers | None = None) -> dict[str, Filling]:
+def check_file(path: Path, part: str, tokenizers: Tokenizers | None = None) -> Filling:
     """What `load_parts` checks of a file or folder before it reads weights, as far as the file alone tells.
 
     Args:
         path: the file or folder.
-        part: "transformer", which may bring the others, or "clip", "t5", "vae".
+        part: which part is looked for in it.
         tokenizers: CLIP's and T5's; None: whether the text encoders have their words is not checked.
 
     Returns:
-        The parts it brings, ready to be read.
+        The part, ready to be read.
 
     Raises:
         InputError: what `load_parts` would say.
     """
-    parts = _parts(path) if part == TRANSFORMER else {part: _given(path, part)}
-    return fill_parts(parts, tokenizers, torch.float32)
+    found = _transformer(path) if part == TRANSFORMER else _given(path, part)
+    return fill_parts({part: found}, tokenizers, torch.float32)[part]
 
 
 def could_be(path: Path, part: str) -> bool:
     """Whether a tensor that every such part has is in a file or in a folder of one component."""
     files = read_weights_files(path) if path.is_dir() else {path: read_weights_file(path)}
-    return find_prefix({name.removesuffix("._data") for file in files.values() for name in file.tensors}, part) is not None
+    names = {name.removesuffix("._data") for file in files.values() for name in file.tensors}  # quanto's ending
+    return find_prefix(names, part) is not None
 
 
 def left_out(part: str, source: Source) -> str | None:
@@ -177,7 +176,7 @@ def fill_parts(parts: Mapping[str, Part], tokenizers: Tokenizers | None, dtype: 
     # ComfyUI runs nodes in inference mode; weights made there could not be moved or patched outside it later
     with torch.inference_mode(False):
         fillings = {part: _fill(part, found, tokenizers, dtype) for part, found in parts.items()}
-    _check_fit(fillings, tokenizers)
+    check_fit(fillings, tokenizers)
     return fillings
 
 
@@ -225,8 +224,8 @@ def assemble(fillings: Mapping[str, Filling], tokenizers: Tokenizers, *, device:
 # Finding the parts -------------------------------------------------------------------------------------------------
 
 
-def _parts(path: Path) -> dict[str, Part]:
-    """The transformer, and what else its file brings.
+def _transformer(path: Path) -> Part:
+    """The transformer of a file or folder.
 
     Raises:
         InputError: it is no FLUX.1 Kontext nor what loads like it, or tensors belong to no part.
@@ -240,20 +239,15 @@ def _parts(path: Path) -> dict[str, Part]:
         raise InputError(str(path), "model", what, f"is not FLUX.1 Kontext ({found.reasons[0]})", elsewhere(found))
     if path.is_dir():
         check_transformer(path)
-        return {TRANSFORMER: _folder(path, TRANSFORMER)}
+        return _folder(path, TRANSFORMER)
     whole = Source.of_file(path)
     prefix = find_prefix(whole, TRANSFORMER)
     if not prefix:
-        return {TRANSFORMER: Part(whole)}
+        return Part(whole)
     stray = next((name for name in whole if not name.startswith((prefix, *_IN_A_CHECKPOINT))), None)
     if stray is not None:
         raise whole.refuse(stray, "unknown", "belongs to no part of FLUX.1 Kontext", "use another file of the model")
-    parts = {TRANSFORMER: Part(whole.below(prefix))}
-    for part in (CLIP, T5, VAE):
-        inner = find_prefix(whole, part)
-        if inner is not None:
-            parts[part] = Part(whole.below(inner))
-    return parts
+    return Part(whole.below(prefix))
 
 
 def _given(path: Path, part: str) -> Part:
@@ -310,8 +304,12 @@ def _warn_of_dev(path: Path) -> None:
                     found.reasons[0])
 
 
-def _check_fit(fillings: Mapping[str, Filling], tokenizers: Tokenizers | None) -> None:
-    """The transformer must read what the text encoders and the VAE make, and they what the tokenizers make."""
+def check_fit(fillings: Mapping[str, Filling], tokenizers: Tokenizers | None = None) -> None:
+    """The transformer must read what the text encoders and the VAE make, and they what the tokenizers make.
+
+    Raises:
+        InputError: a part that does not fit those that are there.
+    """
     configs = {part: filling.model.config for part, filling in fillings.items()}
     for part, makes, reads, what in (
         (CLIP, lambda c: c.hidden_size, lambda t: t.pooled_projection_dim, "wide where the transformer reads"),

@@ -1,0 +1,118 @@
+"""The loaders and Inspect Model on every kind of file that people have: right numbers or right reason, from both."""
+
+from pathlib import Path
+
+import file_matrix as matrix
+import pytest
+import tiny_files as files
+import torch
+from kontinuity.kontext import InputError, identify
+from kontinuity.kontext.checkpoints.flavours import KONTEXT
+from test_layouts import assert_means
+
+PARTS = ("transformer", "clip", "t5", "vae")
+
+
+@pytest.fixture(scope="module")
+def states(tiny) -> matrix.Parts:
+    return {part: files.module_state(module) for part, module in tiny.items()}
+
+
+@pytest.fixture(scope="module")
+def kontext(states, tmp_path_factory) -> Path:
+    """A transformer that takes the other parts."""
+    path = tmp_path_factory.mktemp("kontext") / "kontext.safetensors"
+    files.save(path, files.plain(torch.bfloat16)(files.to_bfl(states["transformer"])))
+    return path
+
+
+@pytest.fixture
+def load(load_files, kontext):
+    """load(path, part): the part as the loader reads it from the file, or its error."""
+    def run(path: Path, part: str) -> torch.nn.Module | InputError:
+        try:
+            model = load_files(path) if part == "transformer" else load_files(kontext, **{part: path})
+        except InputError as error:
+            return error
+        parts = model.components
+        return parts[part] if part in parts else parts["text_encoders"][part]
+    return run
+
+
+@pytest.fixture
+def inspect(tiny_model_folder):
+    tokenizers = tiny_model_folder / "tokenizer", tiny_model_folder / "tokenizer_2"
+    return lambda path: identify(path, tokenizers)
+
+
+def agree(load, inspect, path: Path) -> dict[str, torch.nn.Module]:
+    """What the file loads as; Inspect Model must say the same of every part, and of the others the same reason."""
+    found = inspect(path)
+    outcomes = {part: load(path, part) for part in PARTS}
+    read = {part: outcome for part, outcome in outcomes.items() if not isinstance(outcome, InputError)}
+    assert found.loads_as == tuple(read), found.report
+    assert ("choose it in Load Kontext Files" in found.advice) == bool(read), found.advice
+    reasons = [str(outcome) for outcome in outcomes.values() if isinstance(outcome, InputError)]
+    assert found.refusal == "" if read else found.refusal in reasons
+    if found.refusal:
+        assert found.refusal.partition(": ")[2] in found.advice
+    return read
+
+
+@pytest.mark.parametrize("name", matrix.GOOD)
+def test_files_that_load(load, inspect, states, tmp_path, name):
+    path = matrix.path_of(tmp_path, name)
+    meant = matrix.GOOD[name](path, states)
+    read = agree(load, inspect, path)
+    assert list(read) == [part for part in PARTS if part in meant]
+    for part, exact in meant.items():
+        assert_means(read[part], exact)
+    found = inspect(path)
+    assert found.kind != "unknown" and "unknown" not in found.flavour
+    if "transformer" in meant:
+        assert found.flavour == KONTEXT
+
+
+@pytest.mark.parametrize(("layout", "precision"), files.TRANSFORMERS)
+def test_transformers_in_every_precision(load, inspect, states, tmp_path, layout, precision):
+    path = tmp_path / files.file_name(layout, precision)
+    files.TRANSFORMERS[layout, precision](path, states["transformer"])
+    assert list(agree(load, inspect, path)) == ["transformer"]
+
+
+@pytest.mark.parametrize("name", matrix.BAD)
+def test_files_that_are_refused(load, inspect, states, tmp_path, name):
+    path = matrix.path_of(tmp_path, name)
+    write, part, words = matrix.BAD[name]
+    write(path, states)
+    said = load(path, part)
+    assert isinstance(said, InputError) and words in str(said), said
+    assert "\n" not in str(said) and said.remedy
+    if name in matrix.UNREADABLE:
+        with pytest.raises(InputError) as caught:
+            inspect(path)
+        assert str(caught.value) == str(said)
+    else:
+        assert not agree(load, inspect, path)
+        assert words in inspect(path).refusal
+
+
+@pytest.mark.parametrize("ending", [".part", ".crdownload", ".aria2"])
+def test_downloads_that_have_not_finished(inspect, states, tmp_path, ending):
+    path = tmp_path / f"kontext.safetensors{ending}"
+    matrix.GOOD["clip, bare"](path, states)
+    with pytest.raises(InputError, match="has not finished"):
+        inspect(path)
+    path.rename(tmp_path / "kontext.safetensors")
+    (tmp_path / "kontext.safetensors.aria2").touch()  # aria2 makes the whole file first and fills it then
+    with pytest.raises(InputError, match="has not finished"):
+        inspect(tmp_path / "kontext.safetensors")
+
+
+def test_one_part_of_an_all_in_one(load, states, tmp_path):
+    """The others may come from elsewhere, and are not looked at."""
+    path = tmp_path / "kontext.safetensors"
+    meant = matrix.save_checkpoint(path, {**states, "t5": {}})
+    for part in ("transformer", "clip", "vae"):
+        assert_means(load(path, part), meant[part])
+    assert "is not a T5-XXL file but all-in-one checkpoint" in str(load(path, "t5"))
