@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,10 +29,10 @@ _LORA = re.compile(r"\.lora_[AB]\.|\.lora_(down|up|mid)\.|\.lora\.(down|up)\.wei
                    r"|\.(lokr_[wt][12]|hada_[wt][12]|oft_(blocks|diag)|dora_scale$|lora_magnitude_vector)"
                    r"|\.(diff|diff_b|w_norm|b_norm|set_weight|reshape_weight)$")
 _OTHER_KINDS = (  # a tensor's name holds this -> what the file is instead
-    (re.compile(r"\.(oft_|boft_)"), "OFT, which turns weights instead of adding to them"),
-    (re.compile(r"\.lora_mid\.|\.lokr_t[12]$|\.hada_t[12]$"), "LoRA of convolutions, which FLUX.1 does not have"),
-    (re.compile(r"\.(a1|a2|b1|b2)\.weight$"), "GLoRA"), (re.compile(r"\.on_input$"), "IA3"),
-    (re.compile(r"\.lora_(down|up)$"), "LoRA packed for nunchaku"),
+    (re.compile(r"\.(oft_|boft_)"), "an OFT, which turns weights instead of adding to them"),
+    (re.compile(r"\.lora_mid\.|\.lokr_t[12]$|\.hada_t[12]$"), "a LoRA of convolutions, which FLUX.1 does not have"),
+    (re.compile(r"\.(a1|a2|b1|b2)\.weight$"), "a GLoRA"), (re.compile(r"\.on_input$"), "an IA3"),
+    (re.compile(r"\.lora_(down|up)$"), "a LoRA packed for nunchaku"),
 )
 _CONTROL = re.compile(r"(double|single)_blocks\.\d+\..*norm\.(key|query)_norm\.scale$")
 _METADATA = "lora_adapter_metadata"  # of diffusers: JSON of PEFT's configuration
@@ -157,7 +158,7 @@ def _check_kind(where: str, file: WeightsFile) -> None:
     for pattern, kind in _OTHER_KINDS:
         found = next((key for key in file.tensors if pattern.search(key)), None)
         if found:
-            raise InputError(where, "tensor", found, f"makes this a {kind}: not read",
+            raise InputError(where, "tensor", found, f"makes this {kind}: not read",
                              "have it converted to a LoRA, or use the nodes it was made for")
     for key, tensor in file.tensors.items():
         match = _SUFFIX.fullmatch(key)
@@ -221,7 +222,7 @@ def outline(where: str, name: str, tensors: Mapping[str, str], entries: Mapping[
     shape, rank = _shape(kind, size, refuse)
     if "magnitude" in tensors:
         _check_magnitude(kind, shape, size("magnitude"), refuse)
-    if "alpha" in tensors and prod_of(size("alpha")) != 1:
+    if "alpha" in tensors and math.prod(size("alpha")) != 1:
         raise refuse(list(size("alpha")), "is an alpha that is not one number")
     biases = [size(role) for role in ("up_bias", "diff_b") if role in tensors]
     if any(len(bias) != 1 or shape and bias[0] != shape[0] for bias in biases) or len(set(biases)) > 1:
@@ -277,14 +278,6 @@ def _check_magnitude(kind: str, shape: tuple[int, ...] | None, size: tuple[int, 
         raise refuse(list(size), "is a DoRA's scale without the change that it scales")
     if size not in ((shape[0],), (shape[0], 1), (1, shape[1])):
         raise refuse(list(size), f"is a DoRA's scale of neither the {shape[0]} outputs nor the {shape[1]} inputs")
-
-
-def prod_of(shape: Iterable[int]) -> int:
-    """How many numbers a tensor of this shape has."""
-    count = 1
-    for length in shape:
-        count *= length
-    return count
 
 
 def _check_twice(where: str, layers: Iterable[Outline | None]) -> None:

@@ -2,10 +2,15 @@
 
 import copy
 import json
+import random
+import re
+from pathlib import Path
 
 import pytest
 import torch
 from kontinuity.kontext import InputError, identify, read_lora
+from kontinuity.kontext.lora.header import _NEEDED, _SUFFIX
+from kontinuity.kontext.lora.names import find_target
 from kontinuity.kontext.quantised import StoredLinear
 from lora_files import (
     HEAD,
@@ -300,3 +305,68 @@ def test_a_lora_of_flux_with_t5_is_not_for_sdxl(tmp_path, names):
     """OneTrainer calls T5 `lora_te2`; SDXL's second text encoder has other layers."""
     path = write(tmp_path / "te2.safetensors", kohya(seeded({name: (32, 32) for name in names}), ""))
     assert "SDXL" not in identify(path).flavour and "SDXL" not in read_lora(path).flavour
+
+
+# The page -------------------------------------------------------------------------------------------------------------
+
+
+def lora_section() -> str:
+    page = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
+    return page.read_text("utf-8").partition("## LoRAs")[2].partition("\n## ")[0]
+
+
+def test_the_page_names_what_is_read():
+    """Every example of docs/checkpoints.md is a tensor that is read, and every kind is there."""
+    layouts, kinds = (table for table in lora_section().split("\n\n") if table.startswith("|"))
+    examples = re.findall(r"`(\S+)`", " ".join(row.split("|")[2] for row in layouts.splitlines()[2:]))
+    assert len(examples) == 20
+    for example in examples:
+        match = _SUFFIX.fullmatch(example)
+        assert match and find_target(match["name"]), example
+    rows = {row.split("|")[1].split(",")[0].strip(): row for row in kinds.splitlines()[2:]}
+    assert set(rows) == {*_NEEDED, "DoRA", "bias"}
+    for kind, parts in _NEEDED.items():
+        suffixes = [name for name in re.findall(r"`([a-z_]\w+)`", rows[kind]) if not name.startswith("_")]
+        assert suffixes
+        for suffix in suffixes:
+            ending = f"{suffix}.weight" if kind == "LoRA" else suffix
+            assert _SUFFIX.fullmatch(f"a.{ending}"), suffix
+        assert parts
+
+
+# Damaged and hostile files --------------------------------------------------------------------------------------------
+
+
+def test_damaged_files_are_refused_in_words(tmp_path):
+    """Tensors dropped, renamed, of other shapes and dtypes: typed errors or a LoRA, and both readers agree."""
+    cases = [tensors for tensors, _ in matrix({module: (32, 32) for modules in bfl_layers().values()
+                                               for module in modules}, 8).values()]
+    chosen, refused = random.Random(0), 0
+    for number in range(150):
+        tensors = dict(chosen.choice(cases))
+        for _ in range(chosen.randint(1, 3)):
+            name = chosen.choice(list(tensors))
+            tensor = tensors.pop(name)
+            change = chosen.choice(["drop", "rename", "shape", "dtype", "empty", "swap"])
+            if change == "rename":
+                tensors[chosen.choice([name.replace("0", "7"), f"{name}.weight", name[: len(name) // 2] or "a",
+                                       name.replace("lora_down", "lokr_w1")])] = tensor
+            elif change == "shape":
+                tensors[name] = torch.zeros([chosen.randint(0, 3) for _ in range(chosen.randint(0, 4))])
+            elif change == "dtype":
+                tensors[name] = tensor.to(chosen.choice([torch.int8, torch.bool, torch.float64, torch.float8_e5m2]))
+            elif change == "empty":
+                tensors[name] = torch.zeros(0, 0)
+            elif change == "swap":
+                tensors[name] = tensor.t() if tensor.dim() == 2 else tensor
+        path = write(tmp_path / f"{number}.safetensors", tensors or {"a": torch.zeros(1)})
+        try:
+            read_lora(path)
+            said = None
+        except InputError as error:
+            said, refused = str(error), refused + 1
+        found = identify(path)
+        if found.kind == "LoRA" and "changes nothing: all it holds is zero" not in (said or ""):
+            assert ("Load Kontext LoRA refuses" in found.advice) == (said is not None), (said, found.advice)
+        path.unlink()
+    assert 30 < refused < 150
