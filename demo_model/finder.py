@@ -43,10 +43,10 @@ class FigureFinder:
     name = "drawn world finder"
 
     def __init__(self, path: str | Path):
-        from safetensors.torch import load_file
+        from safetensors.torch import load
 
         self._net = HeatMap()
-        self._net.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+        self._net.load_state_dict({key: value.float() for key, value in load(Path(path).read_bytes()).items()})
         self._net.eval().requires_grad_(False)
 
     def find(self, picture: torch.Tensor) -> list[tuple[float, float, float, float]]:

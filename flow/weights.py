@@ -26,9 +26,10 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
         raise FlowError(f"{path.name}: is larger than {MAX_FILE_BYTES >> 20} MB, no {what} is; choose another file")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+            from safetensors.torch import load
 
-            return load_file(path)
+            # not load_file, which maps the file: a program that cut it off would end this one
+            return load(path.read_bytes())
         if _is_program(path):
             raise FlowError(f"{path.name}: is a TorchScript archive, a program with its weights, and is not run here; "
                             f"use {what} as .safetensors or as a plain state dict")

@@ -11,6 +11,7 @@ from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Sc
 from .lora import Lora, read_lora, weight_patches
 from .memory import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
+from .offload import into_memory
 from .placement import Limited, Placement, Resident, resident_parts
 from .prompts import text_token_ids
 from .request import EditRequest, StepInfo
@@ -45,6 +46,7 @@ __all__ = [
     "check_folder",
     "check_size",
     "identify",
+    "into_memory",
     "load_encoder",
     "load_folder",
     "load_parts",

@@ -173,6 +173,9 @@ class _Luggage:
         """Move the weights into one piece of (pinned) main memory; they are the same tensors afterwards."""
         if self.packed is not None:
             return
+        for part in self._module.modules():
+            if hasattr(part, "check_origin"):
+                part.check_origin()
         with torch.inference_mode(False):
             try:
                 packed = torch.empty(self.bytes, dtype=torch.uint8, pin_memory=pin)
@@ -197,6 +200,17 @@ class _Luggage:
         with torch.inference_mode(False):
             for tensor, home in zip(self._tensors, self._home, strict=True):
                 tensor.data = home
+
+
+def into_memory(module: nn.Module) -> nn.Module:
+    """The module with its weights in memory of this process, and in no mapped file, as transformers loads them.
+
+    If another program cut off a file that is mapped, the next look at its weights would end the whole process.
+    """
+    with torch.no_grad():
+        for tensor in _weights(module):
+            tensor.data = tensor.data.clone()
+    return module
 
 
 def packed_bytes(tensor: torch.Tensor) -> int:

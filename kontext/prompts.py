@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from .errors import InputError
+from .quantised import largest_unpacking
 
 MAX_TOKENS = 512  # T5 tokens FLUX was trained with, the end mark included
 
@@ -118,11 +119,13 @@ def activation_bytes(text_encoders: nn.ModuleDict, tokens: int) -> int:
     """Bytes encoding a prompt needs beside the weights, a generous estimate for T5 (CLIP is far smaller).
 
     A layer holds about 8 tensors of the model's width, 4 of the feed-forward's, and the attention scores (T5 adds a
-    position bias, so they are not fused) twice in float32.
+    position bias, so they are not fused) twice in float32. A quantised layer unpacks its matrix for the call.
 
     Args:
         tokens: padded length of the prompt.
     """
     config = text_encoders["t5"].config
     scores = 2 * 4 * config.num_heads * tokens * tokens
-    return tokens * (8 * config.d_model + 4 * config.d_ff) * text_encoders["t5"].dtype.itemsize + scores
+    dtype = text_encoders["t5"].dtype
+    activations = tokens * (8 * config.d_model + 4 * config.d_ff) * dtype.itemsize
+    return activations + scores + largest_unpacking(text_encoders["t5"], dtype)

@@ -214,6 +214,12 @@ class GgufLinear(QuantisedLinear):
         return f"{super().extra_repr()}, kind={self.kind}"
 
 
+def largest_unpacking(model: nn.Module, dtype: torch.dtype) -> int:
+    """Bytes that the largest quantised layer takes for its matrix while it computes in this dtype."""
+    return max((layer.unpacking_bytes(dtype) for layer in model.modules() if isinstance(layer, QuantisedLinear)),
+               default=0)
+
+
 def fp8_numbers(values: torch.Tensor, format: torch.dtype, dtype: torch.dtype) -> torch.Tensor:
     """Bytes of fp8 as numbers of a wider dtype, a fresh tensor; exact, for fp8 fits into each of them."""
     if values.device.type == "mps":  # it has no fp8

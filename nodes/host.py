@@ -141,20 +141,33 @@ def _unload(patcher: comfy.model_patcher.ModelPatcher) -> None:
     patcher.detach()
 
 
-def new_images(count: int, height: int, width: int, where: str, field: str) -> torch.Tensor:
-    """An IMAGE batch to be filled, `float32 [count, height, width, 3]`; InputError if it does not fit in memory."""
-    needed, free = count * height * width * 3 * 4, memory.get_free_memory(torch.device("cpu"))
+def new_images(count: int, height: int, width: int, where: str, field: str, channels: int = 3) -> torch.Tensor:
+    """An IMAGE batch to be filled, `float32 [count, height, width, channels]`; InputError if it does not fit in
+    memory."""
+    needed, free = count * height * width * channels * 4, memory.get_free_memory(torch.device("cpu"))
     if needed > free:
         raise InputError(
             where, field, f"{count} pictures of {width}x{height}",
             f"need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free",
             "make fewer new pictures, or work on the clip in parts")
-    return torch.empty(count, height, width, 3)
+    return torch.empty(count, height, width, channels)
 
 
 def weight_dtype() -> torch.dtype:
-    """The precision to load weights in: bfloat16 where the device computes in it, else float32."""
-    return torch.bfloat16 if memory.should_use_bf16(memory.get_torch_device()) else torch.float32
+    """What to compute in: bfloat16 where the device does; else float16 where ComfyUI trusts it, else float32.
+
+    Cards without bfloat16 are those before Ampere. On Turing (RTX 20) ComfyUI uses float16; on its GTX 16 float16 is
+    broken, and on Pascal under Linux slower than float32.
+    """
+    device = memory.get_torch_device()
+    if memory.should_use_bf16(device):
+        return torch.bfloat16
+    return torch.float16 if memory.should_use_fp16(device) else torch.float32
+
+
+def may_map_files() -> bool:
+    """Whether model files may be mapped into memory (ComfyUI's --disable-mmap says no)."""
+    return not args.disable_mmap
 
 
 def card_memory() -> str:

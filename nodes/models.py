@@ -42,7 +42,9 @@ class LoadModel(io.ComfyNode):
     @classmethod
     def execute(cls, model: str, memory: str = "auto") -> io.NodeOutput:
         limit = memory_limit(memory, TITLE)
-        return io.NodeOutput(_hosted(load_folder(folders.model_folder(model, TITLE), dtype=host.weight_dtype()), limit))
+        folder = folders.model_folder(model, TITLE)
+        loaded = load_folder(folder, dtype=host.weight_dtype(), may_map=host.may_map_files())
+        return io.NodeOutput(_hosted(loaded, limit))
 
 
 class LoadModelFiles(io.ComfyNode):
@@ -53,25 +55,27 @@ class LoadModelFiles(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         transformers = folders.weight_files("diffusion_models", "checkpoints") or [folders.NO_WEIGHTS]
-        encoders = [IN_THE_CHECKPOINT, *folders.weight_files("text_encoders")]
-        vaes = [IN_THE_CHECKPOINT, *folders.weight_files("vae")]
+        encoders = [IN_THE_CHECKPOINT, *folders.weight_files("text_encoders"), *folders.weight_files("checkpoints")]
+        vaes = [IN_THE_CHECKPOINT, *folders.weight_files("vae"), *folders.weight_files("checkpoints")]
         return io.Schema(
             node_id="Kontinuity_LoadModelFiles",
             display_name=FILES_TITLE,
             category=CATEGORY,
-            description="Loads FLUX.1 Kontext from single files: bf16, fp16, fp8, fp8 scaled or GGUF, in parts or "
-                        "as an all-in-one checkpoint. fp8 and GGUF stay packed in memory.",
+            description="Loads FLUX.1 Kontext from single files: bf16, fp16, fp8, nvfp4, int8, nf4 or GGUF, in parts "
+                        "or as an all-in-one checkpoint. They stay packed in memory.",
             inputs=[
                 io.Combo.Input("transformer", options=transformers, default=transformers[0],
                                tooltip="FLUX.1 Kontext's transformer (models/diffusion_models or unet), or a "
                                        "checkpoint with all parts (models/checkpoints)."),
                 io.Combo.Input("clip", options=encoders, default=IN_THE_CHECKPOINT,
-                               tooltip="CLIP-L, such as clip_l.safetensors, in models/text_encoders or clip."),
+                               tooltip="CLIP-L, such as clip_l.safetensors, in models/text_encoders or clip; or the "
+                                       "CLIP-L of another checkpoint."),
                 io.Combo.Input("t5", options=encoders, default=IN_THE_CHECKPOINT,
                                tooltip="T5-XXL, such as t5xxl_fp8_e4m3fn_scaled.safetensors or a T5 GGUF, in "
-                                       "models/text_encoders or clip."),
+                                       "models/text_encoders or clip; or the T5-XXL of another checkpoint."),
                 io.Combo.Input("vae", options=vaes, default=IN_THE_CHECKPOINT,
-                               tooltip="FLUX.1's VAE, ae.safetensors, in models/vae."),
+                               tooltip="FLUX.1's VAE, ae.safetensors, in models/vae; or the VAE of another checkpoint "
+                                       "of FLUX.1."),
                 memory_input(),
             ],
             outputs=[KontextModelSocket.Output(display_name="model",
@@ -89,7 +93,7 @@ class LoadModelFiles(io.ComfyNode):
                  for field, name in (("clip", clip), ("t5", t5), ("vae", vae))}
         return io.NodeOutput(_hosted(load_parts(
             folders.weight_path(transformer, FILES_TITLE, "transformer"), **parts,
-            tokenizers=folders.tokenizer_folders(), dtype=host.weight_dtype()), limit))
+            tokenizers=folders.tokenizer_folders(), dtype=host.weight_dtype(), may_map=host.may_map_files()), limit))
 
 
 def memory_input() -> io.Combo.Input:

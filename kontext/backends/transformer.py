@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ..quantised import largest_unpacking
 from ..references import reference_ids, token_ids
 from ..sampling import Velocity, pack, unpack
 from . import Conditions
@@ -62,7 +63,5 @@ def activation_bytes(transformer: nn.Module, tokens: int) -> int:
     Args:
         tokens: text + picture + references.
     """
-    itemsize = transformer.dtype.itemsize
-    unpacked = [layer.in_features * layer.out_features for layer in transformer.modules()
-                if hasattr(layer, "weight_as")]
-    return 17 * tokens * transformer.inner_dim * itemsize + 2 * itemsize * max(unpacked, default=0)
+    activations = 17 * tokens * transformer.inner_dim * transformer.dtype.itemsize
+    return activations + largest_unpacking(transformer, transformer.dtype)

@@ -30,15 +30,19 @@ class Filling:
         self.model, self.source, self.pieces, self.dtype = model, source, pieces, dtype
         self._check(spare)
 
-    def read(self) -> nn.Module:
+    def read(self, may_map: bool = True) -> nn.Module:
         """The model with its weights.
 
         A Linear stored in fewer bits becomes a QuantisedLinear around these; so do all of a large part, whose numbers
         stay in the format of the file. All other tensors are unpacked if need be and become `dtype`.
 
+        Args:
+            may_map: whether the files of a large part may stay mapped; else all is copied into memory.
+
         Raises:
-            InputError: NaN or infinity in a tensor.
+            InputError: NaN or infinity in a tensor, or the file was changed or cut off meanwhile.
         """
+        self.source.may_map = may_map
         for name, module in list(self.model.named_modules()):
             if isinstance(module, nn.Linear):
                 parent, _, child = name.rpartition(".")

@@ -23,15 +23,18 @@ def load_folder(
     name: str | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
+    may_map: bool = True,
 ) -> KontextModel:
     """Load a FLUX.1 Kontext model from a diffusers folder.
 
     Args:
         path: the folder that holds model_index.json.
         name: what to call it; without it the name in `kontinuity.json`, else the folder's.
-        dtype: float32, bfloat16 or float16, whatever the files hold; None: bfloat16 on CUDA, else float32. Weights
-            stored in fp8 stay fp8.
+        dtype: float32, bfloat16 or float16, of the computation; None: bfloat16 on CUDA where the card
+            computes in it, else float16 there, and float32 elsewhere. With float16 the text encoders and the VAE
+            compute in float32. A large part's matrices stay in the number format of their file, whatever the dtype.
         device: where its `Resident` placement will run it. The weights move there on first use.
+        may_map: whether large files may stay mapped instead of being copied into memory.
 
     Returns:
         The model, its weights in CPU memory or still in the files, which are mapped.
@@ -47,7 +50,7 @@ def load_folder(
         log.warning("%s: %s", own_name(root), note)
     return assemble(
         ready.fillings, ready.tokenizers, device=device, name=name or ready.name or own_name(root),
-        settings=ready.settings,
+        settings=ready.settings, may_map=may_map,
         schedule=Schedule.from_config(read_json(root / "scheduler" / "scheduler_config.json")))
 
 

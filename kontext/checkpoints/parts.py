@@ -61,6 +61,7 @@ def load_parts(
     name: str | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
+    may_map: bool = True,
 ) -> KontextModel:
     """Load FLUX.1 Kontext from the files people own. docs/checkpoints.md lists what is read.
 
@@ -71,9 +72,11 @@ def load_parts(
         clip, t5, vae: files or such folders of the other parts; they win over those the first one brings.
         tokenizers: folders of CLIP's and T5's tokenizer.
         name: what to call it; without it the transformer file's name.
-        dtype: float32, bfloat16 or float16, of what is not quantised and of the computation; None: bfloat16 on CUDA,
-            else float32.
+        dtype: float32, bfloat16 or float16, of the computation; None: bfloat16 on CUDA where the card
+            computes in it, else float16 there, and float32 elsewhere. With float16 the text encoders and the VAE
+            compute in float32. A large part's matrices stay in the number format of their file, whatever the dtype.
         device: where its `Resident` placement will run it.
+        may_map: whether large files may stay mapped instead of being copied into memory.
 
     Returns:
         The model, its weights in CPU memory or still in the files, which are mapped.
@@ -95,7 +98,8 @@ def load_parts(
     clip_tokenizer, t5_tokenizer = load_tokenizers(*map(Path, tokenizers))
     return assemble(
         fill_parts(parts, (clip_tokenizer, t5_tokenizer), dtype), (clip_tokenizer, t5_tokenizer), device=device,
-        name=name or _name(path), schedule=Schedule.from_config(dimensions.SCHEDULE), settings=ModelSettings())
+        name=name or _name(path), schedule=Schedule.from_config(dimensions.SCHEDULE), settings=ModelSettings(),
+        may_map=may_map)
 
 
 def check_file(path: Path, part: str, tokenizers: Tokenizers | None = None) -> Filling:
@@ -132,7 +136,9 @@ def left_out(part: str, source: Source) -> str | None:
 def choose_dtype(dtype: torch.dtype | None, device: torch.device, where: str) -> torch.dtype:
     """The dtype asked for, or the device's. Raises: InputError for one the model does not run in."""
     if dtype is None:
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if dtype not in DTYPES:
         raise InputError(where, "dtype", dtype, "is no dtype this model runs in",
                          "choose float32, bfloat16 or float16")
@@ -182,6 +188,8 @@ def fill_parts(parts: Mapping[str, Part], tokenizers: Tokenizers | None, dtype: 
 
 def _fill(part: str, found: Part, tokenizers: Tokenizers | None, dtype: torch.dtype) -> Filling:
     source, config = found.source, found.config
+    if part != TRANSFORMER and dtype == torch.float16:  # T5's and the VAE's numbers can leave float16
+        dtype = torch.float32
     try:
         if part == CLIP:
             end_mark = tokenizers[0].eos_token_id if tokenizers else None
@@ -198,14 +206,14 @@ def _fill(part: str, found: Part, tokenizers: Tokenizers | None, dtype: torch.dt
 
 
 def assemble(fillings: Mapping[str, Filling], tokenizers: Tokenizers, *, device: torch.device, name: str,
-             schedule: Schedule, settings: ModelSettings) -> KontextModel:
+             schedule: Schedule, settings: ModelSettings, may_map: bool) -> KontextModel:
     """Read the parts that `fill_parts` checked.
 
     Raises:
         InputError: see `load_parts`.
     """
     with torch.inference_mode(False):
-        read = {part: filling.read() for part, filling in fillings.items()}
+        read = {part: filling.read(may_map) for part, filling in fillings.items()}
     modules: dict[str, nn.Module] = {
         "text_encoders": nn.ModuleDict({"clip": read[CLIP], "t5": read[T5]}).eval(),
         "transformer": read[TRANSFORMER],

@@ -21,6 +21,7 @@ from .packings import FLOATS, FP8, Finder, Packing, Rows, logical
 UNREAD = f"use a bf16, fp16, fp8, int8, nvfp4 or GGUF ({', '.join(BLOCKS)}) version"
 LARGE = 2**30  # bytes: parts from here on are mapped, and their matrices stay in the format they are stored in
 _FP8_BROKEN = {"F8_E4M3": (0x7F, 0xFF), "F8_E5M2": (0x7C, 0xFC)}  # NaN and infinity begin here, positive and negative
+_INTEGERS = {"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "BOOL": torch.bool}
 _BYTES = {"U8": torch.uint8, "I8": torch.int8, "F8_E8M0": torch.uint8}
 
 
@@ -34,17 +35,17 @@ class Source:
         packings: the weights that are stored as several tensors.
         is_large: whether its matrices are worth keeping in the number format they are stored in, and mapping: else to
             turn them into another one in each pass would cost more time than the memory is worth.
+        may_map: whether a large part's files may be mapped; if not, its bytes are copied into memory.
 
     Args:
         where: see above.
         files: their headers.
-        mapped: whether large parts may be mapped; if not, all bytes are copied into memory.
 
     Raises:
         InputError: tensors that should make a weight together do not.
     """
 
-    def __init__(self, where: str | Path, files: dict[Path, WeightsFile], mapped: bool = True):
+    def __init__(self, where: str | Path, files: dict[Path, WeightsFile]):
         self.where, self.prefix = str(where), ""
         self.metadata: dict[str, str] = {}
         self._files = {path: _File(path, file.bytes) for path, file in files.items()}
@@ -56,12 +57,12 @@ class Source:
         found = Finder(tensors, self.metadata, self.read_bytes, self.refuse)
         self.packings: dict[str, Packing] = found.packings
         self._entries = dict(logical(tensors, found.packings, found.names))
-        self._mapped, self.is_large = mapped, self._is_large()
+        self.may_map, self.is_large = True, self._is_large()
 
     @classmethod
-    def of_file(cls, path: Path, mapped: bool = True) -> "Source":
+    def of_file(cls, path: Path) -> "Source":
         """Raises: InputError, see `read_weights_file` and above."""
-        return cls(path, {path: read_weights_file(path)}, mapped)
+        return cls(path, {path: read_weights_file(path)})
 
     def below(self, prefix: str) -> "Source":
         """The tensors whose names begin with the prefix, without it."""
@@ -140,7 +141,7 @@ class Source:
         """A tensor of the file in the number format it is stored in; GGUF blocks as uint8 [rows, bytes of a row]."""
         path, entry = self._raw[full]
         file = self._files[path]
-        raw = file.mapped(entry) if self._mapped and self.is_large else file.copied(entry)
+        raw = file.mapped(entry) if self.may_map and self.is_large else file.copied(entry)
         if entry.dtype in BLOCKS:
             tensor = raw.view(prod(entry.shape[:-1]), -1)
         elif dtype := FP8.get(entry.dtype) or FLOATS.get(entry.dtype) or _BYTES.get(entry.dtype):
@@ -156,6 +157,19 @@ class Source:
             raise self._refuse_full(full, "NaN", "is among its numbers (or infinity): the file is damaged, or was "
                                     "converted to a format too small for it")
         return tensor
+
+
+def read_tensor(path: Path, file: WeightsFile, name: str) -> torch.Tensor:
+    """A tensor of a safetensors file, in memory of its own.
+
+    Raises:
+        InputError: a number format that torch has not, or the file was changed since its header was read.
+    """
+    entry = file.tensors[name]
+    dtype = FP8.get(entry.dtype) or FLOATS.get(entry.dtype) or _INTEGERS.get(entry.dtype) or _BYTES.get(entry.dtype)
+    if dtype is None:
+        raise InputError(str(path), name, entry.dtype, "is a number format this pack does not read", UNREAD)
+    return _File(path, file.bytes).copied(entry).view(dtype).view(entry.shape)
 
 
 class _File:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import InputError
+from ..offload import into_memory
 
 _MAX_SIDE = 1024  # pixels; nobody's encoder looks at more
 _HALF = (0.5, 0.5, 0.5)
@@ -115,7 +116,7 @@ def load_encoder(folder: str | Path, name: str, where: str) -> FolderEncoder:
         raise InputError(where, "encoder", name, f"its preprocessor_config.json wants pictures of {size}",
                          f"use a model for squares of 16 to {_MAX_SIDE} pixels")
     mean, std = (tuple(prepare.get(key) or _HALF) for key in ("image_mean", "image_std"))
-    model = model.float()  # the argument for it is called dtype in transformers 5, torch_dtype in 4
+    model = into_memory(model.float())  # the argument for it is called dtype in transformers 5, torch_dtype in 4
     return FolderEncoder(model.eval().requires_grad_(False), name, side, mean, std)
 
 

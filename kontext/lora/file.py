@@ -7,8 +7,7 @@ takes alpha = rank, which is right only if it was trained so or the scale is in 
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 
 from ..checkpoints.flavours import FLUX_LORA
 from ..checkpoints.headers import WeightsFile, read_weights_file
+from ..checkpoints.source import read_tensor
 from ..errors import InputError
 from .changes import Change, Full, Hadamard, Kronecker, LowRank
 from .fit import misfit_with_flux
@@ -159,10 +159,10 @@ def read_lora(path: str | Path) -> Lora:
     from ..checkpoints.identify import recognise  # which asks header.py about LoRAs
 
     path = Path(path)
-    with _opened(path, read_weights_file(path)) as (header, tensors):
-        left_out = tuple(name for name in header.left_out if tensors(name).any())
-        stated: list[str] = []
-        layers = tuple(layer for part in header.layers if (layer := _layer(part, tensors, header.config, stated)))
+    header, tensors = _opened(path, read_weights_file(path))
+    left_out = tuple(name for name in header.left_out if tensors(name).any())
+    stated: list[str] = []
+    layers = tuple(layer for part in header.layers if (layer := _layer(part, tensors, header.config, stated)))
     if not layers:
         raise InputError(str(path), "LoRA", path.name, "changes nothing: all it holds is zero", "choose another LoRA")
     outlines = {part.name: part for part in header.layers}
@@ -184,8 +184,8 @@ def lora_advice(path: Path, file: WeightsFile) -> str:
     Beyond the header only tensors that have no place in FLUX.1 are looked at, up to the first that is not zero.
     """
     try:
-        with _opened(path, file) as (header, _):
-            misfit = misfit_with_flux(str(path), header.layers)
+        header, _ = _opened(path, file)
+        misfit = misfit_with_flux(str(path), header.layers)
     except InputError as error:
         return f"Load Kontext LoRA refuses it: {str(error).removeprefix(f'{error.where}: ')}"
     advice = "choose it in Load Kontext LoRA, from models/loras"
@@ -194,30 +194,23 @@ def lora_advice(path: Path, file: WeightsFile) -> str:
     return advice
 
 
-@contextmanager
-def _opened(path: Path, file: WeightsFile) -> Iterator[tuple[Header, _Read]]:
+def _opened(path: Path, file: WeightsFile) -> tuple[Header, _Read]:
     """A LoRA file's header, checked, and a function that reads a tensor by its name.
 
     It reads into memory of its own: training overwrites the file later.
     """
-    from safetensors import SafetensorError, safe_open
-
     if file.format != "safetensors":
         raise InputError(str(path), "file", path.name, "is a GGUF file, which no LoRA is", "choose a safetensors file")
 
     def read(key: str) -> torch.Tensor:
-        tensor = opened.get_tensor(key).clone()
+        tensor = read_tensor(path, file, key)
         wide = tensor.float() if tensor.itemsize == 1 and tensor.is_floating_point() else tensor  # torch tests no fp8
         if wide.is_floating_point() and not wide.isfinite().all():
             raise InputError(str(path), "tensor", key, "holds NaN or infinity",
                              "this LoRA's training failed; choose an earlier save of it, or another LoRA")
         return wide if tensor.itemsize == 1 else tensor
 
-    try:
-        with safe_open(path, "pt") as opened:
-            yield read_header(path, file, lambda name: not read(name).any()), read
-    except (SafetensorError, OSError) as error:
-        raise InputError(str(path), "file", path.name, f"cannot be read ({error})", "download the file again") from None
+    return read_header(path, file, lambda name: not read(name).any()), read
 
 
 def _layer(part: Outline, read: _Read, config: Mapping, stated: list[str]) -> Layer | None:

@@ -151,8 +151,13 @@ class SingleBlock(nn.Module):
 
 
 def _finite(x: torch.Tensor) -> torch.Tensor:
-    """float16 overflows in the residual of some blocks: what is beyond becomes its largest number."""
-    return x.clip(-_FLOAT16_MAX, _FLOAT16_MAX) if x.dtype == torch.float16 else x
+    """float16 overflows in the residual of some blocks: what is beyond becomes its largest number.
+
+    As ComfyUI's `ldm/flux/layers.py` does it, at the same two places; infinity times a gate of 0 is no number: then 0.
+    """
+    if x.dtype != torch.float16:
+        return x
+    return torch.nan_to_num(x, nan=0.0, posinf=_FLOAT16_MAX, neginf=-_FLOAT16_MAX)
 
 
 # Attention ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
-from ...kontext import InputError
+from ...kontext import InputError, into_memory
 from ..change import Change
 from ..reading import MAX_BYTES, read_yaml
 from ..story import Panel, Story
@@ -152,8 +152,8 @@ class ModelTranslator:
 
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            self._model = AutoModelForSeq2SeqLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False).eval()
+            self._model = into_memory(AutoModelForSeq2SeqLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False)).eval()
         except Exception as error:  # transformers raises nearly anything on a folder that is not what it says
             raise InputError("translation model", "folder", folder.name,
                              f"cannot be loaded ({' '.join(str(error).split())[:160] or type(error).__name__})",
