@@ -1,6 +1,7 @@
 """Who speaks, and whether the reader sees them: NORA (O.S.) (CONT'D)."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .imported import line
@@ -15,6 +16,13 @@ _HEARD = re.compile(
     r"fuera de (?:campo|cuadro)|pre-?lap|filtered|over (?:the )?(?:tele)?phone|"
     r"(?:on|over|through|from) (?:the |a )?(?:radio|intercom|(?:loud)?speaker|tape|recording|answering machine|"
     r"tv|television|p\.?a\.?)", re.I)
+_SPEECH = re.compile(r"([^:：]{1,60})([:：])(.*)", re.DOTALL)
+_NAME = re.compile(r"[\w.'’& #/-]*[^\W\d_][\w.'’& #/-]*")
+_NARRATOR = {"vo", "voiceover", "narrator", "narration", "erzähler", "erzählerin", "sprecher", "narrateur", "narrador"}
+_SOUND = {"sfx", "fx", "sound", "sounds", "soundeffect", "soundeffects", "music", "foley", "ambience", "ton", "musik",
+          "geräusch", "geräusche", "atmo", "bruitage", "musique", "sonido", "música"}
+_NOBODY = {"note", "notes", "remember", "listen", "look", "warning", "attention", "caution", "title", "text", "super",
+           "sign", "caption", "ps", "http", "https"}  # begin a sentence or name what is written
 
 
 @dataclass(frozen=True)
@@ -47,3 +55,37 @@ def read_cue(text: str) -> Cue:
 def is_heard_only(extension: str) -> bool:
     """Whether an extension such as "V.O., on the phone" says that the speaker is not in the picture."""
     return bool(_OFF.search(extension)) or any(_HEARD.fullmatch(part.strip()) for part in re.split("[,;]", extension))
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What is said, by whom if that is known, and the kind of caption it is."""
+
+    text: str
+    cue: Cue | None = None
+    kind: str = "speech"
+
+
+def read_speech(text: str, known: Collection[str]) -> Speech:
+    """Tell "MIRA (V.O.): I waited" from a sentence with a colon: "We leave at 10:30".
+
+    A speaker is one of the `known` names (without capitals), or in capitals, or, where no names are known, up to three
+    words that all begin with a capital.
+    """
+    found = _SPEECH.fullmatch(text.strip())
+    said = found[3].strip() if found else ""
+    if re.sub(r"[\W_]", "", text.casefold()) in _SOUND:
+        return Speech(text, kind="sound")
+    if not found or not said or found[2] == ":" and re.match(r"[\d/\\]", found[3]):
+        return Speech(text)
+    cue = read_cue(found[1])
+    words = cue.name.split()
+    label = re.sub(r"[\W_]", "", cue.name.casefold())
+    if label in _SOUND:
+        return Speech(said, kind="sound")
+    if label in _NARRATOR:
+        return Speech(said, cue if label != "vo" else None, "narration")
+    is_name = cue.name.casefold() in known or (
+        _NAME.fullmatch(cue.name) is not None and label not in _NOBODY and len(words) <= 4 and (
+            cue.name.isupper() or not known and len(words) <= 3 and all(not word[0].islower() for word in words)))
+    return Speech(said, cue, "narration" if cue.unseen else "speech") if is_name else Speech(text)

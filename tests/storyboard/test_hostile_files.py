@@ -38,6 +38,10 @@ REPEATED = {
     *[(kind, before, text) for kind, (before, texts) in REPEATED.items() for text in texts],
     *[("csv", "Scene,Description", text) for text in (",", ",\n", ",x\n")],  # a wide header, or many rows
     *[("csv", LIST + '1,2,"', text) for text in ("a\n", '""', "a,")],
+    *[("csv", "Scene,Description,Cast,Dialogue,Duration\n1,x,", text) for text in (
+        "a/", "n/a ", "(a ", "(a)", "- ", "and ", "1,a: b\n1,x,", "a,a:b:\n,x,", "b,c,1 h 2 min \n,x,", "b,c,1:")],
+    ("csv", "Scene,Description\nScene,Description\n", "Scene,Description\n"), ("csv", "Prompt\n", "a, b\n"),
+    ("csv", "Description\n", "(a"), ("csv", "", "Shot Duration (s),"),
     *[("fountain", PLAY + "[[", text) for text in ("a\n", "\n", "[ ")],
     *[("fountain", "Title: x\n", text) for text in ("Author: a\n", " a\n", "k: ", "é: a\n")],
     *[("fountain", PLAY, text) for text in ("INT. a -" + " -" * 99 + "\n\n", "1 - ", "A\n/*\n\n*/\n", "]]]", "A (V.O.",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from kontinuity.storyboard import parse_story, unused_fields
-from kontinuity.storyboard.importers.shot_list import _COLUMNS
+from kontinuity.storyboard.importers.shot_columns import COLUMNS
 from kontinuity.storyboard.schema import SCHEMA_FILE
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "story_file.md").read_text("utf-8")
@@ -50,4 +50,4 @@ def test_every_column_of_the_table_is_known():
              for name in row.split(", ")]
     assert len(names) > 40
     for name in names:
-        assert re.sub("[^a-zäöüß]", "", name.casefold()) in _COLUMNS, name
+        assert re.sub("[^a-zäöüß]", "", name.casefold()) in COLUMNS, name
