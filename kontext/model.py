@@ -104,7 +104,8 @@ class KontextModel:
 
         Raises:
             InputError: see `check`.
-            RuntimeError: the model computed NaN (float16 overflows with FLUX).
+            RuntimeError: the model computed NaN (float16 overflows with FLUX, a LoRA is far too strong, or the weights
+                are damaged).
         """
         self.check(request)
         rows, columns = request.height // MULTIPLE, request.width // MULTIPLE
@@ -120,8 +121,11 @@ class KontextModel:
             velocity, start, conditions.sigmas, on_step, self.schedule.num_train_timesteps))
         picture = self.backend.decode(latents)
         if not torch.isfinite(picture).all():
-            raise RuntimeError(f"{self.name} computed NaN or infinite pixels in {self.backend.dtype}; "
-                               "load it with dtype bfloat16 or float32")
+            dtype = self.backend.dtype
+            wider = {torch.float16: "load it with dtype bfloat16 or float32, or ",
+                     torch.bfloat16: "load it with dtype float32, or "}.get(dtype, "")
+            raise RuntimeError(f"{self.name} computed NaN or infinite pixels in {str(dtype).removeprefix('torch.')}; "
+                               f"{wider}lower the strength of its LoRAs, or download its weights again")
         return picture.clamp(0, 1)
 
     def preview(self, info: StepInfo) -> np.ndarray | None:

@@ -26,7 +26,7 @@ class InspectModel(io.ComfyNode):
             display_name=TITLE,
             category=CATEGORY,
             description="Tells what a model file or folder is (FLUX.1 Kontext, dev, Fill, a LoRA, a VAE ...), in which "
-                        "precision, and what to do with it. Reads the header only.",
+                        "precision, and what this pack's loaders say to it. Reads the header only.",
             inputs=[
                 io.Combo.Input("file", options=names, default=names[0],
                                tooltip="The demo model, and files and diffusers folders in ComfyUI's model folders. "
@@ -42,7 +42,7 @@ class InspectModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        found = identify(folders.weight_path(file, TITLE))
+        found = identify(folders.weight_path(file, TITLE), folders.tokenizer_folders())
         needed = found.loaded_bytes(host.weight_dtype().itemsize) / 2**30
         report = (f"{file}\n{found.report}\nmemory: its weights take {needed:.2f} GiB as this pack or ComfyUI loads "
                   f"them here ({host.card_memory()})")

@@ -135,7 +135,7 @@ MARKS = (
     Mark(_E, "Qwen2 or Qwen2.5", _HF, ("model.layers.0.self_attn.k_proj.bias",)),
     Mark(_E, "Qwen3", _HF, ("model.layers.0.self_attn.q_norm.weight",)),
     Mark(_E, "a language model such as Llama, Mistral or Qwen", _HF, ("model.layers.0.self_attn.q_proj.weight",)),
-    Mark(_E, "a language model such as Llama, Mistral or Qwen", "GGUF keys", ("token_embd.weight", "blk.0.*")),
+    Mark(_E, "a language model such as Llama, Mistral or Qwen", "GGUF keys", ("token_embd.weight", "blk.*")),
     # VAEs
     Mark("VAE", "Wan 2.1 or Qwen-Image VAE", GROUPED, ("decoder.middle.0.residual.0.gamma",),
          ("decoder.upsamples.0.upsamples.0.residual.2.weight",)),
@@ -169,8 +169,6 @@ LORA_STARTS = (
      "LoRA for Stable Diffusion or SDXL"),
     (("diffusion_model.blocks.0.cross_attn.", "lora_unet_blocks_0_cross_attn_", "lora_unet__blocks_0_cross_attn_"),
      "LoRA for Wan"),
-    (("transformer.transformer_blocks.0.attn.add_q_proj.", "transformer.transformer_blocks.0.img_mlp."),
-     "LoRA for Qwen-Image or another model of diffusers' double blocks"),
 )
 
 PIPELINES = (  # the class in model_index.json begins like this -> flavour; the first that fits counts

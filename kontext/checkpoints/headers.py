@@ -7,6 +7,7 @@ A safetensors file is 8 bytes (little-endian length n), n bytes of JSON naming e
 range, then the bytes (https://github.com/huggingface/safetensors, "Format").
 """
 
+import codecs
 import json
 from dataclasses import dataclass
 from math import prod
@@ -104,7 +105,8 @@ def _no_weights(path: Path, size: int, start: bytes) -> InputError:
         packed = "a zip archive, as PyTorch's pickles are" if start.startswith(b"PK") else "a pickle"
         return InputError(where, "file", path.name, f"is {packed}, under another name; a pickle can run any code when "
                           "opened", _NO_PICKLE)
-    if len(text) >= 8 and all(byte >= 32 or byte in b"\t\r\n" for byte in start) and b"\x7f" not in start:
+    letters = codecs.getincrementaldecoder("utf-8")("replace").decode(start)  # its end may be half a letter
+    if len(text) >= 8 and all(letter.isprintable() and letter != "\ufffd" or letter.isspace() for letter in letters):
         return InputError(where, "file", path.name, "is a text file, not the weights", AGAIN)
     length = int.from_bytes(start[:8], "little")
     problem = "is cut off" if len(start) < 8 or 0 < length <= _MAX_HEADER else "is neither safetensors nor GGUF"

