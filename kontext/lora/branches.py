@@ -35,7 +35,6 @@ class Branches:
     def __init__(self):
         self.choices: tuple[Choice, ...] = ()
         self._pieces: dict[Place, tuple[Effect, ...]] = {}
-        self._factors: dict[Layer, torch.Tensor] = {}  # of DoRAs, remembered: they depend on the base's weights only
         self._on: set[str] = set()
 
     @property
@@ -54,7 +53,7 @@ class Branches:
                 another size.
         """
         more = Branches()
-        more.choices, more._factors = (*self.choices, *loras), self._factors
+        more.choices = (*self.choices, *loras)
         more._pieces = join(self._pieces, loras, homes_of_modules(components))
         return more
 
@@ -107,6 +106,7 @@ class Branches:
 
     def _factors_in(self, components: Mapping[str, nn.Module]) -> Callable[[Effect], torch.Tensor | None]:
         """`dora_factor` of an effect's layer on these components, computed when it is first wanted."""
+        known: dict[Layer, torch.Tensor] = {}
         modules = {piece: components[piece.component].get_submodule(piece.weight)  # a modulation table hides some later
                    for effects in self._pieces.values() for effect in effects
                    for piece in effect.whole if effect.layer.magnitude is not None}
@@ -114,10 +114,10 @@ class Branches:
         def factor(effect: Effect) -> torch.Tensor | None:
             if effect.layer.magnitude is None:
                 return None
-            if effect.layer not in self._factors:
-                self._factors[effect.layer] = dora_factor(effect.layer, {
+            if effect.layer not in known:
+                known[effect.layer] = dora_factor(effect.layer, {
                     piece: _weight_of(modules[piece], torch.float32)[slice(*piece.rows)] for piece in effect.whole})
-            return self._factors[effect.layer]
+            return known[effect.layer]
         return factor
 
 
@@ -248,6 +248,8 @@ class _Instead:
         self._effects, self._factors = effects, factors
 
     def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        if isinstance(layer, nn.Embedding) and all(effect.is_sum for effect in self._effects):
+            return output + self._embedded(inputs[0].cpu()).to(output.device, output.dtype)
         weight = layer.weight.detach()
         parameters = dict(layer._parameters)
         added = difference(self._effects, weight.float(), self._factors)
@@ -259,3 +261,7 @@ class _Instead:
         other = copy.copy(layer)
         other.__dict__["_parameters"] = parameters
         return type(layer).forward(other, *inputs)
+
+    def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
+        """What is added for these words, float32: their rows only, not those of a whole vocabulary."""
+        return sum(effect.strength * effect.layer.change.take(ids) for effect in self._effects)

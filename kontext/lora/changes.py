@@ -30,6 +30,10 @@ class Change:
         """Some of its outputs."""
         raise NotImplementedError
 
+    def take(self, index: torch.Tensor) -> torch.Tensor:
+        """The rows [*index.shape, inputs] of these numbers, float32."""
+        return self.matrix()[index]
+
     def times(self, x: torch.Tensor) -> torch.Tensor:
         """x [..., inputs] -> x @ matrix.T [..., outputs], in x's dtype; its own tensors are of that dtype already."""
         return F.linear(x, self.matrix().to(x.dtype))
@@ -74,6 +78,9 @@ class LowRank(Change):
     def rows(self, start: int, stop: int) -> "LowRank":
         return replace(self, up=self.up[start:stop])
 
+    def take(self, index: torch.Tensor) -> torch.Tensor:
+        return self.scale * (self.up[index].float() @ self.down.float())
+
     def times(self, x: torch.Tensor) -> torch.Tensor:
         return F.linear(F.linear(x, self.down), self.up) * self.scale
 
@@ -94,6 +101,9 @@ class Full(Change):
 
     def rows(self, start: int, stop: int) -> "Full":
         return replace(self, values=self.values[start:stop])
+
+    def take(self, index: torch.Tensor) -> torch.Tensor:
+        return self.scale * self.values[index].float()
 
     def times(self, x: torch.Tensor) -> torch.Tensor:
         return F.linear(x, self.values) * self.scale

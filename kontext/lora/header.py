@@ -13,7 +13,7 @@ from pathlib import Path
 from ..checkpoints.flavours import FLUX_BY_CHANNELS, FLUX_LORA, LORA_STARTS
 from ..checkpoints.headers import Tensor, WeightsFile
 from ..errors import InputError
-from .names import FIRST_LAYER, Target, find_target, is_of_text_encoder
+from .names import FIRST_LAYER, Target, can_have_bias, find_target, is_of_text_encoder
 
 _ADAPTER = r"(?:\.\w+)?"  # PEFT's name of the adapter, which some writers keep
 _SUFFIX = re.compile(  # of a tensor's name -> what it is of its layer
@@ -227,9 +227,12 @@ def outline(where: str, name: str, tensors: Mapping[str, str], entries: Mapping[
     biases = [size(role) for role in ("up_bias", "diff_b") if role in tensors]
     if any(len(bias) != 1 or shape and bias[0] != shape[0] for bias in biases) or len(set(biases)) > 1:
         raise refuse(list(biases[0]), "is a bias of another size than its layer")
+    target = find_target(name)
+    if biases and not can_have_bias(target):
+        raise refuse("bias", "is for a norm or an embedding that has none")
     if kind == "bias" and not biases:
         return None
-    return Outline(name, find_target(name), kind, tensors, shape, biases[0][0] if biases else None, rank)
+    return Outline(name, target, kind, tensors, shape, biases[0][0] if biases else None, rank)
 
 
 def _shape(kind: str, size: Callable, refuse: Callable) -> tuple[tuple[int, ...] | None, int | None]:
@@ -298,7 +301,8 @@ def _mismatch(path: Path, file: WeightsFile, keys: list[str], flavour: str, part
     count = f"{len(keys)} of its tensors have no" if partly else "none of its tensors has a"
     cause = f"{count} place in FLUX.1, such as {shown(keys)}"
     if looks_like_lora(file.tensors):
-        seems = "a LoRA for another model" if flavour == "unknown" else f"a {flavour}"
+        unlike = {"unknown": "another model", FLUX_LORA: "another model built like FLUX.1"}.get(flavour)
+        seems = f"a LoRA for {unlike}" if unlike else f"a {flavour}"
     elif all(key.startswith(_EMBEDDINGS) for key in keys):
         seems = "textual inversions without a LoRA"
     else:

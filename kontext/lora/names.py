@@ -137,6 +137,9 @@ _T5_OTHERS = {"encoder.final_layer_norm": "encoder.final_layer_norm", "shared": 
 _OF_TEXT_ENCODER = re.compile(r"lora_te\d?[._]|text_encoders?(_\d)?\.|clip_[lg]\.|t5(xxl)?\.")
 
 
+_NO_BIAS = re.compile(r"\.attn\.norm_|(^|\.)((final_)?layer_norm|shared|relative_attention_bias|\w+_embedding)$")
+
+
 def find_target(name: str) -> Target | None:
     """Where the layer a file calls `name` (without its suffix, such as `.lora_A.weight`) is; None: nowhere in FLUX.1.
 
@@ -155,6 +158,12 @@ def find_target(name: str) -> Target | None:
 def is_of_text_encoder(name: str) -> bool:
     """Whether a file's layer belongs to a text encoder, known or not."""
     return bool(_OF_TEXT_ENCODER.match(name))
+
+
+def can_have_bias(target: Target) -> bool:
+    """Whether a layer can add a bias: RMS norms, T5's norms among them, and embeddings cannot."""
+    is_layer_norm = target.component == "clip" and target.modules[0].endswith("layer_norm")
+    return is_layer_norm or not _NO_BIAS.search(target.modules[0])
 
 
 def _text_target(name: str) -> Target | None:

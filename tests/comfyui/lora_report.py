@@ -69,8 +69,10 @@ class Loras:
                             float((self.latents(theirs.adapted([(self.read(case), 1.0)])) - plain[1]).abs().max())]
                      for case in ("kohya", "LoKr 2", "LoHa", "DoRA of inputs, lora_unet_", "full")}
         text = self.read("text encoders only")
+        on_the_way = max(self.patched_on_the_way(case) for case in ("kohya", "LoHa", "DoRA of inputs, lora_unet_"))
         return {
             "cases": cases, "stack": max(float((one - other).abs().max()) for other in stacks), "fp8": quantised,
+            "patched on the way": on_the_way,
             "fp8 afterwards": float((self.latents(fp8) - before).abs().max()),
             "afterwards": [float((self.latents(model) - before).abs().max())
                            for model, before in ((ours, plain[0]), (theirs, plain[1]))],
@@ -78,6 +80,23 @@ class Loras:
             "MODEL untouched": theirs.adapted([(text, 1.0)]).backend.model is theirs.backend.model,
             "refused": {case: self.refused(*chosen) for case, chosen in self.misfits().items()},
         }
+
+    def patched_on_the_way(self, case: str) -> float:
+        """Where ComfyUI lacks memory it changes a weight in each pass: how far that is from one changed beforehand."""
+        from comfy.lora import calculate_weight
+        from comfy.model_patcher import LowVramPatch
+
+        patcher = self.bench.theirs.adapted([(self.read(case), 0.8)]).backend.model
+        weights, found = patcher.model_state_dict(), []
+        for key, patches in patcher.patches.items():
+            patch = LowVramPatch(key, patcher.patches)
+            if hasattr(patch, "memory_required"):  # newer ones look into patches to copy them ahead
+                patch.memory_required()
+                patch.prepare(None, None, copy=False)
+            changed = calculate_weight(patches, weights[key].clone(), key)
+            found.append(float((patch(weights[key].clone()) - changed).abs().max()))
+            found.append(0.0 if (changed - weights[key]).abs().max() > 0 else 1.0)
+        return max(found)
 
     def misfits(self) -> dict:
         """LoRAs of which something cannot land."""

@@ -262,6 +262,9 @@ REFUSED = {
     "magnitude of another size": lambda: peft({QKV: pair(96, 32, 1)}, "") | {f"{QKV}.dora_scale": numbers(95, 1)},
     "two kinds of one layer": lambda: peft({QKV: pair(96, 32, 1)}, "") | {f"{QKV}.diff": numbers(96, 32)},
     "twice": lambda: kohya({QKV: pair(96, 32, 1)}) | peft({"transformer_blocks.0.attn.to_q": pair(32, 32, 1)}),
+    "bias of a norm": lambda: {f"double_blocks.0.{norm}": numbers(HEAD) for norm in (
+        "img_attn.norm.key_norm.diff", "img_attn.norm.key_norm.diff_b")},
+    "bias of T5's norm": lambda: {"t5.encoder.final_layer_norm.diff_b": numbers(32)},
     "int8": lambda: {name: tensor.to(torch.int8) for name, tensor in peft({QKV: pair(96, 32, 1)}, "").items()},
     "nunchaku's": lambda: {f"transformer_blocks.0.qkv_proj.lora_{half}": numbers(32, 4) for half in ("down", "up")},
     "embeddings alone": lambda: {"bundle_emb.token.clip_l": numbers(2, 24), "x.lora_A.weight": numbers(2, 2)},
