@@ -46,6 +46,7 @@ class Draft:
     _reported: list[Lines | None] = field(default_factory=list)  # where each of left_out is
     _names: dict[tuple[str, str], str] = field(default_factory=dict)
     _taken: set[tuple[str, str]] = field(default_factory=set)
+    _numbers: dict[tuple[str, str], int] = field(default_factory=dict)  # the last that was tried
 
     def leave_out(self, what: str) -> None:
         """Report something that is not imported, or not as it is written."""
@@ -113,10 +114,11 @@ class Draft:
         if key not in self._names:
             plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
             stem = re.sub("[^A-Za-z0-9]+", "-", plain).strip("-")[:50].strip("-") or kind
-            number, name = 1, stem
+            number, name = self._numbers.get((kind, stem), 1), stem
             while (kind, name.casefold()) in self._taken:
                 number += 1
                 name = f"{stem}-{number}"
+            self._numbers[kind, stem] = number
             self._taken.add((kind, name.casefold()))
             self._names[key] = name
         return self._names[key]

@@ -14,7 +14,8 @@ from .speakers import read_cue, read_speech
 _BANNER = re.compile(r"(?:scene|szene|sc\.|escena|scène|scena)\s*\S", re.I)  # over the shots of a scene
 _BETWEEN_PEOPLE = re.compile(r"[,;/&+\n、，；]|\b(?:and|und|et|y|w/)(?!\w)")
 _NOT_APPLICABLE = re.compile(r"(?<!\w)n\s?/\s?a\.?(?!\w)", re.I)
-_BULLET = re.compile(r"\s*(?:[-–—•*·]|[0-9]{1,2}[.)])\s+")
+_LONGEST_NAME = 100  # characters
+_BULLET = re.compile(r"\A\s*(?:[-–—•*·]|[0-9]{1,2}[.)])\s+")
 
 
 def import_csv(raw: bytes, source: str) -> Imported:
@@ -229,6 +230,7 @@ def _people(cell: str) -> Iterable[tuple[str, str]]:
     shown = iter(bracketed)
     for part in parts:
         name = line(_BULLET.sub("", re.sub("\x01", lambda _: next(shown), part), count=1))
-        cue = read_cue(name)
+        cue = read_cue(name[:_LONGEST_NAME])
         if not is_nothing(name, "characters") and not is_open(name) and name:
-            yield (cue.name, ", ".join(cue.extensions)) if cue.unseen else (name, "")
+            heard = cue.unseen and len(name) <= _LONGEST_NAME
+            yield (cue.name, ", ".join(cue.extensions)) if heard else (name, "")
