@@ -91,11 +91,11 @@ class Filling:
         for name, parameter in model.named_parameters():
             piece, shape = self._piece(name), tuple(parameter.shape)
             entry = source[piece.name]  # refuses a missing one
+            if piece.name not in source.packings and not any(entry.dtype in kinds for kinds in (BLOCKS, FP8, FLOATS)):
+                raise source.refuse(piece.name, entry.dtype, "is a number format this pack does not read", UNREAD)
             if self._shape(piece) not in (shape, (*shape, 1, 1)):  # BFL's VAE has 1 x 1 convolutions for Linears
                 raise source.refuse(piece.name, list(entry.shape), f"does not give the {list(shape)} of {name}",
                                     "use a FLUX.1 Kontext model and the parts made for it")
-            if piece.name not in source.packings and not any(entry.dtype in kinds for kinds in (BLOCKS, FP8, FLOATS)):
-                raise source.refuse(piece.name, entry.dtype, "is a number format this pack does not read", UNREAD)
             if scaled and name in linears and entry.dtype in FP8 and piece.name not in source.packings:
                 raise source.refuse(piece.name, "no scale", "is fp8 without a scale, where the file's other layers "
                                     "have one: its numbers would be wrong")

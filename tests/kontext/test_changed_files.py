@@ -1,4 +1,4 @@
-"""Files that another program cuts off or overwrites while they are in use: an InputError, never the end of the process."""
+"""Files that another program cuts off or overwrites while they are in use: an error, never the end of the process."""
 
 import os
 import subprocess

@@ -1,9 +1,20 @@
 """Quantised layers: their numbers against gguf-py's and plain arithmetic, and what moving them does."""
 
+import copy
+
 import pytest
 import torch
-from kontinuity.kontext.dequantise import BLOCKS, SCALE_BYTES, dequantise, scales_are_finite
-from kontinuity.kontext.quantised import BlockLinear, GgufLinear, StoredLinear
+from kontinuity.kontext.dequantise import BLOCKS, E2M1, SCALE_BYTES, dequantise, scales_are_finite
+from kontinuity.kontext.quantised import (
+    BlockLinear,
+    GgufLinear,
+    StoredLinear,
+    fp8_numbers,
+    fp8_numbers_by_table,
+    fp8_table,
+    hadamard,
+    largest_unpacking,
+)
 from torch.nn import functional as F
 
 
@@ -69,11 +80,89 @@ def test_fp8(dtype, scale):
 
 
 def layers():
+    generator = torch.Generator().manual_seed(3)
+    codes = torch.randint(0, 256, (6, 16), dtype=torch.uint8, generator=generator)
+    whole = torch.randint(-127, 128, (6, 16), dtype=torch.int8, generator=generator)
     return (StoredLinear(torch.randn(6, 8).to(torch.float8_e4m3fn), torch.rand(6) + 0.1, torch.randn(6)),
-            GgufLinear(random_blocks("Q8_0"), "Q8_0", torch.randn(3)))
+            GgufLinear(random_blocks("Q8_0"), "Q8_0", torch.randn(3)),
+            StoredLinear(torch.randn(6, 8).bfloat16(), None, torch.randn(6)),
+            StoredLinear(whole, torch.rand(6) + 0.1, torch.randn(6), rotation=4),
+            BlockLinear(codes, codes[:, :2] & 0x77, torch.tensor(E2M1), torch.randn(6), scale_format="e4m3", scale=0.3),
+            BlockLinear(codes, codes[:, :1] % 200, fp8_table(torch.float8_e5m2).nan_to_num(0, 1, -1), torch.randn(6),
+                        scale_format="e8m0"),
+            BlockLinear(codes, torch.rand(6, 2), torch.randn(16), torch.randn(6), high_first=False))
 
 
-@pytest.mark.parametrize("layer", layers(), ids=["fp8", "gguf"])
+NAMES = ["fp8", "gguf", "bf16", "int8 turned", "nvfp4", "mxfp8", "nf4"]
+
+
+def plainly(layer) -> list[list[float]]:
+    """The plain twin of a BlockLinear: one number at a time."""
+    rows = []
+    for codes, scales in zip(layer.codes.tolist(), layer.scales, strict=True):
+        if layer.codes_in_byte == 2:
+            codes = [half for byte in codes for half in
+                     ((byte >> 4, byte & 15) if layer.high_first else (byte & 15, byte >> 4))]
+        if layer.scale_format == "e8m0":
+            factors = [2.0 ** (byte - 127) for byte in scales.tolist()]
+        else:
+            factors = (scales.view(torch.float8_e4m3fn).float() if layer.scale_format else scales).tolist()
+        block = len(codes) // len(factors)
+        rows.append([layer.table[code].item() * (factors[i // block] * layer.scale) for i, code in enumerate(codes)])
+    return rows
+
+
+@pytest.mark.parametrize("layer", layers()[4:], ids=NAMES[4:])
+def test_blocks_are_the_plain_twins(layer, monkeypatch):
+    wanted = torch.tensor(plainly(layer))
+    found = layer.weight_as(torch.float32)
+    assert torch.allclose(found, wanted, rtol=1e-6, atol=0) and found.shape == (6, layer.in_features)
+    monkeypatch.setattr("kontinuity.kontext.dequantise._AT_ONCE", 1)
+    assert torch.equal(layer.weight_as(torch.float32), found)
+    assert torch.equal(layer.weight_as(torch.bfloat16), found.bfloat16())
+
+
+@pytest.mark.parametrize("size", [4, 16, 64, 256])
+def test_a_turn_is_its_own_inverse(size):
+    turn = hadamard(size)
+    assert torch.allclose(turn @ turn, torch.eye(size), atol=1e-6) and torch.equal(turn, turn.T)
+    for wrong in (2, 8, 5):
+        with pytest.raises(ValueError, match="power of 4"):
+            hadamard(wrong)
+
+
+def test_turned_columns(monkeypatch):
+    values, scale = torch.randint(-127, 128, (5, 32), dtype=torch.int8), torch.rand(5) + 0.1
+    wanted = torch.cat([values[:, i : i + 16].double() @ hadamard(16).double() for i in (0, 16)], 1) * scale[:, None]
+    layer = StoredLinear(values, scale, rotation=16)
+    assert torch.allclose(layer.weight_as(torch.float32).double(), wanted, rtol=1e-5, atol=1e-4)
+    monkeypatch.setattr("kontinuity.kontext.dequantise._AT_ONCE", 1)
+    assert torch.allclose(layer.weight_as(torch.float32).double(), wanted, rtol=1e-5, atol=1e-4)
+    assert torch.allclose(StoredLinear(values, scale[:1], rotation=16).weight_as(torch.float32).double(),
+                          wanted / scale[:, None] * scale[0], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("format", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_fp8_without_fp8(format, dtype):
+    """What Apple's devices do: no tensor of fp8 anywhere, the same numbers."""
+    every = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
+    by_table, by_cast = fp8_numbers_by_table(every, format, dtype), fp8_numbers(every, format, dtype)
+    assert torch.equal(by_table.nan_to_num(99), by_cast.nan_to_num(99)) and by_table.dtype == dtype
+    layer = StoredLinear(every.view(format))
+    assert not any(buffer.dtype in (torch.float8_e4m3fn, torch.float8_e5m2) for buffer in layer.buffers())
+
+
+@pytest.mark.parametrize("layer", layers(), ids=NAMES)
+def test_what_a_pass_takes_beside(layer):
+    bytes_of_matrix = 2 * layer.in_features * layer.out_features
+    assert layer.unpacking_bytes(torch.bfloat16) == (0 if getattr(layer, "format", None) == torch.bfloat16
+                                                     else 2 * bytes_of_matrix)
+    assert largest_unpacking(torch.nn.Sequential(layer, torch.nn.Linear(2000, 2000)), torch.float32) == 4 * \
+        bytes_of_matrix
+
+
+@pytest.mark.parametrize("layer", layers(), ids=NAMES)
 @pytest.mark.parametrize("move", [lambda m: m.to(torch.bfloat16), lambda m: m.half(),
                                   lambda m: m.to("cpu", torch.float64)])
 def test_a_dtype_leaves_the_quantised_tensors(layer, move):
@@ -88,13 +177,13 @@ def test_a_dtype_leaves_the_quantised_tensors(layer, move):
     layer.to(torch.float32)
 
 
-@pytest.mark.parametrize("layer", layers(), ids=["fp8", "gguf"])
+@pytest.mark.parametrize("layer", layers(), ids=NAMES)
 def test_devices_and_state(layer):
     state = layer.state_dict()
-    assert {name.rpartition(".")[2] for name in state} in ({"values", "scale", "bias"}, {"packed", "bias"})
-    on_meta = layers()[0 if isinstance(layer, StoredLinear) else 1].to("meta")
+    assert {*state} in ({"values", "scale", "bias"}, {"values", "bias"}, {"packed", "bias"},
+                        {"codes", "scales", "table", "bias"})
+    on_meta = copy.deepcopy(layer).to("meta")
     assert all(t.device.type == "meta" for t in [*on_meta.buffers(), *on_meta.parameters()])
-    assert not list(on_meta.buffers())[0].is_floating_point() or list(on_meta.buffers())[0].dtype.itemsize == 1
     on_meta.load_state_dict(state, assign=True)
     assert torch.equal(on_meta.weight_as(torch.float32), layer.weight_as(torch.float32))
     assert layer.weight is None
