@@ -33,8 +33,8 @@ class Filling:
     def read(self, may_map: bool = True) -> nn.Module:
         """The model with its weights.
 
-        A Linear stored in fewer bits becomes a QuantisedLinear around these; so do all of a large part, whose numbers
-        stay in the format of the file. All other tensors are unpacked if need be and become `dtype`.
+        A Linear stored in fewer bits becomes a QuantisedLinear around these; so does any of a large part whose numbers
+        take no more bytes in the file than in `dtype`. All other tensors are unpacked if need be and become `dtype`.
 
         Args:
             may_map: whether the files of a large part may stay mapped; else all is copied into memory.
@@ -56,7 +56,9 @@ class Filling:
     def _linear(self, name: str, module: nn.Linear) -> nn.Module:
         piece = self._piece(f"{name}.weight")
         bias = None if module.bias is None else self._plain(f"{name}.bias")
-        if self.source.is_large or self.source[piece.name].dtype not in FLOATS or piece.name in self.source.packings:
+        stored = FLOATS.get(self.source[piece.name].dtype)
+        stays = self.source.is_large and stored is not None and stored.itemsize <= self.dtype.itemsize
+        if stored is None or stays or piece.name in self.source.packings:
             return self.source.layer(piece.name, piece.rows, bias)
         filled = nn.Linear(module.in_features, module.out_features, bias is not None, device="meta")
         filled.weight = _parameter(self._plain(f"{name}.weight").reshape(module.weight.shape))

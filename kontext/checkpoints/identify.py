@@ -31,6 +31,7 @@ from .flavours import (
 from .headers import Tensor, WeightsFile, read_weights_file
 from .layouts import MODEL, PREFIXES, spellings
 from .precision import read_precision
+from .source import LARGE
 from .weights import count_blocks, own_name, read_json, read_weights_files
 
 _PREFIXES = tuple(dict.fromkeys(prefix for prefixes in PREFIXES.values() for prefix in prefixes))
@@ -63,8 +64,12 @@ class Identity:
     refusal: str = ""  # what they say otherwise
 
     def loaded_bytes(self, itemsize: int) -> int:
-        """Bytes its weights take in memory: packed ones as on disk, ordinary numbers in `itemsize` bytes each."""
-        return self.parameters * itemsize if self.precision in _UNPACKED else self.bytes
+        """Bytes its weights take in memory: packed ones as on disk, ordinary numbers in `itemsize` bytes each, or as on
+        disk if that is less and the file is large (`source.LARGE`)."""
+        if self.precision not in _UNPACKED:
+            return self.bytes
+        computed = self.parameters * itemsize
+        return min(self.bytes, computed) if self.bytes >= LARGE else computed
 
     @property
     def report(self) -> str:
