@@ -21,7 +21,6 @@ from ..storyboard import (
     load_story,
     mask_files,
     panel_caption,
-    parse_story,
     plan,
     record,
     render,
@@ -29,6 +28,7 @@ from ..storyboard import (
     story_judge,
     story_masks,
     story_pictures,
+    story_text,
     unused_fields,
 )
 from . import folders, host
@@ -123,19 +123,20 @@ class LoadStoryboard(io.ComfyNode):
     def execute(cls, text: str, file: str, characters: Mapping[str, torch.Tensor] | None = None) -> io.NodeOutput:
         loaded, folder = _story(text, file)
         story, source = loaded.story, "story text" if file == USE_TEXT else file
-        for line in loaded.left_out:
-            log.warning("%s: not imported: %s", source, line)
+        left_out = [f"not imported: {line}" for line in loaded.left_out]
+        for line in left_out:
+            log.warning("%s: %s", source, line)
         if unused := unused_fields(story):
             log.info("%s: kept, but nothing uses it yet: %s", source, ", ".join(unused))
         board = Storyboard(story, story_pictures(story, folder, source, characters),
                            masks=story_masks(story, folder, source))
-        return io.NodeOutput(board, loaded.yaml)
+        return io.NodeOutput(board, loaded.yaml, ui={"text": ["\n".join(left_out)]} if left_out else None)
 
 
 def _story(text: str, file: str) -> tuple[StoryText, Path]:
     """The story, and the folder its picture names start from."""
     if file == USE_TEXT:
-        return StoryText(parse_story(text), text), folders.input_folder()
+        return story_text(text), folders.input_folder()
     if file not in folders.story_files():
         raise InputError(LOAD_TITLE, "file", file, f"is no story file under {folders.input_folder()}",
                          f"put a *.yaml file there and refresh, or choose '{USE_TEXT}'")

@@ -17,7 +17,7 @@ from .references import story_pictures
 from .seeds import panel_seed
 from .sheet import contact_sheet
 from .story import ROLES, Character, Panel, Story
-from .story_file import STORY_SUFFIXES, StoryText, load_story, parse_story, read_story
+from .story_file import STORY_SUFFIXES, StoryText, load_story, parse_story, read_story, story_text
 from .unused import unused_fields
 from .views import character_sheet
 
@@ -26,5 +26,5 @@ __all__ = [
     "Story", "StoryText", "Wish", "candidate_seed", "character_sheet", "contact_sheet", "crop_picture",
     "finished_panels", "load_story", "mask_files", "open_picture", "own_references", "panel_caption",
     "panel_prompt", "panel_seed", "parse_story", "plan", "read_story", "record", "render", "save_panel",
-    "story_judge", "story_masks", "story_pictures", "unused_fields",
+    "story_judge", "story_masks", "story_pictures", "story_text", "unused_fields",
 ]

@@ -9,6 +9,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -21,6 +22,8 @@ MAX_ENTRIES = 100_000
 
 EntryPath = tuple[str | int, ...]
 
+_LINE_ENDS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML 1.1's
+_MAYBE_TEXT = re.compile(r"\s+(#\w.*)")  # #ff0000, #7 or #boats behind a text; a comment has a blank: # a comment
 _NULLS = ("", "~", "null", "Null", "NULL")
 NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BRACKETS = re.compile(r"""
@@ -32,6 +35,15 @@ _BRACKETS = re.compile(r"""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: far faster
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A text without quotes that ends where YAML sees a comment, which may be the rest of the text."""
+
+    path: EntryPath
+    line: int
+    rest: str
+
+
 class _Open:
     """A list or mapping whose end has not been seen yet."""
 
@@ -40,8 +52,9 @@ class _Open:
         self.key: str | None = None  # a mapping's key that waits for its value
 
 
-def read_yaml(text: str, source: str) -> tuple[Any, dict[EntryPath, int]]:
-    """Read one YAML document; return its data (dict, list, str, None) and the 1-based line of each entry by path.
+def read_yaml(text: str, source: str, cuts: list[Cut] | None = None) -> tuple[Any, dict[EntryPath, int]]:
+    """Read one YAML document; return its data (dict, list, str, None) and the 1-based line of each entry by path. Texts
+    that may be cut go to `cuts`.
 
     Raises InputError (where = `source:line`) for text over 1 MiB, control characters, syntax errors, aliases, anchors,
     tags, repeated or non-text keys, a second document, nesting deeper than 20 and more than 100,000 entries.
@@ -51,7 +64,7 @@ def read_yaml(text: str, source: str) -> tuple[Any, dict[EntryPath, int]]:
     if bad := NOT_YAML.search(text):
         raise _bad_character(bad, f"{source}:{text.count(chr(10), 0, bad.start()) + 1}", "text")
     try:
-        return _compose(text, source)
+        return _compose(text, source, cuts)
     except (yaml.YAMLError, RecursionError) as error:
         # PyYAML may refuse brackets in brackets before it hands out the first of them, in words of its own.
         if (line := _line_too_deep(text)) is not None:
@@ -95,7 +108,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "known: " + ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
 
 
-def _compose(text: str, source: str) -> tuple[Any, dict[EntryPath, int]]:
+def _compose(text: str, source: str, cuts: list[Cut] | None) -> tuple[Any, dict[EntryPath, int]]:
+    rows = _LINE_ENDS.split(text) if cuts is not None and "#" in text else []
     root: list = []  # the document, as a list of at most one entry
     lines: dict[EntryPath, int] = {(): 1}
     stack: list[_Open] = []
@@ -112,7 +126,11 @@ def _compose(text: str, source: str) -> tuple[Any, dict[EntryPath, int]]:
         elif isinstance(event, yaml.NodeEvent):
             _refuse_dangerous(event, stack, f"{source}:{line}")
             if isinstance(event, yaml.ScalarEvent):
-                _add_scalar(event, stack, root, lines, source)
+                path = _add_scalar(event, stack, root, lines, source)
+                if rows and path is not None and not event.style:
+                    end = event.end_mark
+                    if found := _MAYBE_TEXT.match(rows[end.line], end.column):
+                        cuts.append(Cut(path, end.line + 1, found[1]))
             else:
                 value: list | dict = [] if isinstance(event, yaml.SequenceStartEvent) else {}
                 path = _add(value, stack, root, lines, line, source)
@@ -135,7 +153,8 @@ def _refuse_dangerous(event: yaml.NodeEvent, stack: list[_Open], where: str) -> 
         raise _too_deep(where, field)
 
 
-def _add_scalar(event: yaml.ScalarEvent, stack: list[_Open], root: list, lines: dict, source: str) -> None:
+def _add_scalar(event: yaml.ScalarEvent, stack: list[_Open], root: list, lines: dict, source: str) -> EntryPath | None:
+    """Put a key or value in its place; return the value's path."""
     line = event.start_mark.line + 1
     if bad := NOT_YAML.search(event.value):  # written as an escape, such as "\\0" or half an emoji
         raise _bad_character(bad, f"{source}:{line}", _name(stack))
@@ -147,9 +166,9 @@ def _add_scalar(event: yaml.ScalarEvent, stack: list[_Open], root: list, lines: 
                              f"is written twice, first on line {lines[(*parent.path, key)]}", "keep one of the two")
         parent.key = key
         lines[(*parent.path, key)] = line
-    else:
-        plain = event.implicit[0]
-        _add(None if plain and event.value in _NULLS else event.value, stack, root, lines, line, source)
+        return None
+    plain = event.implicit[0]
+    return _add(None if plain and event.value in _NULLS else event.value, stack, root, lines, line, source)
 
 
 def _add(value: Any, stack: list[_Open], root: list, lines: dict, line: int, source: str) -> EntryPath:
@@ -212,7 +231,11 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, source: str) -> InputE
     rows = text.splitlines()
     row = rows[line - 1] if line <= len(rows) else ""
     problem = error.problem or error.context or "syntax error"
-    if mark and row[mark.column:mark.column + 1] == ":":
+    hidden = next((number for number in range(line, max(line - 3, 0), -1)
+                   if number <= len(rows) and re.search(r"\s#\w", rows[number - 1])), None)
+    if hidden is not None:
+        remedy = f'put the text on line {hidden} in "quotes": a # behind a blank begins a comment'
+    elif mark and row[mark.column:mark.column + 1] == ":":
         remedy = 'put text that contains a colon in "quotes"'
     elif "\t" in row:
         remedy = "indent with spaces, not with tabs"

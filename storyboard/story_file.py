@@ -11,9 +11,13 @@ from pydantic import ValidationError
 from ..kontext import InputError
 from .faults import first_error, shown
 from .importers import Imported, import_csv, import_fountain, import_vistory, is_vistory
-from .reading import MAX_BYTES, check_size_of_text, json_as_yaml, read_yaml
+from .reading import MAX_BYTES, Cut, check_size_of_text, json_as_yaml, read_yaml
 from .story import Story
 
+# What is not written in words: behind these a #word is a comment, but mia #2.png may be a file.
+_FILES = {"picture", "reference", "references", "edit", "keep", "file", "start_frame", "end_frame"}
+_NO_WORDS = {"$schema", "version", "seed", "size", "aspect", "fps", "together", "id", "from", "characters", "scene",
+             "location", "role", "crop", "region", "candidates", "min_score", "stop_score", "duration", "kind"}
 STORY_SUFFIXES = (".yaml", ".yml", ".json", ".fountain", ".csv")
 
 
@@ -21,7 +25,7 @@ STORY_SUFFIXES = (".yaml", ".yml", ".json", ".fountain", ".csv")
 class StoryText:
     """A story and the YAML it reads from: a YAML file's own text, or what an import made of another format.
 
-    `left_out` has a line for everything an imported file says that the story does not.
+    `left_out` has a line for everything a file says that the story does not, or that was read in doubt.
     """
 
     story: Story
@@ -31,8 +35,14 @@ class StoryText:
 
 def parse_story(text: str, source: str = "story text") -> Story:
     """Read a story from YAML or JSON text. Raises InputError (where = `source:line`) for the first thing wrong."""
+    return story_text(text, source).story
+
+
+def story_text(text: str, source: str = "story text") -> StoryText:
+    """Read a story from YAML or JSON text, and what of it YAML may have taken for a comment; see parse_story."""
     check_size_of_text(len(text), source)
-    data, lines = read_yaml(json_as_yaml(text), source)
+    cuts: list[Cut] = []
+    data, lines = read_yaml(json_as_yaml(text), source, cuts)
     if data is None:
         raise InputError(f"{source}:1", "text", "", "is empty", "write version, characters, panels, as in the README")
     if not isinstance(data, dict):
@@ -40,12 +50,31 @@ def parse_story(text: str, source: str = "story text") -> Story:
                          "begin with `version: 1`, then characters and panels, as in the README")
     # Editors' note in JSON files which schema they follow; it says nothing of the story.
     data.pop("$schema", None)
+    cut = {cut.line: cut for cut in cuts if _is_text(cut)}
     try:
         story = Story.model_validate(data)
     except ValidationError as error:
-        raise first_error(error, data, lines, source) from None
+        found = first_error(error, data, lines, source)
+        line = found.where.rpartition(":")[2]
+        if line.isdigit() and int(line) in cut:  # prompt: #ff0000 is the colour
+            found = InputError(found.where, found.field, found.value, found.problem,
+                               f'put the text in "quotes": to YAML {cut[int(line)].rest[:40]} is a comment')
+        raise found from None
     story._lines = lines
-    return story
+    return StoryText(story, text, tuple(
+        f"line {line}: {one.rest[:80]} behind {_field(one)}, which YAML takes for a comment; if it belongs to the "
+        'text, put the text in "quotes"' for line, one in sorted(cut.items())))
+
+
+def _is_text(cut: Cut) -> bool:
+    field = _field(cut)
+    if "change" in cut.path:
+        return True
+    return cut.rest.endswith((".png", ".jpg", ".jpeg", ".webp")) if field in _FILES else field not in _NO_WORDS
+
+
+def _field(cut: Cut) -> str:
+    return next((part for part in reversed(cut.path) if isinstance(part, str)), "")
 
 
 def read_story(path: str | Path) -> Story:
@@ -74,7 +103,7 @@ def load_story(path: str | Path) -> StoryText:
         if is_vistory(data):
             return _imported(import_vistory(data, lines, path.name, path.parent))
         return StoryText(parse_story(text, path.name), _yaml(data))
-    return StoryText(parse_story(text, path.name), text)
+    return story_text(text, path.name)
 
 
 def _imported(found: Imported) -> StoryText:
