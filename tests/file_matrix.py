@@ -241,6 +241,9 @@ _bad("transformer, a stranger in it", "transformer", "is no tensor of FluxTransf
      lambda p: files.to_bfl(p["transformer"]) | {"double_blocks.0.img_attn.more.weight": torch.zeros(4)})
 _bad("transformer, int32", "transformer", "number format",
      lambda p: files.to_bfl(p["transformer"]) | {"txt_in.weight": torch.zeros(256, 256, dtype=torch.int32)})
+_bad("transformer, marked as scaled, without scales", "transformer", "not one scale is in the file", lambda p: {
+    name: tensor.to(files.E4M3) if tensor.dim() == 2 else tensor
+    for name, tensor in files.to_bfl(p["transformer"]).items()} | {"scaled_fp8": torch.empty(0, dtype=files.E4M3)})
 _bad("clip, CLIP-G", "clip", "text encoder (CLIP-G)", {
     "text_model.embeddings.token_embedding.weight": (49408, 1280),
     "text_model.encoder.layers.0.mlp.fc1.weight": (5120, 1280), "text_model.encoder.layers.30.mlp.fc1.weight": (4, 4)})

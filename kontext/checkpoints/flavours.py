@@ -10,13 +10,12 @@ from .layouts import CLIP, T5, TRANSFORMER, VAE
 
 KONTEXT, DEV, KREA, SCHNELL = "FLUX.1 Kontext dev", "FLUX.1 dev", "FLUX.1 Krea dev", "FLUX.1 schnell"
 DEV_SHAPED = "FLUX.1 dev, Krea dev or Kontext dev"  # the same tensors in the same shapes
-DEV_OR_KREA = "FLUX.1 dev or Krea dev"
 LITE = "FLUX.1 lite or Flex.1"  # made from dev and schnell, with fewer blocks
 FILL, CONTROL, FLEX_2 = "FLUX.1 Fill dev", "FLUX.1 Canny or Depth dev", "Flex.2"
 REDUX = "FLUX.1 Redux dev"
 FLUX_BY_CHANNELS = {384: FILL, 128: CONTROL, 196: FLEX_2}  # inputs of the first layer; dev and its kin have 64
 FLUX_BY_BLOCKS = {(8, 38): LITE}  # double and single blocks; dev and its kin have 19 + 38
-ALIKE = (DEV, KREA, DEV_SHAPED, DEV_OR_KREA, LITE)  # load like Kontext, but were not trained to edit
+ALIKE = (DEV, KREA, DEV_SHAPED, LITE)  # load like Kontext, but were not trained to edit
 
 # words of a file's name or metadata -> who of the same shapes that is; the first that is found counts
 DEV_WORDS = (("kontext", KONTEXT), ("krea", KREA), ("dev", DEV))

@@ -38,16 +38,18 @@ PREFIXES = {
     T5: tuple(owner + inner for owner in _T5_OWNERS for inner in ("", "transformer.")),
     VAE: ("", "vae.", "first_stage_model."),
 }
-# Tensors of which one is in every file of a part, in the names of each writer
+# Tensors of which one is in every file of a part -> whose names those are
 TELL_TALES = {
-    TRANSFORMER: ("img_in.weight", "x_embedder.weight"),
-    CLIP: ("text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight",
-           "token_embedding.weight"),
-    T5: ("shared.weight", "encoder.embed_tokens.weight", "token_embd.weight"),
-    VAE: ("decoder.conv_in.weight", "encoder.conv_in.weight"),
+    TRANSFORMER: {"img_in.weight": "BFL's", "x_embedder.weight": "diffusers'"},
+    CLIP: {"text_model.embeddings.token_embedding.weight": "transformers'",
+           "embeddings.token_embedding.weight": "transformers' without `text_model.`",
+           "token_embedding.weight": "OpenAI's"},
+    T5: {"shared.weight": "transformers'", "encoder.embed_tokens.weight": "transformers'",
+         "token_embd.weight": "llama.cpp's"},
+    VAE: {"decoder.conv_in.weight": "BFL's or diffusers'", "encoder.conv_in.weight": "BFL's or diffusers'"},
 }
 # Names that writers have spelt in several ways: as BFL has it -> as others have it
-_SPELLINGS = (
+SPELLINGS = (
     (re.compile(r"(query|key)_norm\.scale$"), r"\1_norm.weight"),  # ComfyUI 0.14 and newer
     (re.compile(r"^img_in\."), "img_in.proj."),  # OMI's names, as OneTrainer writes them
 )
@@ -56,7 +58,7 @@ _SPELLINGS = (
 def spellings(name: str) -> Iterator[str]:
     """All ways in which files spell a tensor that BFL gave this name."""
     yield name
-    for pattern, other in _SPELLINGS:
+    for pattern, other in SPELLINGS:
         spelt, count = pattern.subn(other, name)
         if count:
             yield spelt

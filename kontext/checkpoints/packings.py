@@ -111,6 +111,8 @@ class Finder:
                 self._add_quanto(name.removesuffix("._data"))
         for layer, entry in listed.items():
             self._check_complete(layer, entry)
+        for marker in [name for name in self.names if name == _MARKER or name.endswith("." + _MARKER)]:
+            self._check_marker(marker)
 
     # Who says which format ----------------------------------------------------------------------------------------
 
@@ -156,6 +158,14 @@ class Finder:
         packing = self.packings.get(weight)
         if entry["format"] in ("nvfp4", "mxfp8") and (packing is None or packing.kind != entry["format"]):
             raise self.refuse(weight, dtype, f"is listed as {entry['format']}, which it is not")
+
+    def _check_marker(self, marker: str) -> None:
+        """Refuse fp8 weights that are marked as scaled where not one scale is in the file."""
+        below = [name for name in self._tensors if name.startswith(marker.removesuffix(_MARKER))]
+        if (not any(name in self.packings for name in below)
+                and any(self._tensors[name].dtype in FP8 and len(self._tensors[name].shape) > 1 for name in below)):
+            raise self.refuse(marker, "no scale", "marks the fp8 weights as scaled, but not one scale is in the file: "
+                              "their numbers would be wrong", REMEDY)
 
     # The packings -------------------------------------------------------------------------------------------------
 

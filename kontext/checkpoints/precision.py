@@ -7,7 +7,7 @@ from math import prod
 
 from .headers import Tensor, WeightsFile
 
-_NAMES = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8_e4m3fn", "F8_E5M2": "fp8_e5m2",
+NAMES = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8_e4m3fn", "F8_E5M2": "fp8_e5m2",
           "I8": "int8", "U8": "uint8"}
 _FP8 = ("F8_E4M3", "F8_E5M2")
 _E8M0 = ("F8_E8M0", "U8")  # powers of two, also where they are called bytes
@@ -73,12 +73,12 @@ def _count(name: str, tensor: Tensor, is_packed: bool) -> int:
 
 def _name(file: WeightsFile, endings: Counter, weights: Counter) -> tuple[str, str]:
     total = sum(weights.values()) or 1
-    shares = ", ".join(f"{_NAMES.get(t, t)} {100 * n / total:.0f} %" for t, n in weights.most_common(4))
+    shares = ", ".join(f"{NAMES.get(t, t)} {100 * n / total:.0f} %" for t, n in weights.most_common(4))
     main = weights.most_common(1)[0][0] if weights else "no weights"
     if file.format == "GGUF":
         return f"GGUF {main}", f"by bytes: {shares}"
     fp8 = max(_FP8, key=lambda t: weights[t])
-    fp8 = _NAMES[fp8] if weights[fp8] else None
+    fp8 = NAMES[fp8] if weights[fp8] else None
     formats = _metadata_formats(file.metadata)
     in_blocks = next((kind for kind in ("nvfp4", "mxfp4", "mxfp8") if endings[kind]), None)
     kind = in_blocks or fp8 or ("int8" if weights["I8"] else "packed")
@@ -100,11 +100,11 @@ def _name(file: WeightsFile, endings: Counter, weights: Counter) -> tuple[str, s
     if endings["scale_weight"] or endings["scaled_fp8"]:
         return f"{fp8 or main} scaled (scale_weight + scaled_fp8)", "tensors named scale_weight"
     if endings["weight_scale"]:
-        return f"{in_blocks or fp8 or _NAMES.get(main, main)} scaled (weight_scale)", "tensors named weight_scale"
+        return f"{in_blocks or fp8 or NAMES.get(main, main)} scaled (weight_scale)", "tensors named weight_scale"
     if endings["_data"]:
-        bits = "2 or 4 bit" if endings["_shift"] else fp8 or _NAMES.get(main, main)
+        bits = "2 or 4 bit" if endings["_shift"] else fp8 or NAMES.get(main, main)
         return f"{bits} (quanto)", "tensors named _data and _scale"
-    return _NAMES.get(main, main), f"by bytes: {shares}"
+    return NAMES.get(main, main), f"by bytes: {shares}"
 
 
 def _metadata_formats(metadata: dict[str, str]) -> list[str]:

@@ -75,6 +75,7 @@ HEADERS = [
     ("fp8", {f"{PROJ}.weight_scale_2": torch.tensor(1.0)}, f"{PROJ}.weight_scale_2", "no scale this pack knows"),
     ("fp8", {f"{PROJ}.scale_weight": torch.tensor(1.0)}, "time_in.in_layer.weight", "without a scale"),
     ("scaled_fp8", {f"{PROJ}.scale_weight": None}, f"{PROJ}.weight", "without a scale"),
+    ("fp8", {"scaled_fp8": torch.empty(0, dtype=files.E4M3)}, "scaled_fp8", "not one scale is in the file"),
     ("scaled_fp8", {f"{PROJ}.scale_weight": torch.ones(3)}, f"{PROJ}.scale_weight", "nor one for each of 256 rows"),
     ("scaled_fp8", {f"{PROJ}.scale_weight": torch.ones(1, 256)}, f"{PROJ}.scale_weight", "nor one for each"),
     ("scaled_fp8", {f"{PROJ}.scale_weight": torch.ones(1, dtype=torch.uint8)}, f"{PROJ}.scale_weight", "number format"),

@@ -7,9 +7,12 @@ import pytest
 import tiny_files as files
 import torch
 from kontinuity.kontext import InputError, identify
+from kontinuity.kontext.checkpoints import layouts, tables
 from kontinuity.kontext.checkpoints.flavours import KONTEXT
+from kontinuity.kontext.dequantise import BLOCKS
 from test_layouts import assert_means
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
 PARTS = ("transformer", "clip", "t5", "vae")
 
 
@@ -117,3 +120,12 @@ def test_one_part_of_an_all_in_one(load, states, tmp_path):
     for part in ("transformer", "clip", "vae"):
         assert_means(load(path, part), meant[part])
     assert "is not a T5-XXL file but all-in-one checkpoint" in str(load(path, "t5"))
+
+
+def test_the_page_has_the_readers_own_tables():
+    text = PAGE.read_text("utf-8")
+    assert tables.page(text) == text, "run python -m kontinuity.kontext.checkpoints.tables docs/checkpoints.md"
+    for names in (*layouts.PREFIXES.values(), *layouts.TELL_TALES.values(), BLOCKS):
+        assert all(f"`{name}`" in text or name in BLOCKS and name in text for name in names if name)
+    with pytest.raises(ValueError, match="needs the lines"):
+        tables.page("# no tables")
