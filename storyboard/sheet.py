@@ -52,7 +52,7 @@ def contact_sheet(pictures: Sequence[Picture], captions: Sequence[str] = (), col
 
     draw = ImageDraw.Draw(page)
     for line, text in enumerate(heading):
-        draw.text((_MARGIN, _MARGIN - 4 + 44 * line), text, font=lettering.font(34), fill=_INK)
+        lettering.draw(draw, (_MARGIN, _MARGIN - 4 + 44 * line), text, 34, _INK)
     for index, (image, lines) in enumerate(zip(images, texts, strict=True)):
         left = _MARGIN + (index % columns) * (width + _GAP)
         upper = tops[index // columns]
@@ -60,7 +60,7 @@ def contact_sheet(pictures: Sequence[Picture], captions: Sequence[str] = (), col
         draw.rectangle((x - 1, y - 1, x + image.width, y + image.height), outline=_GREY)
         page.paste(image, (x, y))
         for line, text in enumerate(lines):
-            draw.text((left, upper + height + 8 + 26 * line), text, font=lettering.font(20), fill=_INK)
+            lettering.draw(draw, (left, upper + height + 8 + 26 * line), text, 20, _INK)
     return to_picture(page)
 
 
