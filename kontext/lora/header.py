@@ -173,7 +173,8 @@ def _check_kind(where: str, file: WeightsFile) -> None:
         raise InputError(where, "tensor", control, "makes this a Canny or Depth LoRA, for a model of more inputs",
                          _REMEDY)
     for key, tensor in file.tensors.items():
-        if tensor.dtype not in DTYPES and not (tensor.shape in ((), (1,)) and key.endswith(".alpha")):
+        is_number = tensor.shape in ((), (1,)) and key.endswith(".alpha")
+        if tensor.dtype not in DTYPES and not is_number and not key.startswith(_EMBEDDINGS):
             raise InputError(where, key, tensor.dtype, "is no type a LoRA is read from",
                              f"save it as one of {', '.join(DTYPES)}")
 

@@ -232,7 +232,8 @@ def matrix(sizes: dict[str, tuple[int, int]], words: int = 32128) -> dict[str, t
     found["mixed"] = (peft({split: ours[split]}) | kohya({single: theirs[single]}, alpha=1)
                       | kohya(clip, "lora_te1_text_model_") | under({mlp: lokr(bfl[mlp], 4)}, "diffusion_model."))
     found["bundled embeddings"] = kohya({fused: theirs[fused]}) | {"bundle_emb.token.clip_l": numbers(2, 24),
-                                                                   "bundle_emb.token.t5": numbers(2, 32)}
+                                                                   "bundle_emb.token.t5": numbers(2, 32),
+                                                                   "bundle_emb.token.step": torch.tensor([500])}
     found |= {f"numbers in {str(dtype)[6:]}": {name: tensor.to(dtype) for name, tensor in peft(theirs, "").items()}
               for dtype in (torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float8_e5m2)}
     cases = {name: (tensors, None) for name, tensors in found.items()}

@@ -226,7 +226,7 @@ def test_what_the_report_says(file_of):
     assert read_lora(file_of("LoHa")).ranks == (3,)
     assert "alpha: of no use" in read_lora(file_of("LoKr whole")).report
     bundled = read_lora(file_of("bundled embeddings"))
-    assert bundled.embeddings == 2 and "2 tensors of textual inversions" in bundled.report and not bundled.left_out
+    assert bundled.embeddings == 3 and "3 tensors of textual inversions" in bundled.report and not bundled.left_out
 
 
 def test_memory_of_all_kinds(model, file_of):
