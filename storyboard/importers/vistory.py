@@ -10,6 +10,7 @@ A character's pictures lie in the folder image/NAME beside it. Who appears may a
 text. Every text is used or reported.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _SHOT = ("index", "Setting Description", "Plot Correspondence", "Characters Appearing", "Static Shot Description",
          "Shot Perspective Design")
 _CHARACTER = ("name_en", "name_ch", "prompt_en", "prompt_ch", "tag", "num_of_appearances")
+_KNOWN = {"Story_type", "Characters", "Shots", "en", "ch", *_SHOT, *_CHARACTER}
 _BETWEEN_NAMES = re.compile(r"[,;/&+\n、，；]|\band\b|和|与")
 _IN_NO_NAME = re.compile(r'[<>:"/\\|?*]')  # of a folder, on Windows; and a story's paths have no : and no \
 
@@ -75,21 +77,21 @@ class _Telling:
     def told(self) -> Imported:
         """The story."""
         for name, about in (self.data.get("Characters") or {}).items():
-            self._at("Characters", name, about)
+            self._at(("Characters", name), about)
             self._character(name, about)
         for index, shot in enumerate(self.data["Shots"]):
-            self._at("Shots", index, shot)
+            self._at(("Shots", index), shot)
             self._shot(index, shot)
-        self.draft.at = None
+        self._at(("Story_type",), self.data.get("Story_type"))
         if kind := self._words((), self.data, "Story_type"):
             self.draft.leave_out(f"Story_type: {kind}")
         self._leave_out_unknown("", (), self.data, ("Story_type", "Characters", "Shots"))
         self._leave_out_rest()
         return self.draft.finished()
 
-    def _at(self, key: str, place: str | int, entry: dict[str, Any]) -> None:
-        first = self.lines.get((key, place), 1)
-        self.draft.at = first, max((self.lines.get((key, place, inner), first) for inner in entry), default=first)
+    def _at(self, path: EntryPath, entry: Any) -> None:
+        lines = [self.lines.get(inner, 1) for inner, _ in [(path, ""), *_leaves(path, entry)]]
+        self.draft.at = lines[0], max(lines)
 
     def _character(self, name: str, about: dict[str, Any]) -> None:
         path = ("Characters", name)
@@ -172,33 +174,30 @@ class _Telling:
 
     def _leave_out_unknown(self, where: str, path: EntryPath, entry: dict[str, Any], known: tuple[str, ...]) -> None:
         for key in sorted(set(entry) - set(known)):
-            leaves = {inner: text for inner, text in _leaves((*path, key), entry[key]) if inner not in self.used}
+            value = entry[key] if isinstance(entry[key], str) else json.dumps(entry[key], ensure_ascii=False)
             name = f"{where}{key}" if where.endswith(" ") else f"{key}{where}"
-            self.draft.leave_out(f"{name}, which is no part of the format" +
-                                 (f": {'; '.join(leaves.values())}" if leaves else ""))
-            self.used.update(leaves)
+            self._at((*path, key), entry[key])
+            self.draft.leave_out(f"{name}, which is no part of the format: {value}")
+            self.used.update(inner for inner, _ in _leaves((*path, key), entry[key]))
 
     def _leave_out_rest(self) -> None:
         """Report the texts that nothing has been made of: those in the other language together."""
-        translated, counted = Counter(), 0
+        counts = Counter()
         for path, text in _leaves((), self.data):
-            if path in self.used:
+            *_, within, key = ["", *(part for part in path if isinstance(part, str))]
+            if path in self.used or not text and key in _KNOWN:
                 continue
-            named = [part for part in path if isinstance(part, str)]
-            if named[-1].endswith(self.other):
-                translated[named[-1]] += 1
-            elif named[-1] == "num_of_appearances":
-                counted += 1
+            if key == "num_of_appearances" or key in (f"name_{self.other}", f"prompt_{self.other}") or \
+                    key == self.other and within in _KNOWN:
+                counts[key] += 1
             else:
                 at = self.lines.get(path, 1)
                 self.draft.at = (at, at)
-                self.draft.leave_out(f"line {at}: {' '.join(str(part) for part in path[2:] or path)}: {text}")
+                self.draft.leave_out(f"line {at}: {' '.join(map(str, path))}: {text}")
         self.draft.at = None
-        if translated:
-            keys = ", ".join(f"{key} ({count})" for key, count in translated.items())
-            self.draft.leave_out(f"the texts in {'Chinese' if self.other == 'ch' else 'English'}: {keys}")
-        if counted:
-            self.draft.leave_out(f"num_of_appearances ({counted})")
+        if counts:
+            self.draft.leave_out("the texts in the other language, and counts: " +
+                                 ", ".join(f"{key} ({count})" for key, count in counts.items()))
 
     def _pictures(self, name: str) -> list[dict[str, str]]:
         """References to the pictures in image/NAME, in order of their names. Where a system allows no : and the like
@@ -225,12 +224,12 @@ def _can_be_named(path: str) -> bool:
 
 
 def _leaves(path: EntryPath, entry: Any) -> Iterator[tuple[EntryPath, str]]:
-    """Every text in an entry that is not empty, with its path. An entry is nested 20 levels deep at most."""
-    if isinstance(entry, (dict, list)):
+    """Every text in an entry, with its path. An entry is nested 20 levels deep at most."""
+    if isinstance(entry, (dict, list)) and entry:
         for key, inner in entry.items() if isinstance(entry, dict) else enumerate(entry):
             yield from _leaves((*path, key), inner)
-    elif text := _line(entry):
-        yield path, text
+    elif path:
+        yield path, _line(entry)
 
 
 def _line(value: Any) -> str:

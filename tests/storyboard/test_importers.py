@@ -176,7 +176,7 @@ def test_a_story_of_vistorybench(tmp_path):
     assert set(loaded.left_out) == {
         "Story_type: Fairy tale", "tag of The Lantern Maker: unrealistic_human", "tag of Fox: non_human",
         "shot 2: Bird, who is not among the characters", "shot 2: Mood, which is no part of the format: curious",
-        "the texts in Chinese: ch (13), name_ch (2), prompt_ch (2)", "num_of_appearances (2)"}
+        "the texts in the other language, and counts: ch (13), name_ch (2), prompt_ch (2), num_of_appearances (2)"}
 
 
 def test_a_chinese_vistory(tmp_path):
