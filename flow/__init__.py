@@ -3,6 +3,7 @@
 Conventions are in ``field.py``; pictures in between come from ``Between``, ``interpolate`` and ``in_betweens``.
 """
 
+from .cutout import multiplied, separated
 from .estimate import QUALITIES, DisFlow, Estimator, Motion, estimate_motion
 from .field import FlowError, flat_share
 from .interpolate import MODES, Between, Report, interpolate
@@ -77,10 +78,12 @@ __all__ = [
     "motion_reward",
     "motion_terms",
     "moving_region",
+    "multiplied",
     "on_cadence",
     "pictures_at",
     "pyramid_flow",
     "round_trip",
+    "separated",
     "splat",
     "splat_softmax",
     "warp",

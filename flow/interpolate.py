@@ -8,12 +8,14 @@ it to a learnt one. A pair is always worked on in the same order, whichever way 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from . import synthesis
+from .cutout import check_cut_out, is_cut_out, multiplied, on_a_ground, separated
 from .drift import Drift, find_drift
 from .estimate import Estimator, Motion, estimate_motion, in_order
 from .field import COARSER, FlowError, check_masks, check_pair, is_flat, is_wide, resized_flow, shrunk
@@ -49,7 +51,8 @@ class Between:
     """All pictures between two: the motion is estimated once, pictures are made as they are asked for.
 
     Args:
-        a, b: pictures of one size, ``float32 [H, W, 3]``.
+        a, b: pictures of one size, ``float32 [H, W, 3]``, or both cut-outs, ``[H, W, 4]`` (``cutout.py``): alpha
+            moves with the colours.
         mode: "auto" decides by itself; "project", "splat", "dissolve" and "hold" are done as told.
         estimator: see ``Estimator``; ``DisFlow()`` if none.
         motion: that of the pair if it is known already; the estimator is not asked then.
@@ -77,25 +80,36 @@ class Between:
     ):
         if mode not in MODES:
             raise FlowError(f"mode '{mode}': is unknown; use one of {', '.join(MODES)}")
+        self.a, self.b = a, b
+        self._cut_out = is_cut_out(a, b)
+        if self._cut_out:
+            check_cut_out(a, "first picture")
+            check_cut_out(b, "second picture")
+        self._transparent = self._cut_out and min(one[..., 3].min().item() for one in (a, b)) < 1
+        if self._transparent:
+            self._values = multiplied(a), multiplied(b)
+            self._seen = on_a_ground(a, b)
+        else:
+            self._values = self._seen = tuple(one[..., :3].contiguous() for one in (a, b)) if self._cut_out else (a, b)
+        a, b = self._seen
         check_pair(a, b)
         check_masks(figure, a)
         if motion is not None and not motion.forward.shape[:2] == motion.backward.shape[:2] == a.shape[:2]:
             shapes = f"{list(motion.forward.shape)} for pictures {list(a.shape)}"
             raise FlowError(f"motion: is {shapes}; same height and width")
-        self.a, self.b = a, b
         self.motion = motion
-        self._turned = not in_order(a, b)
+        self._turned = not in_order(*self._values)
         self._pair = ordered = (b, a) if self._turned else (a, b)  # looking for motion may take a drift out of it
         self._drift: Drift | None = None
         self._weights: tuple[Tensor, Tensor] | None = None
         self.report = self._decide(mode, estimator, figure, model)
-        self._by_model = model.pair(*ordered) if self.report.decision == "model" else None
+        self._by_model = self._model_pair(model, *ordered) if self.report.decision == "model" else None
 
     def _decide(self, mode: str, estimator: Estimator | None, figure: tuple[Tensor, Tensor] | None,
                 model: InBetweenModel | None) -> Report:
-        a, b = self.a, self.b
+        a, b = self._seen
         change = histogram_distance(a, b)
-        if _equal(a, b):
+        if _equal(*self._values):
             return Report("duplicate", "the pictures are equal", None, change)
         if mode in ("dissolve", "hold"):
             return Report(mode, "asked for", None, change)
@@ -136,7 +150,7 @@ class Between:
         if figure is not None and self._turned:
             figure = figure[::-1]
         first, second = self._pair
-        if drawn:
+        if drawn and not self._transparent:  # else there is no background that could drift
             self._drift = find_drift(first, second, figure)
         if self._drift is not None:
             second = self._drift.removed(second)
@@ -159,8 +173,23 @@ class Between:
         if decision == "hold":
             return self.b if t >= 0.5 else self.a
         if decision in ("duplicate", "dissolve"):
-            return torch.lerp(self.a, self.b, t)
-        return self._make(t, torch.float32)
+            return self._with_alpha(torch.lerp(*self._values, t))
+        return self._with_alpha(self._make(t, torch.float32))
+
+    def _with_alpha(self, made: Tensor) -> Tensor:
+        """What was made, as the given pictures are."""
+        if self._transparent:
+            return separated(made)
+        return torch.cat([made, torch.ones_like(made[..., :1])], 2) if self._cut_out else made
+
+    def _model_pair(self, model: InBetweenModel, a: Tensor, b: Tensor) -> Callable[[float], Tensor]:
+        """A learnt model knows no alpha: of cut-outs it makes the colours, on black, and the silhouette apart."""
+        if not self._transparent:
+            return model.pair(a, b)
+        first, second = self._values[::-1] if self._turned else self._values
+        colours = model.pair(first[..., :3].contiguous(), second[..., :3].contiguous())
+        silhouette = model.pair(*(one[..., 3:].expand(-1, -1, 3).contiguous() for one in (first, second)))
+        return lambda t: torch.cat([colours(t), silhouette(t).mean(2, keepdim=True)], 2)
 
     def _make(self, t: float, dtype: torch.dtype) -> Tensor:
         """The picture by motion; float64 is the reference for float32."""
@@ -174,16 +203,19 @@ class Between:
         return made if self._drift is None else self._drift.applied(made, t)
 
     def _without_drift(self, a: Tensor, b: Tensor, motion: Motion, t: float, dtype: torch.dtype) -> Tensor:
+        """Both pictures moved to time ``t``, of cut-outs the colours times alpha, and alpha."""
+        values = (a, b) if not self._transparent else self._values[::-1] if self._turned else self._values
         if self.report.decision == "splat" and motion.figure is not None:
-            return synthesis.layers(a.to(dtype), b.to(dtype), motion, motion.figure, t).clamp(0, 1).float()
+            return synthesis.layers(*(one.to(dtype) for one in values), motion, motion.figure, t).clamp(0, 1).float()
         pushed = self.report.decision == "splat"
         if dtype == torch.float64:
-            return self._moved(a.double(), b.double(), motion, self._weigh(a, b, motion, pushed), t, pushed)
+            weights = self._weigh(a, b, motion, pushed)
+            return self._moved(*(one.double() for one in values), motion, weights, t, pushed)
         if self._weights is None:
             small = is_wide(a) and not pushed
             self._weights = self._weigh(*_smaller(a, b, motion), False) if small else \
                 self._weigh(a, b, motion, pushed)
-        return self._moved(a, b, motion, self._weights, t, pushed)
+        return self._moved(*values, motion, self._weights, t, pushed)
 
     @staticmethod
     def _weigh(a: Tensor, b: Tensor, motion: Motion, front: bool) -> tuple[Tensor, Tensor]:

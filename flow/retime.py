@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from .cutout import check_cut_out, is_cut_out
 from .estimate import Estimator
 from .field import FlowError, check_picture
 from .interpolate import MODES, Between
@@ -78,7 +79,8 @@ def pictures_at(
     """The pictures at rising times; where a given picture stands, that picture itself.
 
     Args:
-        pictures: of one size; read as they are needed, two are held at a time.
+        pictures: of one size, all with alpha (``cutout.py``) or all without; read as they are needed, two are held at
+            a time.
         times: see ``frame_times``; never falling. The motion is estimated once for each gap that a time falls into.
         easing, mode, estimator, model: see ``in_betweens``.
         holds: what to do with a drawing that is held for two to four frames: "keep" it so, or "remove" the hold: the
@@ -123,7 +125,8 @@ def _drawings(pictures: Iterable[Tensor], join: bool) -> Iterator[_Drawing]:
     """Every picture as a drawing, or (``join``) equal ones in a row as one."""
     current = None
     for number, picture in enumerate(pictures):
-        check_picture(picture, f"picture {number + 1}")
+        check = check_cut_out if is_cut_out(picture) else check_picture
+        check(picture, f"picture {number + 1}")
         if not join:
             yield _Drawing(picture, number, number)
         elif current is not None and _same_drawing(current.picture, picture):

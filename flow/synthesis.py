@@ -1,5 +1,7 @@
 """Making a picture at a time between two, once the motion is known.
 
+Pictures have three channels, or four (``cutout.py``: colours times alpha, and alpha).
+
 Everything here is the same, to the bit, when the pictures, their flows and the time are swapped and turned round:
 sums have two terms each, and ``1 - t`` is exact (``Between`` sees to that).
 """
@@ -110,7 +112,8 @@ def layers(a: Tensor, b: Tensor, motion: Motion, masks: tuple[Tensor, Tensor], t
         parts.append(splat(values, flow * time, mask))
     sums = parts[0] + parts[1]
     density = sums[..., -1]
-    colour = torch.where(sums[..., 3:4] > 0, sums[..., :3] / sums[..., 3:4].clamp_min(1e-30), 0)
+    weight = sums[..., -2:-1]
+    colour = torch.where(weight > 0, sums[..., :-2] / weight.clamp_min(1e-30), 0)
     colour = fill_holes(colour, density, full=0.2)
     # half of the figure's weight is enough; where no picture shows the background it is the figure everywhere
     opaque = torch.where(known, ((density - 0.25) * 2).clamp(0, 1), 1)[..., None]
