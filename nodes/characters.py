@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..demo_model import figure_finder
 from ..kontext import FaceFinder, InputError, KontextModel
-from ..publish import key_border
+from ..publish import check_visible, key_border, visible_share
 from ..storyboard import ROLES, character_sheet, crop_picture
 from . import folders, host
 from .choices import own_choices
@@ -125,6 +125,8 @@ class CropCharacter(io.ComfyNode):
         cropped = _crop(whole, find, number)
         if background == NEUTRAL:
             cut = key_border(cropped, _TOLERANCE, CROP_TITLE, "background")
+            check_visible([visible_share(cut)], CROP_TITLE, "background", NEUTRAL,
+                          f"choose '{KEEP}', or use a picture whose background has another colour than the figure")
             colour, alpha = cut[..., :3], cut[..., 3:]
             cropped = colour * alpha + _GREY * (1 - alpha)
         return io.NodeOutput(as_image(cropped))

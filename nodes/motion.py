@@ -133,7 +133,8 @@ class InterpolateFrames(io.ComfyNode):
             description="Makes new pictures between the given ones, without a model unless one is connected. Given "
                         "pictures are handed on as they are; cuts and pictures too far apart are found and said.",
             inputs=[
-                io.Image.Input("frames", tooltip="Two pictures or more of one size, as a batch or a list."),
+                io.Image.Input("frames", tooltip="Two pictures or more of one size, as a batch or a list. Alpha moves "
+                                                 "with the colours."),
                 io.Int.Input("multiplier", default=2, min=1, max=flow.MAX_MULTIPLIER,
                              tooltip="Each gap gets this many pictures less one: 2 doubles the frame rate. Not used "
                                      "with a target_fps."),
@@ -177,7 +178,7 @@ class InterpolateFrames(io.ComfyNode):
                 flow_model: list | None = None, in_between_model: list | None = None,
                 cadence: Sequence[str] = ("on ones",), holds: Sequence[str] = ("keep",),
                 masks: list[torch.Tensor] | None = None) -> io.NodeOutput:
-        given = Frames(frames, INTERPOLATE_TITLE, "frames", at_least=2)
+        given = Frames(frames, INTERPOLATE_TITLE, "frames", at_least=2, alpha=True)
         figures = mask_for_each(masks, given, INTERPOLATE_TITLE, "masks")
         model = in_between_model and host.in_between_model(in_between_model[0], INTERPOLATE_TITLE)
         if target_fps[0]:
@@ -185,7 +186,7 @@ class InterpolateFrames(io.ComfyNode):
         else:
             times, fps = flow.frame_times(len(given), 1, multiplier[0]), source_fps[0] * multiplier[0]
         times = flow.on_cadence(times, cadence[0])
-        result = host.new_images(len(times), given.height, given.width, INTERPOLATE_TITLE, "frames")
+        result = host.new_images(len(times), given.height, given.width, INTERPOLATE_TITLE, "frames", given.channels)
         progress, reports = host.Progress(len(times)), {}
         estimator = _estimator(quality[0], flow_model and flow_model[0], INTERPOLATE_TITLE)
         made = flow.pictures_at(given, times, easing[0], mode[0], estimator, model, holds[0], figures)
@@ -349,7 +350,7 @@ class ClipScore(io.ComfyNode):
         estimator = _estimator(quality[0], flow_model and flow_model[0], CLIP_TITLE)
         scores = flow.clip_scores(given, estimator, progress.advance)
         report = (f"{len(given)} pictures: smoothness {scores.smoothness:.3f}, flicker {scores.flicker:.4f}, "
-                  f"lowest coverage {scores.coverage:.0%}")
+                  f"lowest coverage {scores.coverage:.0%}" + (given.note and f"\n{given.note}"))
         return io.NodeOutput(scores.smoothness, scores.flicker, scores.coverage, report, ui=ui.PreviewText(report))
 
 
@@ -412,5 +413,5 @@ class InBetweenKeyframe(io.ComfyNode):
             if item.note:
                 notes.append(f"gap {len(notes) + 1}: {item.note}")
                 progress.reach(len(notes) * (steps[0] + 1))
-        report = "\n".join(notes)
+        report = "\n".join([*notes, *filter(None, [given.note])])
         return io.NodeOutput(torch.stack(kept), report, ui=ui.PreviewText(report))

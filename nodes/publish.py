@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from comfy_api.latest import io
 
@@ -12,7 +11,7 @@ from .. import publish
 from ..flow import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
 from ..kontext import InputError
 from . import host
-from .pictures import Frames, resized
+from .pictures import Frames, masks_of, resized
 from .sockets import CATEGORY
 
 STICKER_TITLE = "Sticker"
@@ -75,6 +74,7 @@ class Sticker(io.ComfyNode):
                 longest_side: list[int], max_kilobytes: list[int], filename_prefix: list[str],
                 mask: list[torch.Tensor] | None = None) -> io.NodeOutput:
         given = Frames(frames, STICKER_TITLE, "frames", alpha=True)
+        rate = frame_rate(fps[0])
         masks = _masks(mask, len(given))
         scale = longest_side[0] / max(given.width, given.height) if longest_side[0] else 1
         width, height = max(1, round(given.width * scale)), max(1, round(given.height * scale))
@@ -86,22 +86,26 @@ class Sticker(io.ComfyNode):
                 progress.advance()
             host.stop_if_cancelled()
 
-        made = []
+        made, shares = [], []
         for index, picture in enumerate(given):
             if masks:
                 picture = publish.with_mask(picture[..., :3], masks[index % len(masks)])
             elif background[0] == CUT_OUT:
                 picture = publish.key_border(given.opaque(index), tolerance[0], STICKER_TITLE, f"picture {index + 1}")
+            shares.append(publish.visible_share(picture))
             made.append((resized(picture, width, height) * 255).round().byte().numpy())
             progress.advance()
+        if background[0] == CUT_OUT and not masks:
+            publish.check_visible(shares, STICKER_TITLE, "background", CUT_OUT, "lower the tolerance, ask for a "
+                                  "background of another colour than the subject's, or connect a mask")
         if ping_pong[0]:
             made += made[-2:0:-1]
         sticker = publish.encode_sticker(
-            _one_shape(made), format[0], frame_rate(fps[0]), loops=loops[0], dither=dither[0],
+            made, format[0], rate, loops=loops[0], dither=dither[0],
             max_bytes=1000 * max_kilobytes[0], where=STICKER_TITLE, on_try=encoding)
         file_name = names.numbered(publish.SUFFIXES[format[0]])
         host.write_file(names.folder / file_name, sticker.data)
-        report = _sticker_report(sticker, format[0])
+        report = _sticker_report(sticker, format[0]) + _visible_report(shares)
         shown = {"images": [host.saved_image(names, file_name)], "text": (report,)}
         if format[0] != "GIF":  # the canvas would try to play a GIF as a video
             shown["animated"] = (len(made) > 1,)
@@ -109,7 +113,7 @@ class Sticker(io.ComfyNode):
 
 
 def _masks(mask: list[torch.Tensor] | None, count: int) -> list[torch.Tensor]:
-    masks = [one for batch in mask or () for one in batch]
+    masks = masks_of(mask or [], STICKER_TITLE, "mask")
     if len(masks) not in (0, 1, count):
         raise InputError(STICKER_TITLE, "mask", f"{len(masks)} masks", f"do not match the {count} pictures",
                          "connect one mask for all, or one for each picture")
@@ -119,19 +123,20 @@ def _masks(mask: list[torch.Tensor] | None, count: int) -> list[torch.Tensor]:
     return masks
 
 
-def _one_shape(frames: list[np.ndarray]) -> list[np.ndarray]:
-    """All with alpha if one has it."""
-    if len({frame.shape[2] for frame in frames}) == 1:
-        return frames
-    return [frame if frame.shape[2] == 4 else np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
-            for frame in frames]
-
-
 def _sticker_report(sticker: publish.EncodedSticker, file_format: str) -> str:
     level = f"quality {sticker.level}" if file_format == "WebP" else f"{sticker.level or 'all'} colours"
     scaled = "" if sticker.scale == 1 else f" (scaled to {sticker.scale:.0%} for the size limit)"
     return (f"{file_format}, {sticker.width} x {sticker.height}{scaled}, {sticker.frames} frames, "
             f"{sticker.milliseconds / 1000:g} s, {level}, {len(sticker.data) / 1000:.0f} KB")
+
+
+def _visible_report(shares: list[float]) -> str:
+    """What can be seen of cut-outs, as one more line."""
+    if min(shares) == 1:
+        return ""
+    empty = [str(number) for number, share in enumerate(shares, 1) if share < publish.LITTLE]
+    line = f"\n{sum(shares) / len(shares):.1%} of the pictures can be seen, the rest is transparent"
+    return f"{line}; nothing of picture {', '.join(empty)}" if empty else line
 
 
 class SaveClip(io.ComfyNode):

@@ -219,7 +219,9 @@ class PickCandidate(io.ComfyNode):
         captions = [f"{place}" + (f": {scores[place]:.2f}" if scores else "") + (" - picked" if place == number else "")
                     for place in range(len(flat))]
         sheet = as_image(contact_sheet(flat, captions))
-        return io.NodeOutput(as_image(flat[number]), sheet, ui=ui.PreviewImage(sheet, cls=cls))
+        picked = [picture for batch in pictures for picture in batch][number]
+        picked = picked if picked.shape[-1] == 4 else flat[number]  # its alpha goes on with it
+        return io.NodeOutput(as_image(picked), sheet, ui=ui.PreviewImage(sheet, cls=cls))
 
 
 def _flat(batches: Sequence[torch.Tensor], where: str) -> list[torch.Tensor]:

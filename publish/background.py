@@ -5,6 +5,8 @@ A cut-out is a picture with alpha, ``float32 [H, W, 4]`` in 0..1, its colours no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
@@ -13,6 +15,7 @@ from ..kontext import InputError
 
 _PLAIN = 0.6  # of the border must have the background's colour
 _EDGE = 1  # pixels at the outline that may be a mixture of subject and background
+LITTLE = 0.001  # of a picture's pixels: a cut-out with less of them left shows nothing
 _WHOLE = 0.9  # from this share on a pixel is the subject's alone: noise must not make it transparent
 
 
@@ -50,6 +53,25 @@ def key_border(picture: Tensor, tolerance: float, where: str, name: str = "pictu
     alpha = torch.where(background, 0.0, torch.where(outline, share, 1.0))[..., None]
     clean = (picture - (1 - alpha) * colour) / alpha.clamp_min(1 / 255)
     return torch.cat([torch.where(alpha > 0, clean, picture).clamp(0, 1), alpha], 2)
+
+
+def visible_share(picture: Tensor) -> float:
+    """Share of the pixels, 0..1, that are more than half opaque; 1 for a picture without alpha."""
+    return (picture[..., 3] > 0.5).double().mean().item() if picture.shape[2] == 4 else 1.0
+
+
+def check_visible(shares: Sequence[float], where: str, field: str, value: str, remedy: str) -> None:
+    """Refuse cut-outs of which nothing is left in any picture; one that is empty for some of its time is fine.
+
+    Args:
+        shares: ``visible_share`` of each picture.
+        where, field, value, remedy: for the message.
+    Raises:
+        InputError: every share is below 0.1 %.
+    """
+    if shares and max(shares) < LITTLE:
+        raise InputError(where, field, value, "leaves nothing to be seen: all of every picture would be transparent",
+                         remedy)
 
 
 def with_mask(picture: Tensor, mask: Tensor) -> Tensor:

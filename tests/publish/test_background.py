@@ -3,7 +3,7 @@
 import pytest
 import torch
 from kontinuity.kontext import InputError
-from kontinuity.publish import key_border, with_mask
+from kontinuity.publish import check_visible, key_border, visible_share, with_mask
 
 BACK, SKIN = torch.tensor([0.2, 0.7, 0.3]), torch.tensor([0.9, 0.5, 0.4])
 
@@ -54,3 +54,19 @@ def test_a_mask_keeps_what_it_selects_at_any_size():
     cut = with_mask(picture, mask)
     assert cut.shape == (40, 60, 4) and torch.equal(cut[..., :3], picture)
     assert (cut[:, :28, 3] == 0).all() and (cut[:, 32:, 3] == 1).all()
+
+
+def test_a_cut_out_of_which_nothing_is_left_is_refused():
+    """A white subject on white is the background's colour within the tolerance."""
+    picture, share = disc(inner=BACK + 0.03)
+    cut = key_border(picture, 0.06, "Sticker")
+    assert visible_share(cut) == 0 and visible_share(picture) == 1
+    with pytest.raises(InputError, match="^Sticker: background 'cut out': leaves nothing to be seen: .*; lower it$"):
+        check_visible([visible_share(cut), 0.0005], "Sticker", "background", "cut out", "lower it")
+    check_visible([visible_share(key_border(picture, 0.02, "Sticker"))], "Sticker", "background", "cut out", "lower it")
+    assert visible_share(key_border(picture, 0.02, "Sticker")) == pytest.approx((share > 0.5).double().mean().item(), abs=0.01)
+
+
+def test_a_subject_may_come_in_later():
+    empty = key_border(torch.full((64, 64, 3), 1.0), 0.06, "Sticker")
+    check_visible([visible_share(empty), visible_share(key_border(disc()[0], 0.06, "Sticker"))], "a", "b", "c", "d")
