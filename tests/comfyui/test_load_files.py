@@ -23,6 +23,8 @@ def models(server):
     files.save_gguf(root / "text_encoders" / "t5-Q8_0.gguf", files.to_llama_t5(states["t5"]), "Q8_0", "t5encoder")
     files.save(root / "vae" / "ae.safetensors", files.plain(torch.float32)(files.to_bfl_vae(states["vae"])))
     files.save_all_in_one(root / "checkpoints" / "kontext_all.safetensors", parts, files.plain(torch.bfloat16))
+    files.save(root / "checkpoints" / "kontext_half.safetensors", files.plain(torch.bfloat16)(
+        files.to_bfl(states["transformer"])), files.MODEL)
     (root / "checkpoints" / "kontext_old.ckpt").write_bytes(b"\x80")
 
 
@@ -39,6 +41,9 @@ def test_parts_and_an_all_in_one_checkpoint(server, run, models):
                          "vae": CHECKPOINT}):
         result, _ = run(graph(**changes))
         assert result.status == "success", result.error
+    for part in ("clip", "t5", "vae"):  # one part out of it
+        result, _ = run(graph(**{part: "checkpoints/kontext_all.safetensors"}))
+        assert result.status == "success", result.error
     log = server.log.read_text("utf-8", "replace")
     assert "loaded kontext_fp8_scaled from" in log and "loaded kontext_all from" in log
 
@@ -47,6 +52,7 @@ def test_parts_and_an_all_in_one_checkpoint(server, run, models):
     ({"t5": CHECKPOINT}, "a T5-XXL file is not in this file and none was given"),
     ({"clip": "text_encoders/t5-Q8_0.gguf"}, "is not a CLIP-L file but"),
     ({"transformer": "vae/ae.safetensors"}, "is not FLUX.1 Kontext"),
+    ({"clip": "checkpoints/kontext_half.safetensors"}, "is not a CLIP-L file but transformer (FLUX.1 Kontext dev)"),
     ({"transformer": "no model files found"}, "is in none of ComfyUI's model folders"),
     ({"vae": "vae/../../secret.safetensors"}, "vae 'vae/../../secret.safetensors': is in none of"),
     ({"transformer": "checkpoints/kontext_old.ckpt"}, "is a pickle"),
@@ -66,3 +72,20 @@ def test_the_combos_list_what_can_be_loaded(server, models):
     assert "checkpoints/kontext_all.safetensors" in options["transformer"] and ".ckpt" not in options["transformer"]
     assert "text_encoders/t5-Q8_0.gguf" in options["t5"] and CHECKPOINT in options["t5"]
     assert "vae/ae.safetensors" in options["vae"] and "clip_l" not in options["vae"]
+    assert all("checkpoints/kontext_all.safetensors" in options[part] for part in ("clip", "t5", "vae"))
+
+
+def test_inspect_model_says_what_the_loader_says(server, run, models):
+    import json
+    import urllib.request
+
+    for file, words in (
+        ("checkpoints/kontext_all.safetensors", "advice: choose it in Load Kontext Files, from models/checkpoints"),
+        ("text_encoders/t5-Q8_0.gguf", "advice: choose it in Load Kontext Files as t5, from models/text_encoders"),
+        ("vae/ae.safetensors", "advice: choose it in Load Kontext Files as vae"),
+    ):
+        result, _ = run({"1": {"class_type": "Kontinuity_InspectModel", "inputs": {"file": file}}})
+        assert result.status == "success", result.error
+        with urllib.request.urlopen(server.url + "/history", timeout=30) as answer:
+            report = list(json.load(answer).values())[-1]["outputs"]["1"]["text"][0]
+        assert words in report
