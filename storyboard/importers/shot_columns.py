@@ -129,6 +129,8 @@ def _fields(title: str) -> list[tuple[int, str]]:
     if title == "#":
         return [(0, "shot number")]
     short = re.sub(r"[(\[].*?(?:[)\]]|$)", " ", title)  # Duration (s)
+    if re.search("[0-9]", short):  # 48 frames
+        return []
     for words in (_words(title), _words(short)):
         name = "".join(words)
         while name not in COLUMNS and len(words) > 1 and unit_of(words[-1]) != "":

@@ -37,6 +37,9 @@ def import_csv(raw: bytes, source: str) -> Imported:
     for index, title in enumerate(titles):
         if index in filled and index not in known:
             draft.leave_out(f"column '{title or index + 1}': its values are in the panels' notes")
+    if empty := [title for index, title in enumerate(titles) if title and index not in known and index not in filled]:
+        draft.at = rows[at].at
+        draft.leave_out(f"columns without values: {', '.join(empty)}")
     _Shots(draft, titles, known, shots).add()
     return draft.finished()
 

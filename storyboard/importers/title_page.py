@@ -35,7 +35,7 @@ def read_title_page(rows: list[Row], draft: Draft) -> int:
         known = [_folded(key) for key, _, _ in entries if _folded(key) in _TITLE_KEYS]
         whole = after == len(rows) or rows[after].blank or is_page_break(rows[after].text)
         # Keys nobody knows make a title page if there are several and they are neither FADE IN: nor what somebody says.
-        likely = whole and len(entries) > 1 and not any(
+        likely = whole and len(entries) > 1 and any(any(texts) for _, texts, _ in entries) and not any(
             key.isupper() or texts[-1].endswith((".", "!", "?", "…", '"', "'", "”")) for key, texts, _ in entries)
         sure = len(known) == len(entries) if end else known and (whole or len(known) > 1 or _TITLES & set(known))
         if not entries or not sure and (end or not likely):
@@ -53,7 +53,7 @@ def read_title_page(rows: list[Row], draft: Draft) -> int:
         if _folded(key) in _TITLES:
             titles.append(text)
             draft.title = draft.at_most(MAX_TITLE, " ".join(titles), "the title")
-        elif text:
+        elif text or _folded(key) not in _TITLE_KEYS:
             draft.leave_out(f"title page, {key}: {text}")
     for row in rows[:end]:
         for note in notes_of(row):
