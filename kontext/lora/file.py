@@ -135,7 +135,7 @@ class Lora:
 
 _ALPHA = {
     "file": "in the file",
-    "metadata": "in the file's metadata",
+    "metadata": "in the file's metadata, or in adapter_config.json beside it",
     "some layers": "in the file for some layers only; for the others alpha = rank is assumed",
     "missing": "not in the file, so alpha = rank is assumed; if it was trained with another alpha, the strength that "
                "it was trained with is alpha / rank",

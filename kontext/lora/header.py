@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..checkpoints.flavours import FLUX_BY_CHANNELS, FLUX_LORA, LORA_STARTS
 from ..checkpoints.headers import Tensor, WeightsFile
+from ..checkpoints.weights import read_json
 from ..errors import InputError
 from .names import FIRST_LAYER, Target, can_have_bias, find_target, is_of_text_encoder
 
@@ -36,6 +37,7 @@ _OTHER_KINDS = (  # a tensor's name holds this -> what the file is instead
 )
 _CONTROL = re.compile(r"(double|single)_blocks\.\d+\..*norm\.(key|query)_norm\.scale$")
 _METADATA = "lora_adapter_metadata"  # of diffusers: JSON of PEFT's configuration
+_PEFT_FILE, _PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"  # as PEFT's save_pretrained names them
 _EMBEDDINGS = "bundle_emb."  # OneTrainer's textual inversions, packed into the same file
 DTYPES = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 _SHOWN = 3  # keys in an error message
@@ -75,7 +77,8 @@ class Header:
         layers: all it changes.
         left_out: tensors that change something which FLUX.1 does not have, or which this pack does not use.
         embeddings: how many tensors are textual inversions, which are left out too.
-        config: PEFT's configuration from the metadata, {"transformer.lora_alpha": 64, ...}; empty without one.
+        config: PEFT's configuration from the metadata, {"transformer.lora_alpha": 64, ...}, or from the
+            adapter_config.json beside the file, {"lora_alpha": 64, ...}; empty without one.
     """
 
     flavour: str
@@ -129,23 +132,27 @@ def read_header(path: Path, file: WeightsFile, is_zero: Callable[[str], bool]) -
         raise _mismatch(path, file, foreign or unknown, flavour, partly=True)
     layers = [outline(where, name, tensors, file.tensors) for name, tensors in groups.items()]
     _check_twice(where, layers)
-    config = _peft_config(where, file)
+    config = _peft_config(path, file)
     if not any(layers):
         raise InputError(where, "LoRA", path.name, "changes nothing: no layer of it holds a change", _REMEDY)
     return Header(flavour, tuple(layer for layer in layers if layer),
                   tuple(name for name in unknown if is_of_text_encoder(name)), len(embeddings), config)
 
 
-def _peft_config(where: str, file: WeightsFile) -> Mapping[str, object]:
-    """PEFT's configuration as diffusers stores it."""
-    if _METADATA not in file.metadata:
+def _peft_config(path: Path, file: WeightsFile) -> Mapping[str, object]:
+    """PEFT's configuration as diffusers or PEFT itself stores it."""
+    where, beside = str(path), path.with_name(_PEFT_CONFIG)
+    if _METADATA in file.metadata:
+        try:
+            config = json.loads(file.metadata[_METADATA])
+        except (ValueError, RecursionError):
+            config = None
+        if not isinstance(config, dict):
+            raise InputError(where, "metadata", _METADATA, "is not JSON", "download the file again")
+    elif path.name == _PEFT_FILE and beside.is_file():
+        config = read_json(beside)
+    else:
         return {}
-    try:
-        config = json.loads(file.metadata[_METADATA])
-    except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
-        raise InputError(where, "metadata", _METADATA, "is not JSON", "download the file again")
     is_dora = any(key.split(".")[-1] == "use_dora" and value for key, value in config.items())
     if is_dora and not any((match := _SUFFIX.fullmatch(name)) and match["magnitude"] for name in file.tensors):
         raise InputError(where, "metadata", "use_dora", "makes this a DoRA, but its magnitudes are not in the file",

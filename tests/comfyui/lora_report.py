@@ -9,6 +9,10 @@ from pathlib import Path
 
 import torch
 
+COMFYUIS = (  # cases that ComfyUI's own reader understands as their writers do
+    "kohya", "diffusers, transformer.", "BFL, diffusion_model.", "flat diffusers, lora_transformer_", "LoKr whole",
+    "LoKr 2", "LoKr 12", "LoKr, diffusers' names", "LoHa", "DoRA of inputs, lora_unet_", "full", "text encoders only")
+
 
 def main(comfyui: str, pack: str, base: str) -> None:
     sys.argv = ["main.py", "--cpu", "--base-directory", base, "--force-fp32", "--fp32-text-enc", "--fp32-vae"]
@@ -73,6 +77,7 @@ class Loras:
         return {
             "cases": cases, "stack": max(float((one - other).abs().max()) for other in stacks), "fp8": quantised,
             "patched on the way": on_the_way,
+            "ComfyUI's own reader": {case: self.comfyuis(case) for case in COMFYUIS},
             "fp8 afterwards": float((self.latents(fp8) - before).abs().max()),
             "afterwards": [float((self.latents(model) - before).abs().max())
                            for model, before in ((ours, plain[0]), (theirs, plain[1]))],
@@ -97,6 +102,27 @@ class Loras:
             found.append(float((patch(weights[key].clone()) - changed).abs().max()))
             found.append(0.0 if (changed - weights[key]).abs().max() > 0 else 1.0)
         return max(found)
+
+    def comfyuis(self, case: str) -> float:
+        """How far the weights are from those of ComfyUI's own LoRA reader, for a file that it reads rightly."""
+        import comfy.sd
+        import comfy.utils
+        from comfy.lora import calculate_weight
+
+        theirs = self.bench.theirs
+        lora = self.read(case)
+        ours = theirs.adapted([(lora, 0.8)]).backend
+        model, clip = comfy.sd.load_lora_for_models(theirs.backend.model, theirs.backend.clip,
+                                                    comfy.utils.load_torch_file(lora.where, safe_load=True), 0.8, 0.8)
+        worst = 0.0
+        for one, two in ((ours.model, model), (ours.clip.patcher, clip.patcher)):
+            if set(one.patches) != set(two.patches):
+                return float("inf")
+            weights = one.model_state_dict()
+            for key in one.patches:
+                a, b = (calculate_weight(patcher.patches[key], weights[key].clone(), key) for patcher in (one, two))
+                worst = max(worst, float((a - b).abs().max()))
+        return worst
 
     def misfits(self) -> dict:
         """LoRAs of which something cannot land."""

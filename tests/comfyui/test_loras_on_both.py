@@ -33,6 +33,11 @@ def test_the_same_latents_on_either_backend(report, case):
     assert report["cases"][case]["effect"] > 100 * TOLERANCE
 
 
+def test_comfyuis_own_reader_makes_the_same_of_what_it_reads(report):
+    worst = {case: found for case, found in report["ComfyUI's own reader"].items() if not found <= 2e-6}
+    assert len(report["ComfyUI's own reader"]) == 12 and worst == {}
+
+
 def test_several_on_a_native_model(report):
     """In any order, at once or one after another."""
     assert report["stack"] <= TOLERANCE

@@ -97,6 +97,17 @@ def test_alpha_of_the_metadata(tmp_path, transformer):
     assert [layer.scale for layer in read_lora(tmp_path / "b.safetensors").layers] == [1.0, 4.0]
 
 
+def test_alpha_of_pefts_own_folder(tmp_path):
+    """adapter_model.safetensors with adapter_config.json beside it; another file there has nothing to do with it."""
+    tensors = peft({ONE: pair(32, 32, 1, rank=4)}, "base_model.model.")
+    path, other = (write(tmp_path / f"{name}.safetensors", tensors) for name in ("adapter_model", "other"))
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 16, "r": 4, "use_dora": False}))
+    assert read_lora(path).layers[0].scale == 4 and read_lora(path).alpha == "metadata"
+    assert read_lora(other).layers[0].scale == 1
+    (tmp_path / "adapter_config.json").write_text("[")
+    refused(path, "adapter_config.json")
+
+
 def test_a_missing_alpha_is_said(style, tmp_path, transformer, caplog):
     assert style.alpha == "missing" and all(layer.scale == 1 for layer in style.layers)
     assert "alpha = rank is assumed" in style.report
