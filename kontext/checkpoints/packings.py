@@ -309,8 +309,8 @@ class Finder:
         state = state if isinstance(state, dict) else {}
         shape, block = state.get("shape"), state.get("blocksize")
         if (not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and n > 0 for n in shape)
-                or type(block) is not int or block < 16 or stored.dtype not in ("U8", "I8")
-                or math.prod(shape) != 2 * stored.bytes):
+                or type(block) is not int or block < 16 or block % 2 or stored.dtype not in ("U8", "I8")
+                or stored.shape[:1] != (stored.bytes,) or math.prod(shape) != 2 * stored.bytes):
             raise self.refuse(note, f"{shape}, {block}", f"does not describe the {stored.bytes} bytes of its weight")
         if shape[1] % block:
             raise self.refuse(note, block, f"are blocks that run over the ends of rows of {shape[1]}", REMEDY)
@@ -337,7 +337,8 @@ class Finder:
             if nested:
                 coarse = tensor(f"{weight}.nested_absmax").flatten().repeat_interleave(nested_block)[:count]
                 peaks = tensor(f"{weight}.nested_quant_map").flatten()[peaks.to(torch.int32)] * coarse + offset
-            return {"codes": _rows_of(tensor(weight).view(torch.uint8).view(shape[0], -1), rows),
+            some = rows and tuple((begin * shape[1] // 2, end * shape[1] // 2) for begin, end in rows)
+            return {"codes": tensor(weight, some).view(torch.uint8).view(-1, shape[1] // 2),
                     "scales": _rows_of(peaks.view(shape[0], -1), rows), "table": tensor(names[1]).flatten()}
 
         self._add(weight, Packing("4 bit (bitsandbytes)", shape, weight, tuple(names), True, read))
@@ -389,8 +390,7 @@ def _powers(scales: torch.Tensor, name: str, refuse: Refuse) -> torch.Tensor:
 def _rows_of(tensor: torch.Tensor, rows: Rows | None) -> torch.Tensor:
     if rows is None:
         return tensor
-    pieces = [tensor[begin:end] for begin, end in rows]
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    return torch.cat([tensor[begin:end] for begin, end in rows])  # a copy, so that the rest can be forgotten
 
 
 def logical(tensors: Mapping[str, Tensor], packings: Mapping[str, Packing], hidden: set[str]

@@ -141,22 +141,29 @@ class Source:
         """A tensor of the file in the number format it is stored in; GGUF blocks as uint8 [rows, bytes of a row]."""
         path, entry = self._raw[full]
         file = self._files[path]
-        raw = file.mapped(entry) if self.may_map and self.is_large else file.copied(entry)
+        pieces = [file.mapped(piece) if self.may_map and self.is_large else file.copied(piece)
+                  for piece in _pieces(entry, rows)]
+        raw = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
         if entry.dtype in BLOCKS:
-            tensor = raw.view(prod(entry.shape[:-1]), -1)
+            tensor = raw.view(-1, entry.bytes // prod(entry.shape[:-1]))
         elif dtype := FP8.get(entry.dtype) or FLOATS.get(entry.dtype) or _BYTES.get(entry.dtype):
             if raw.data_ptr() % dtype.itemsize:
                 raw = raw.clone()  # a view needs whole multiples
-            tensor = raw.view(dtype).view(entry.shape)
+            tensor = raw.view(dtype).view(entry.shape if rows is None else (-1, *entry.shape[1:]))
         else:
             raise InputError(str(path), full, entry.dtype, "is a number format this pack does not read", UNREAD)
-        if rows is not None:
-            pieces = [tensor[begin:end] for begin, end in rows]
-            tensor = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
         if not _is_finite(tensor, entry.dtype):
             raise self._refuse_full(full, "NaN", "is among its numbers (or infinity): the file is damaged, or was "
                                     "converted to a format too small for it")
         return tensor
+
+
+def _pieces(entry: Tensor, rows: Rows | None) -> list[Tensor]:
+    """The bytes of some rows of a tensor, one entry for each range; all of it in one if `rows` is None."""
+    if rows is None:
+        return [entry]
+    row = entry.bytes // entry.shape[0]
+    return [entry._replace(bytes=(end - begin) * row, start=entry.start + begin * row) for begin, end in rows]
 
 
 def read_tensor(path: Path, file: WeightsFile, name: str) -> torch.Tensor:

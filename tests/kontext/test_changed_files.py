@@ -168,3 +168,26 @@ def test_no_other_reader_maps(tmp_path, tiny):
     into_memory(model)
     assert not is_mapped(tmp_path / "clip" / "model.safetensors")
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["plain", "nvfp4", "int8", "nf4", "gguf"])
+def test_a_piece_of_a_fused_layer_keeps_no_more_than_itself(tiny, tmp_path, kind):
+    """q, k and v are rows of one tensor: each reads its own, and none holds the others' memory."""
+    import tiny_quants as quants
+
+    path, state = tmp_path / "x", files.to_bfl(files.module_state(tiny["transformer"]))
+    if kind == "gguf":
+        files.save_gguf(path, state, "Q8_0")
+    else:
+        packs = {"plain": files.plain(torch.bfloat16), "nvfp4": quants.nvfp4("comfy_quant"),
+                 "int8": quants.int8(rows=True), "nf4": quants.bitsandbytes(nested=True)}
+        files.save(path, packs[kind](state))
+    source, name = Source.of_file(path), "single_blocks.0.linear1.weight"
+    pieces = [(0, 256), (256, 512), (512, 768), (768, 1792)]
+    layers = [source.layer(name, (rows,)) for rows in pieces]
+    held = sum(buffer.untyped_storage().nbytes() for layer in layers for buffer in layer.buffers())
+    assert held <= 1.1 * source[name].bytes  # peaks of nf4 become float32
+    whole = source.layer(name).weight_as(torch.float32)
+    assert torch.equal(torch.cat([layer.weight_as(torch.float32) for layer in layers]), whole)
+    swapped = source.layer(name, ((512, 768), (0, 256))).weight_as(torch.float32)
+    assert torch.equal(swapped, torch.cat([whole[512:768], whole[:256]]))
