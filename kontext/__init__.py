@@ -8,10 +8,11 @@ from .checkpoints.identify import Identity
 from .checkpoints.parts import load_parts
 from .errors import InputError
 from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
-from .lora import Lora, read_lora, weight_patches
+from .lora import Lora, lora_component, read_lora, weight_patches
 from .memory import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
 from .offload import into_memory
+from .pictures import check_picture, check_values
 from .placement import Limited, Placement, Resident, resident_parts
 from .prompts import text_token_ids
 from .request import EditRequest, StepInfo
@@ -44,12 +45,15 @@ __all__ = [
     "StepInfo",
     "Velocity",
     "check_folder",
+    "check_picture",
     "check_size",
+    "check_values",
     "identify",
     "into_memory",
     "load_encoder",
     "load_folder",
     "load_parts",
+    "lora_component",
     "plan",
     "plan_flux",
     "read_lora",

@@ -162,7 +162,10 @@ class NativeBackend:
     def adapted(self, loras: Sequence[tuple[Lora, float]]) -> NativeBackend:
         """The same MODEL and CLIP with the LoRAs as patches on them."""
         choices = (*self._choices, *loras)
-        adapted = NativeBackend(*with_loras(*self._bare, choices), self.vae)
+        model, clip = with_loras(*self._bare, choices)
+        if not any(lora.changes_text and strength for lora, strength in loras):
+            clip = self.clip  # the same one, so that prompts which are encoded stay so
+        adapted = NativeBackend(model, clip, self.vae)
         adapted._bare, adapted._choices = self._bare, choices
         return adapted
 

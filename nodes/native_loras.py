@@ -12,10 +12,10 @@ import comfy.utils
 import comfy.weight_adapter
 import torch
 
-from ..kontext import InputError, Lora, weight_patches
+from ..kontext import InputError, Lora, lora_component, weight_patches
 
 _ENDINGS = (".weight", ".scale")  # of a weight's name; norms' were called scale before ComfyUI 0.14
-_PARTS = {"MODEL": ("diffusion_model.",), "CLIP": ("clip_l.", "t5xxl.")}
+_PARTS = {"MODEL": ("transformer",), "CLIP": ("clip", "t5")}
 _REMEDY = ("use the LoRA node that belongs to the MODEL's loader, before 'Kontext from MODEL, CLIP, VAE', or Load "
            "Kontext LoRA directly after Load Kontext Model")
 
@@ -35,9 +35,8 @@ def with_loras(model: Any, clip: Any, loras: Sequence[tuple[Lora, float]]) -> tu
     sockets = {"MODEL": model, "CLIP": clip}
     modules = {"MODEL": model.model, "CLIP": clip.cond_stage_model}
     names = {socket: _weights(modules[socket], _PARTS[socket]) for socket in sockets}
-    for socket, part in (("MODEL", lambda layer: layer.target.component == "transformer"),
-                         ("CLIP", lambda layer: layer.target.component != "transformer")):
-        lora = next((lora for lora, _ in loras if any(map(part, lora.layers))), None)
+    for socket, parts in _PARTS.items():
+        lora = next((lora for lora, _ in loras if any(layer.target.component in parts for layer in lora.layers)), None)
         if lora and not names[socket]:
             raise InputError(lora.where, "lora", lora.name, f"finds none of its layers in this {socket}", _REMEDY)
     layers = {name: (comfy.utils.get_attr(modules[socket], name), comfy.utils.get_attr(modules[socket], key))
@@ -62,10 +61,10 @@ def with_loras(model: Any, clip: Any, loras: Sequence[tuple[Lora, float]]) -> tu
     return sockets["MODEL"], sockets["CLIP"]
 
 
-def _weights(module: torch.nn.Module, starts: tuple[str, ...]) -> dict[str, str]:
-    """Names of a model's weights, without their ending -> whole."""
-    keys = (key for key in module.state_dict() if key.startswith(starts) and key.endswith(_ENDINGS))
-    return {key.rpartition(".")[0]: key for key in keys}
+def _weights(module: torch.nn.Module, parts: tuple[str, ...]) -> dict[str, str]:
+    """Names of a model's weights that are of these parts of FLUX.1, without their ending -> whole."""
+    found = {key.rpartition(".")[0]: key for key in module.state_dict() if key.endswith(_ENDINGS)}
+    return {name: key for name, key in found.items() if lora_component(name) in parts}
 
 
 class LoraPatch(comfy.weight_adapter.WeightAdapterBase):

@@ -2,6 +2,6 @@
 
 from .branches import Branches, with_branches
 from .file import Lora, read_lora
-from .patches import weight_patches
+from .patches import lora_component, weight_patches
 
-__all__ = ["Branches", "Lora", "read_lora", "weight_patches", "with_branches"]
+__all__ = ["Branches", "Lora", "lora_component", "read_lora", "weight_patches", "with_branches"]

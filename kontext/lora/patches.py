@@ -8,6 +8,7 @@ from ..errors import InputError
 from .branches import Choice, added_bias, join
 from .effects import Effect, difference, dora_factor
 from .fit import homes_of_weights, pieces
+from .names import find_target
 
 
 class WeightPatch:
@@ -42,6 +43,12 @@ class WeightPatch:
         if all(effect.layer.bias is None for effect in self._effects):
             return None
         return added_bias(self._effects, size)
+
+
+def lora_component(name: str) -> str | None:
+    """Which part of FLUX.1 a weight of this name (as for `weight_patches`) is of: "transformer", "clip" or "t5"."""
+    target = find_target(name)
+    return target and target.component
 
 
 def weight_patches(loras: Sequence[Choice], shapes: Mapping[str, tuple[int, ...]],

@@ -82,6 +82,8 @@ class Loras:
             "afterwards": [float((self.latents(model) - before).abs().max())
                            for model, before in ((ours, plain[0]), (theirs, plain[1]))],
             "strength 0": float((self.latents(theirs.adapted([(text, 0.0)])) - plain[1]).abs().max()),
+            "CLIP kept": self.keeps_clip(text),
+            "other classes": self.in_other_classes(),
             "MODEL untouched": theirs.adapted([(text, 1.0)]).backend.model is theirs.backend.model,
             "refused": {case: self.refused(*chosen) for case, chosen in self.misfits().items()},
         }
@@ -123,6 +125,24 @@ class Loras:
                 a, b = (calculate_weight(patcher.patches[key], weights[key].clone(), key) for patcher in (one, two))
                 worst = max(worst, float((a - b).abs().max()))
         return worst
+
+    def keeps_clip(self, text) -> bool:
+        """A LoRA of the transformer after one of the text encoders leaves encoded prompts as they are."""
+        one = self.bench.theirs.adapted([(text, 1.0)])
+        return one.adapted([(self.read("kohya"), 0.8)]).backend.text_key == one.backend.text_key
+
+    def in_other_classes(self) -> str:
+        """What is said where FLUX's layers have other names, as in nunchaku's MODEL."""
+        from types import SimpleNamespace
+
+        theirs = self.bench.theirs.backend
+        wrapped = torch.nn.ModuleDict({"diffusion_model": torch.nn.ModuleDict(
+            {"model": theirs.model.model.diffusion_model})})
+        try:
+            self.bench.native.with_loras(SimpleNamespace(model=wrapped), theirs.clip, [(self.read("kohya"), 0.8)])
+        except self.bench.kontext.InputError as error:
+            return str(error)
+        return ""
 
     def misfits(self) -> dict:
         """LoRAs of which something cannot land."""

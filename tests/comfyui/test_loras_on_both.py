@@ -59,6 +59,16 @@ def test_nothing_is_left_behind(report):
     assert report["MODEL untouched"]  # by a LoRA of the text encoders
 
 
+def test_prompts_stay_encoded(report):
+    assert report["CLIP kept"]
+
+
+def test_a_model_of_other_classes(report):
+    """nunchaku's has FLUX's layers in a form of its own, and takes LoRAs by its own node."""
+    assert "finds none of its layers in this MODEL" in report["other classes"]
+    assert "the LoRA node that belongs to the MODEL's loader" in report["other classes"]
+
+
 @pytest.mark.parametrize(("case", "words"), [
     ("more blocks", ["lora_unet_double_blocks_7_img_mlp_0", "one of 1 layers this model does not have"]),
     ("wider", ["3072 inputs and 9216 outputs", "this model has 32 and 96", "1 of 2 layers"]),
