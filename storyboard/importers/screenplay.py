@@ -9,7 +9,7 @@ from .screenplay_rows import Element, Row, is_page_break, notes_of, plain, read_
 from .speakers import is_heard_only, read_cue
 from .title_page import read_title_page
 
-_FADE = re.compile(r"FADE (IN|OUT|TO [A-Z]+)[:.]?")
+_FADE = re.compile(r"(FADE (IN|OUT|TO [A-Z]+)|([A-Z]+ )?CUT TO [A-Z]+)[:.]?")
 _OWN_ROW = re.compile(r"#+\s|=\s|={3,}$|>")  # begins something else in the middle of action or dialogue
 _MAX_CUE = 100
 _MAX_PARENTHETICAL = 5  # rows

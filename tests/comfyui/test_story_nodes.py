@@ -91,6 +91,18 @@ def test_other_formats_are_read_and_handed_out_as_yaml(server, run, file, panels
     assert result.status == "success", result.error
     text, = result.outputs["2"]["text"]
     assert text.splitlines()[0] == first_line and len(parse_story(text).panels) == panels
+    left_out = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# not imported: ")]
+    shown = result.outputs.get("1", {}).get("text", [""])
+    assert shown[0].splitlines() == left_out  # the node shows them too
+
+
+def test_a_text_that_yaml_cuts_is_shown_on_the_node(run):
+    story = "version: 1\npanels:\n- id: a\n  prompt: Change the shirt to #ff0000, keep the face\n  characters: []\n"
+    load = {"class_type": "Kontinuity_LoadStoryboard", "inputs": {"text": story, "file": "use the text"}}
+    result, _ = run({"1": load, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 1]}}})
+    assert result.status == "success", result.error
+    assert result.outputs["1"]["text"][0].startswith("not imported: line 4: #ff0000, keep the face behind prompt")
+    assert result.outputs["2"]["text"] == [story]
 
 
 def test_a_screenplay_says_whose_picture_is_missing(run, board):

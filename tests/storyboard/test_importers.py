@@ -62,7 +62,8 @@ def test_a_screenplay():
     assert loaded.left_out == (
         "title page, credit: Written by", "title page, author: A. Tester", "title page, draft date: 1/2/2026",
         "title page, contact: Somewhere 1 Some Town", "lines 23, 46-50: what is put away in /* */",
-        "line 10: transition 'fade in' before the first panel", "line 12: section 'Act One'", "line 14: synopsis 'Two people miss a boat.' outside a scene",
+        "line 10: transition 'fade in' before the first panel", "line 12: section 'Act One'",
+        "line 14: synopsis 'Two people miss a boat.' outside a scene",
         "line 33: that McBride speaks at the same time as the one before")
     assert all(f"# not imported: {line}\n" in loaded.yaml for line in loaded.left_out)
 

@@ -148,6 +148,13 @@ def test_a_first_row_that_is_no_title_page(text):
     assert "title" not in found.data and not [report for report in found.left_out if "title page" in report]
 
 
+@pytest.mark.parametrize("transition", ["CUT TO:", "FADE OUT.", "FADE TO BLACK.", "CUT TO BLACK.",
+                                        "SMASH CUT TO BLACK.", "> FADE OUT.", "**CUT TO:**", "DISSOLVE TO:"])
+def test_transitions(transition):
+    panel, = panels(f"A boat.\n\n{transition}\n")
+    assert panel["transition"] == transition.strip("*> .:").lower()
+
+
 def test_lyrics_without_a_cue_are_captions():
     song, wind = panels("INT. CABIN\n\nMira lights a candle.\n~Little light\n~stay\n\nWind.")
     assert (song["prompt"], song["captions"]) == (
