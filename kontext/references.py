@@ -5,19 +5,18 @@ first of the three position ids: 0 for the picture, 1 (or more) for references.
 """
 
 import hashlib
-import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 
 from .errors import InputError
+from .pictures import check_shape, check_values
 from .sizes import whole_size
 
 MAX_REFERENCES = 8  # more than anyone has seen work; each costs as many tokens as the picture itself
 MIN_SIDE = 16  # pixels; below one token there is nothing to see
 MAX_ASPECT = 8.0  # longer side / shorter side
-_OVERSHOOT = 0.5  # how far a value may lie outside 0..1 (a sharpening upscaler's ringing); beyond, it is another scale
 
 
 def check_references(references: Sequence[torch.Tensor], where: str) -> None:
@@ -41,15 +40,7 @@ def check_references(references: Sequence[torch.Tensor], where: str) -> None:
 
 
 def _check_picture(picture: torch.Tensor, field: str, where: str) -> None:
-    if not isinstance(picture, torch.Tensor):
-        raise InputError(where, field, type(picture).__name__, "is not a torch tensor", "give a tensor [H, W, 3]")
-    shape = "x".join(str(n) for n in picture.shape)
-    if picture.dim() == 4:
-        raise InputError(where, field, shape, "is a batch, not one picture", "pass its pictures one by one")
-    if picture.dim() != 3 or picture.shape[2] != 3:
-        remedy = "lay it over a plain background first" if picture.dim() == 3 and picture.shape[2] == 4 else \
-            "give height x width x 3 colours"
-        raise InputError(where, field, shape, "is not a picture of shape [H, W, 3]", remedy)
+    check_shape(picture, where, field)
     height, width = picture.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise InputError(where, field, f"{width}x{height}", f"is under {MIN_SIDE} pixels a side",
@@ -57,14 +48,7 @@ def _check_picture(picture: torch.Tensor, field: str, where: str) -> None:
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise InputError(where, field, f"{width}x{height}", f"is longer than {MAX_ASPECT:g}:1",
                          "crop it to the part that matters")
-    if not picture.dtype.is_floating_point:
-        raise InputError(where, field, picture.dtype, "holds whole numbers", "convert it to float32 in 0..1")
-    low, high = (v.item() for v in torch.aminmax(picture))  # NaN anywhere makes both NaN
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(where, field, f"{low}..{high}", "holds NaN or infinite values",
-                         "look at the node that made it; a broken VAE decode is the usual cause")
-    if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
-        raise InputError(where, field, f"{low:g}..{high:g}", "has values outside 0..1", "scale its values to 0..1")
+    check_values(picture, where, field)
 
 
 def fit_reference(picture: torch.Tensor, area: int) -> torch.Tensor:

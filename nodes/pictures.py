@@ -7,17 +7,15 @@ with no colour profile: ComfyUI has none.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 
 import torch
 
 from ..flow import multiplied, separated
-from ..kontext import InputError
+from ..kontext import InputError, check_values
 
 log = logging.getLogger("kontinuity")
 
-_OVERSHOOT = 0.5  # how far values may lie outside 0..1 (a sharpening upscaler's ringing); beyond, it is another scale
 OVER_WHITE = "Transparent parts of the pictures were laid over white."
 
 
@@ -35,14 +33,14 @@ def as_pictures(image: torch.Tensor, where: str, field: str) -> list[torch.Tenso
     is the cache's. Raises InputError for what is no IMAGE."""
     _check_batch(image, where, field)
     if image.shape[0]:
-        _check_values(image, where, field, "picture")
+        check_values(image, where, field, "picture")
     if _has_transparent_parts(image):
         log.warning("%s: %s: %s", where, field, OVER_WHITE)
     return list(_over_white(image))
 
 
 def _check_batch(image: torch.Tensor, where: str, field: str) -> None:
-    """Refuse what is no IMAGE `[N, H, W, 1, 3 or 4]` of floats: nothing, another shape, whole numbers."""
+    """Refuse what is no IMAGE `[N, H, W, 1, 3 or 4]`: nothing, another shape."""
     if not isinstance(image, torch.Tensor):
         raise InputError(where, field, "nothing" if image is None else type(image).__name__,
                          "came in place of a picture", "look at the node that is connected there: it gave none")
@@ -53,20 +51,6 @@ def _check_batch(image: torch.Tensor, where: str, field: str) -> None:
     if image.shape[-1] not in (1, 3, 4):
         raise InputError(where, field, f"{image.shape[-1]} channels", "is no picture",
                          "connect an RGB or RGBA picture")
-    if not image.is_floating_point():
-        raise InputError(where, field, str(image.dtype).removeprefix("torch."), "holds whole numbers, not 0..1",
-                         "divide it by 255 at the node that made it")
-
-
-def _check_values(values: torch.Tensor, where: str, field: str, name: str) -> None:
-    """Refuse NaN, and values far outside 0..1."""
-    low, high = (value.item() for value in values.detach().aminmax())  # NaN anywhere makes both NaN
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(where, field, name, "holds values that are no numbers (NaN)",
-                         "look at the node that made it: it went wrong there")
-    if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
-        raise InputError(where, field, name, f"has values of {low:.4g}..{high:.4g}, outside 0..1",
-                         "scale them at the node that made it: divide 0..255 by 255, tone-map HDR")
 
 
 def _has_transparent_parts(image: torch.Tensor) -> bool:
@@ -111,7 +95,7 @@ class Frames(Sequence):
                 raise InputError(where, field, f"picture {number}",
                                  f"is {width}x{height}, picture 1 is {self.width}x{self.height}",
                                  "bring them to one size with Upscale Image, or crop them")
-            _check_values(frame, where, field, f"picture {number}")
+            check_values(frame, where, field, f"picture {number}")
         self.channels = 4 if alpha and any(frame.shape[-1] == 4 for frame in self._frames) else 3
         self.note = ""
         if not alpha and any(map(_has_transparent_parts, self._frames)):
@@ -142,7 +126,7 @@ def masks_of(masks: list[torch.Tensor], where: str, field: str) -> list[torch.Te
             raise InputError(where, field, given, "came in place of a mask",
                              "look at the node that is connected there: it gave none")
         if batch.numel():
-            _check_values(batch.float(), where, field, "mask")
+            check_values(batch.float(), where, field, "mask")
     return [one.detach() for batch in masks for one in batch.reshape(-1, *batch.shape[-2:])]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
-from ..kontext import InputError
+from ..kontext import InputError, check_picture
 
 _PLAIN = 0.6  # of the border must have the background's colour
 _EDGE = 1  # pixels at the outline that may be a mixture of subject and background
@@ -30,10 +30,11 @@ def key_border(picture: Tensor, tolerance: float, where: str, name: str = "pictu
         tolerance: largest difference of a channel, 0..1, that still counts as the background's colour.
         where, name: for the message.
     Raises:
-        InputError: less than 60 % of the border has one colour.
+        InputError: what is no picture, or less than 60 % of the border has one colour.
     """
     import cv2
 
+    check_picture(picture, where, name)
     border = torch.cat([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     colour = border.median(0).values
     if ((border - colour).abs().amax(1) <= tolerance).double().mean() < _PLAIN:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..kontext import InputError
+from ..kontext import InputError, check_picture
 
 CONTAINERS = ("MP4", "WebM")
 QUALITIES = ("best", "good", "small")
@@ -84,7 +84,8 @@ def write_clip(
     Returns:
         The number of frames.
     Raises:
-        InputError: a size, rate or audio that cannot be written, no pictures, an encoder that this PyAV lacks.
+        InputError: a size, rate or audio that cannot be written, no pictures or what is none, an encoder that this
+            PyAV lacks.
     """
     import av
 
@@ -106,6 +107,7 @@ def write_clip(
             stream = _video_stream(output, container, quality, rate, width, height, where)
             sound = None if audio is None else _Sound(output, container, audio, where)
             for picture in pictures:
+                check_picture(picture, where, f"picture {count + 1}")
                 frame = av.VideoFrame.from_ndarray(_even(_bytes(picture)), format="rgb24")
                 frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
                 frame.pts, frame.time_base = count, 1 / rate

@@ -115,6 +115,12 @@ def encode_sticker(
 def _check(frames: Sequence[np.ndarray], file_format: str, loops: int, where: str) -> None:
     if not len(frames):
         raise InputError(where, "frames", "0 pictures", "are no sticker", "connect at least one picture")
+    for number, frame in enumerate(frames, 1):
+        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != frames[0].shape \
+                or frame.ndim != 3 or frame.shape[2] not in (3, 4) or 0 in frame.shape:
+            given = f"{frame.dtype} {list(frame.shape)}" if isinstance(frame, np.ndarray) else type(frame).__name__
+            raise InputError(where, f"picture {number}", given, "is not uint8 [H, W, 3] or [H, W, 4] as the first is",
+                             "give pictures of one size, in bytes")
     height, width = frames[0].shape[:2]
     if max(width, height) > _MOST_SIDE[file_format]:
         raise InputError(where, "frames", f"{width}x{height}", f"is larger than a {file_format} can be",

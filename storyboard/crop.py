@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..kontext import InputError
+from ..kontext import InputError, check_picture
 from .pictures import Picture, to_bytes
 
 Box = tuple[int, int, int, int]  # left, top, width, height in pixels
@@ -20,6 +20,7 @@ def crop_picture(picture: Picture, crop: Box | str | None, where: str, field: st
     """
     if crop is None:
         return picture
+    check_picture(picture, where, field)
     height, width = picture.shape[:2]
     if crop == "auto":
         box = figure_box(picture)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from ..kontext import InputError
+from ..kontext import InputError, check_picture
 from .lettering import Lettering
 from .pictures import Picture, to_image, to_picture
 
@@ -23,7 +23,7 @@ def contact_sheet(pictures: Sequence[Picture], captions: Sequence[str] = (), col
     Pictures of different sizes are fitted into equal cells of at most 384 px without stretching; small ones are
     enlarged by a whole factor. A caption may have several lines; a line is broken into at most three, and a caption
     ends after twelve. `columns` 0 chooses as many as rows, about. No captions at all are allowed.
-    Raises InputError for no pictures, another number of captions than of pictures, and columns below 0.
+    Raises InputError for no pictures, what is none, another number of captions than of pictures, and columns below 0.
     """
     count = len(pictures)
     if count == 0:
@@ -33,6 +33,8 @@ def contact_sheet(pictures: Sequence[Picture], captions: Sequence[str] = (), col
                          "give one caption per picture, or none")
     if columns < 0:
         raise InputError("Contact Sheet", "columns", columns, "is negative", "use 0 (automatic) or a number of columns")
+    for number, picture in enumerate(pictures, 1):
+        check_picture(picture, "Contact Sheet", f"picture {number}")
     columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)
 

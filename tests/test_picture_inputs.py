@@ -3,10 +3,13 @@
 import importlib
 import sys
 import types
+from fractions import Fraction
 
 import pytest
 import torch
 from kontinuity.kontext import InputError
+from kontinuity.publish import encode_sticker, key_border, write_clip
+from kontinuity.storyboard import contact_sheet, crop_picture
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +34,14 @@ BAD = {
     "a mask": (torch.rand(1, 8, 8), "'1x8x8': is no batch"),
     "no pixels": (torch.zeros(1, 0, 8, 3), "'1x0x8x3': is no batch"),
     "two channels": (torch.zeros(1, 8, 8, 2), "'2 channels': is no picture; connect an RGB or RGBA picture"),
-    "uint8": ((GOOD * 255).byte(), "'uint8': holds whole numbers, not 0..1; divide it by 255"),
-    "int64": ((GOOD * 255).long(), "'int64': holds whole numbers"),
-    "0..255": (GOOD * 255, r"has values of .*\.\.2\d\d.*, outside 0..1; scale them at the node that made it: divide"),
-    "-1..1": (GOOD * 2 - 1, "has values of -"),
+    "uint8": ((GOOD * 255).byte(), "holds whole numbers; convert it to float32 in 0..1: divide by 255"),
+    "int64": ((GOOD * 255).long(), "holds whole numbers"),
+    "0..255": (GOOD * 255, r"has values outside 0..1: .*\.\.2\d\d.*; scale its values to 0..1: divide"),
+    "-1..1": (GOOD * 2 - 1, "has values outside 0..1: -"),
     "HDR": (GOOD * 16, "tone-map HDR"),
     "half": ((GOOD * 255).half(), "outside 0..1"),
     "0..255 with alpha": (torch.rand(1, 8, 8, 4) * 255, "outside 0..1"),
-    "NaN": (torch.full((1, 8, 8, 3), torch.nan), r"holds values that are no numbers \(NaN\)"),
+    "NaN": (torch.full((1, 8, 8, 3), torch.nan), r"holds values that are no numbers \(NaN or infinite\)"),
     "infinity": (torch.full((1, 8, 8, 3), torch.inf), "holds values that are no numbers"),
 }
 
@@ -94,7 +97,8 @@ def test_transparency_that_is_lost_is_said(pictures, caplog):
 
 def test_masks_that_are_none(pictures):
     frames = pictures.Frames([GOOD], "Interpolate Frames", "frames")
-    for bad, words in ((torch.full((1, 8, 8), 255.0), "has values of 255..255"), (torch.zeros(8), "came in place"),
+    for bad, words in ((torch.full((1, 8, 8), 255.0), "has values outside 0..1: 255..255"),
+                       (torch.zeros(8), "came in place of a mask"),
                        (torch.full((8, 8), torch.nan), "no numbers"), ([1.0], "'list': came in place of a mask")):
         with pytest.raises(InputError, match=f"Sticker: mask .*{words}"):
             pictures.masks_of([torch.ones(8, 8), bad], "Sticker", "mask")
@@ -102,3 +106,16 @@ def test_masks_that_are_none(pictures):
         (8, 8), (4, 4), (4, 4)]
     with pytest.raises(InputError, match="masks 'nothing': came in place of a mask"):
         pictures.mask_for_each([None], frames, "Interpolate Frames", "masks")
+
+
+@pytest.mark.parametrize("picture", [None, GOOD[0] * 255, (GOOD[0] * 255).byte(), GOOD[0] * 4, GOOD[0] * torch.nan,
+                                     GOOD, GOOD[0, :, :, 0], torch.rand(8, 8, 4), torch.zeros(0, 8, 3)],
+                         ids=["None", "0..255", "uint8", "HDR", "NaN", "a batch", "two dimensions", "alpha", "empty"])
+def test_below_the_nodes_it_is_one_line_too(picture, tmp_path):
+    """Who calls the packages themselves gets the same answers, from the same check."""
+    for use in (lambda: contact_sheet([GOOD[0], picture]), lambda: crop_picture(picture, "auto", "A Node", "picture"),
+                lambda: key_border(picture, 0.1, "A Node"), lambda: encode_sticker([picture], "GIF", Fraction(10)),
+                lambda: write_clip(tmp_path / "a.mp4", [GOOD[0], picture], (8, 8), Fraction(10))):
+        with pytest.raises(InputError, match=": picture( [12])? '"):
+            use()
+    assert list(tmp_path.iterdir()) == []
