@@ -167,14 +167,6 @@ def _check_kind(where: str, file: WeightsFile) -> None:
         if found:
             raise InputError(where, "tensor", found, f"makes this {kind}: not read",
                              "have it converted to a LoRA, or use the nodes it was made for")
-    for key, tensor in file.tensors.items():
-        match = _SUFFIX.fullmatch(key)
-        target = match and (match["down"] or match["diff"]) and find_target(match["name"])
-        channels = tensor.shape[-1] if target and tensor.shape else 0
-        if target and target.modules == (FIRST_LAYER,) and channels in FLUX_BY_CHANNELS:
-            raise InputError(where, match["name"], f"{channels} channels",
-                             f"is the first layer of {FLUX_BY_CHANNELS[channels]}, and FLUX.1 Kontext's takes 64: what "
-                             "the other layers learnt goes with that model's further inputs", _REMEDY)
     control = next((key for key in file.tensors if _CONTROL.search(key) or key.endswith(".reshape_weight")), None)
     if control:
         raise InputError(where, "tensor", control, "makes this a Canny or Depth LoRA, for a model of more inputs",
@@ -223,11 +215,17 @@ def outline(where: str, name: str, tensors: Mapping[str, str], entries: Mapping[
     def size(role: str) -> tuple[int, ...] | None:
         return entries[tensors[role]].shape if role in tensors else None
 
+    target = find_target(name)
     kinds = [kind for kind, parts in _NEEDED.items() if any(part in tensors for part in parts)]
     if len(kinds) > 1:
         raise refuse(" and ".join(kinds), "are two kinds of change of one layer")
     kind = kinds[0] if kinds else "bias"
     shape, rank = _shape(kind, size, refuse)
+    channels = shape[1] if shape and len(shape) == 2 else 0
+    if target.modules == (FIRST_LAYER,) and channels in FLUX_BY_CHANNELS:
+        raise InputError(where, name, f"{channels} channels",
+                         f"is the first layer of {FLUX_BY_CHANNELS[channels]}, and FLUX.1 Kontext's takes 64: what "
+                         "the other layers learnt goes with that model's further inputs", _REMEDY)
     if "magnitude" in tensors:
         _check_magnitude(kind, shape, size("magnitude"), refuse)
     if "alpha" in tensors and math.prod(size("alpha")) != 1:
@@ -235,7 +233,6 @@ def outline(where: str, name: str, tensors: Mapping[str, str], entries: Mapping[
     biases = [size(role) for role in ("up_bias", "diff_b") if role in tensors]
     if any(len(bias) != 1 or shape and bias[0] != shape[0] for bias in biases) or len(set(biases)) > 1:
         raise refuse(list(biases[0]), "is a bias of another size than its layer")
-    target = find_target(name)
     if biases and not can_have_bias(target):
         raise refuse("bias", "is for a norm or an embedding that has none")
     if kind == "bias" and not biases:

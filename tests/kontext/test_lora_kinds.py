@@ -248,6 +248,7 @@ REFUSED = {
     "Wan": lambda: peft({"blocks.0.cross_attn.k": pair(8, 8, 1)}, "diffusion_model."),
     "HunyuanVideo": lambda: peft({"double_blocks.0.img_attn_qkv": pair(96, 32, 1)}, "transformer."),
     "Fill": lambda: peft({"x_embedder": pair(WIDTH, 384, 1), "proj_out": pair(64, WIDTH, 1)}),
+    "Fill, LoKr": lambda: under({"img_in": lokr((WIDTH, 384), 1)}, "lora_unet_", True),
     "Canny": lambda: peft({"img_in": pair(WIDTH, 128, 1), QKV: pair(96, 32, 1)}, ""),
     "Canny's norms": lambda: peft({QKV: pair(96, 32, 1)}, "")
     | {"double_blocks.0.img_attn.norm.key_norm.scale": numbers(HEAD)},
@@ -288,6 +289,14 @@ def test_inspect_model_says_what_the_reader_says(file_of, tmp_path, case):
         assert "SDXL" not in found.flavour
     else:
         assert found.advice.startswith(f"Load Kontext LoRA refuses it: {refusal}")
+
+
+@pytest.mark.parametrize(("case", "whose"), [("Fill", "Fill"), ("Fill, LoKr", "Fill"), ("Canny", "Canny or Depth"),
+                                             ("Canny's norms", "Canny or Depth")])
+def test_loras_of_flux_tools(tmp_path, case, whose):
+    """They come with a first layer of their own, which reads the mask or the edges."""
+    with pytest.raises(InputError, match=whose):
+        read_lora(write(tmp_path / "file.safetensors", REFUSED[case]()))
 
 
 @pytest.mark.parametrize(("name", "size", "fits"), [
