@@ -14,7 +14,8 @@ from ..settings import FILE_NAME, ModelSettings, parse_settings
 from ..sizes import MULTIPLE, is_whole
 from .flavours import FLUX_BY_CHANNELS, KONTEXT, SCHNELL, pipeline_flavour
 from .identify import recognise
-from .weights import count_blocks, read_json, read_weights_headers
+from .source import Source
+from .weights import count_blocks, read_json, read_weights_files
 
 _GET_KONTEXT = "choose a FLUX.1 Kontext folder"
 _PIPELINES = ("FluxKontextPipeline", "FluxKontextInpaintPipeline")
@@ -29,6 +30,7 @@ _COMPONENTS = {  # entry of model_index.json -> classes it may be
     "tokenizer_2": ("T5TokenizerFast", "T5Tokenizer"),
     "scheduler": ("FlowMatchEulerDiscreteScheduler",),
 }
+_METHODS = ("bitsandbytes", "quanto")  # whose tensors say all that it takes (`packings.py`)
 _RELATIVES = {  # in_channels of the transformer -> who that is
     **FLUX_BY_CHANNELS,
     16: "an unpacked or Stable Diffusion 3 transformer",
@@ -66,9 +68,9 @@ def check_folder(path: str | Path) -> None:
     _check_scheduler(root / "scheduler" / "scheduler_config.json")
     read_settings(root)
     _check_transformer_weights(root / "transformer", transformer)
-    read_weights_headers(root / "vae", "diffusion_pytorch_model")
-    read_weights_headers(root / "text_encoder", "model")
-    read_weights_headers(root / "text_encoder_2", "model")
+    read_weights_files(root / "vae", "diffusion_pytorch_model")
+    read_weights_files(root / "text_encoder", "model")
+    read_weights_files(root / "text_encoder_2", "model")
 
 
 def check_transformer(folder: Path) -> None:
@@ -115,9 +117,11 @@ def _check_index(path: Path) -> None:
 
 def _read_config(path: Path) -> Mapping[str, object]:
     config = read_json(path)
-    if config.get("quantization_config"):
-        raise InputError(str(path), "quantization_config", config["quantization_config"],
-                         "makes this a quantised model, which this loader does not read",
+    quantised = config.get("quantization_config")
+    method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+    if quantised and method not in _METHODS:
+        raise InputError(str(path), "quantization_config", quantised,
+                         f"makes this a quantised model, of which only {' and '.join(_METHODS)} are read",
                          "use the bf16, fp16 or fp32 folder")
     return config
 
@@ -233,10 +237,9 @@ def _check_scheduler(path: Path) -> None:
 
 
 def _check_transformer_weights(folder: Path, config: Mapping[str, object]) -> None:
-    header, where = read_weights_headers(folder, "diffusion_pytorch_model"), str(folder)
+    header, where = Source(folder, read_weights_files(folder, "diffusion_pytorch_model")), str(folder)
     width = config.get("num_attention_heads", 24) * config.get("attention_head_dim", 128)
-    first = header.get("x_embedder.weight")
-    shape = list(first.shape) if first else "missing"
+    shape = list(header["x_embedder.weight"].shape) if "x_embedder.weight" in header else "missing"
     if shape != [width, _IN_CHANNELS]:
         raise InputError(where, "x_embedder.weight", shape, f"is not [{width}, {_IN_CHANNELS}] as config.json says",
                          "take config and weights from the same model")

@@ -32,14 +32,13 @@ from .headers import Tensor, WeightsFile, read_weights_file
 from .layouts import MODEL, PREFIXES, spellings
 from .precision import read_precision
 from .source import LARGE
-from .weights import count_blocks, own_name, read_json, read_weights_files
+from .weights import PART_OF, count_blocks, own_name, read_json, read_weights_files
 
 _PREFIXES = tuple(dict.fromkeys(prefix for prefixes in PREFIXES.values() for prefix in prefixes))
 _PARTS = {"text_encoders.": "text encoders", "cond_stage_model.": "text encoder", "conditioner.": "text encoders",
           "first_stage_model.": "VAE", "vae.": "VAE"}
 _TITLES = ("modelspec.title", "modelspec.architecture", "general.name", "general.basename", "general.finetune",
            "ss_base_model_version", "ss_sd_model_name", "_name_or_path")  # these name the model, not its neighbours
-_PART_OF = re.compile(r"-\d{5}-of-\d{5}\.")
 _PLAIN_NAMES = re.compile(r"(diffusion_pytorch_)?model\b.*|transformer|unet|vae|text_encoder(_2)?")
 _UNPACKED = ("fp64", "fp32", "fp16", "bf16")
 _HEADS = {name[:-2] for mark in MARKS for name in (*mark.tensors, *mark.absent) if name.endswith(".*")}
@@ -244,7 +243,7 @@ def _flux(path: Path, file: WeightsFile, view: _View, bfl: bool) -> tuple[str, s
     blocks = [count_blocks(file.tensors, view.prefix + name) for name in
               (("double_blocks", "single_blocks") if bfl else ("transformer_blocks", "single_transformer_blocks"))]
     reasons = [f"{first}.weight takes {channels} channels"]
-    if _PART_OF.search(path.name):
+    if PART_OF.search(path.name):
         reasons.append("it is one of several parts: what is missing here may be in the others")
     elif (*blocks, width) != _FLUX_SIZE:
         reasons.append(f"has {blocks[0]} + {blocks[1]} blocks of width {width}, where FLUX.1 has 19 + 38 of 3072")
@@ -256,7 +255,7 @@ def _flux(path: Path, file: WeightsFile, view: _View, bfl: bool) -> tuple[str, s
     if channels != 64:
         return "unknown", "none", ["built like FLUX.1, but no known member takes as many channels", *reasons]
     if guidance not in view:
-        if _PART_OF.search(path.name):
+        if PART_OF.search(path.name):
             return DEV_SHAPED.replace(" or ", ", schnell or "), "none", reasons
         return SCHNELL, "tensors", ["has no guidance embedding, which only schnell and what was made from it lack",
                                     *reasons]

@@ -25,7 +25,7 @@ from .identify import Identity, recognise, recognise_tensors
 from .layouts import CLIP, PREFIXES, T5, TRANSFORMER, VAE, find_prefix
 from .precision import read_precision
 from .source import Source
-from .weights import own_name, read_json, read_weights_files
+from .weights import PART_OF, own_name, read_json, read_weights_files
 
 log = logging.getLogger("kontinuity")
 
@@ -241,6 +241,7 @@ def _transformer(path: Path) -> Part:
     if (path / "model_index.json").is_file():
         raise InputError(str(path), TRANSFORMER, path.name, "is a whole diffusers folder",
                          "load it as one (Load Kontext Model, load_folder), or choose its folder transformer")
+    _check_whole(path)
     found = recognise(path)
     if found.flavour not in (KONTEXT, *ALIKE) or found.part != TRANSFORMER:
         what = "unknown" if found.flavour == "unknown" else f"{found.flavour}: {found.kind}"
@@ -262,6 +263,7 @@ def _given(path: Path, part: str) -> Part:
     """One of the other parts, from a file or folder of its own, or out of a file that holds others too."""
     if not path.exists():
         raise InputError(str(path), part, path.name, "does not exist", "check the path")
+    _check_whole(path)
 
     def refuse(other: Identity) -> InputError:
         why = other.reasons[0] if other.flavour == "unknown" else other.flavour
@@ -282,6 +284,15 @@ def _given(path: Path, part: str) -> Part:
     if own.part != part and own.kind != "unknown":
         raise refuse(own)
     return found
+
+
+def _check_whole(path: Path) -> None:
+    """Refuse one file of several, as large models of diffusers and transformers come."""
+    count = PART_OF.search(path.name)
+    if count and int(count[1]) > 1 and path.is_file():
+        raise InputError(str(path), "file", path.name, f"is one of {int(count[1])} files that make a model together",
+                         "choose a file that is whole, or put the diffusers folder that it is from under "
+                         "models/diffusers and choose that in Load Kontext Model")
 
 
 def _folder(folder: Path, part: str) -> Part:

@@ -7,14 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import InputError
-from .headers import Tensor, WeightsFile, read_weights_file
+from .headers import WeightsFile, read_weights_file
 
 _MAX_JSON = 16 * 1024 * 1024  # bytes; FLUX's largest index has 0.12 MB
 _MAX_FILES = 200
 _VARIANTS = ("bf16", "fp16", "fp32")  # the first of them is taken where the weights without a variant are not there
-_PART_OF = re.compile(r"-\d{5}-of-\d{5}\.")
-
-Header = dict[str, Tensor]
+PART_OF = re.compile(r"-\d{5}-of-(\d{5})\.", re.ASCII)
 
 
 def read_json(path: Path) -> dict:
@@ -98,7 +96,7 @@ def _plain_or_variant(folder: Path, stem: str | None) -> tuple[Path | None, Path
     found: dict[str, dict[bool, Path]] = {}  # variant -> is it an index -> path
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         match = pattern.fullmatch(path.name)
-        if match and path.is_file() and not (stem is None and _PART_OF.search(path.name)):
+        if match and path.is_file() and not (stem is None and PART_OF.search(path.name)):
             found.setdefault(match["a"] or match["b"] or "", {}).setdefault(bool(match["index"]), path)
     if not found:
         raise _no_weights(folder, stem)
@@ -108,11 +106,6 @@ def _plain_or_variant(folder: Path, stem: str | None) -> tuple[Path | None, Path
                          "keep one of them in the folder")
     kinds = found[next(iter(found)) if variant is None else variant]
     return kinds.get(False), kinds.get(True)
-
-
-def read_weights_headers(folder: Path, stem: str) -> Header:
-    """All tensors of `read_weights_files`."""
-    return {name: tensor for file in read_weights_files(folder, stem).values() for name, tensor in file.tensors.items()}
 
 
 def _no_weights(folder: Path, stem: str | None) -> InputError:

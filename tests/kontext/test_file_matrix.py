@@ -113,6 +113,25 @@ def test_downloads_that_have_not_finished(inspect, states, tmp_path, ending):
         inspect(tmp_path / "kontext.safetensors")
 
 
+@pytest.mark.parametrize(("part", "name"), [("transformer", "diffusion_pytorch_model"), ("t5", "model")])
+@pytest.mark.parametrize("number", [1, 2])
+def test_one_file_of_several(load, inspect, states, tmp_path, part, name, number):
+    path = tmp_path / f"{name}-0000{number}-of-00002.safetensors"
+    tensors = list(states[part].items())
+    matrix.save(path, dict(tensors[number - 1 :: 2]))
+    assert "is one of 2 files that make a model together" in str(load(path, part))
+    assert not agree(load, inspect, path)
+    path = path.rename(tmp_path / f"kontext {name}-00001-of-00001.safetensors")
+    matrix.save(path, states[part])
+    assert list(agree(load, inspect, path)) == [part]
+
+
+def test_a_link_to_a_hash(load_files, states, tmp_path):
+    matrix.GOOD["transformer, ComfyUI 0.14's names"](tmp_path / ("1f" * 32), states)
+    (tmp_path / "my-kontext.safetensors").symlink_to(tmp_path / ("1f" * 32))
+    assert load_files(tmp_path / "my-kontext.safetensors").name == "my-kontext"
+
+
 def test_one_part_of_an_all_in_one(load, states, tmp_path):
     """The others may come from elsewhere, and are not looked at."""
     path = tmp_path / "kontext.safetensors"

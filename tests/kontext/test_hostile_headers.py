@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kontinuity.kontext import InputError, identify
+from kontinuity.kontext.checkpoints import layouts
 from weight_files import BITS, bfl, gguf_bytes, packed_string, write_gguf, write_safetensors
 
 MIB = 1024 * 1024
@@ -44,6 +45,14 @@ HOSTILE = {
     "gguf twice": b"GGUF" + struct.pack("<IQQ", 3, 2, 0) + (packed_string("a") + struct.pack("<IQIQ", 1, 0, 0, 0)) * 2,
     "gguf dimensions": b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + packed_string("a") + struct.pack("<I", 2**31),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported(tmp_path_factory) -> None:
+    """What is imported when a file is first taken for a text encoder is not of the file's size."""
+    folder = tmp_path_factory.mktemp("first")
+    for i, name in enumerate(("shared.weight", "token_embedding.weight", "decoder.conv_in.weight", "a.lora_A.b")):
+        identify(write_safetensors(folder / f"{i}.safetensors", {name: (4, 4)}))
 
 
 def judge(path: Path) -> None:
@@ -102,7 +111,11 @@ ENTRY = st.fixed_dictionaries({}, optional={
     "data_offsets": st.lists(st.integers(-1, 99), max_size=3) | JSON})
 OTHERS = ("encoder.block.23.layer.1.DenseReluDense.wi_1.weight", "text_model.encoder.layers.0.mlp.fc1.weight",
           "decoder.conv_in.weight", "decoder.mid.block_1.norm1.weight")
-KNOWN = [*list(bfl())[:8], *OTHERS, "a.lora_A.b", "x.qweight", "__metadata__"]
+TELL_TALES = [prefix + name for part, names in layouts.TELL_TALES.items() for name in names
+              for prefix in layouts.PREFIXES[part][::3]]
+KNOWN = [*list(bfl())[:8], *OTHERS, *TELL_TALES, "x_embedder.weight", "img_in.proj.weight", "encoder.mid.x",
+         "transformer.resblocks.0.attn.in_proj_weight", "scaled_fp8", "img_in.scale_weight", "img_in.comfy_quant",
+         "a.lora_A.b", "x.qweight", "__metadata__"]
 NAME = st.sampled_from(KNOWN) | st.text()
 
 
