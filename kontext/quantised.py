@@ -115,11 +115,18 @@ class StoredLinear(QuantisedLinear):
     def weight_as(self, dtype: torch.dtype) -> torch.Tensor:
         if self.rotation:
             return self._turned_back(dtype)
-        weight = fp8_numbers(self.values, self.format, dtype) if self.format in FP8_DTYPES else self.values.to(dtype)
+        weight = self._numbers(dtype)
         if self.scale is None:
             return weight
         # float32 inside, where a scale with two axes makes it so, and rounded once
         return (weight * self.scale).to(dtype) if dtype == self.format else weight.mul_(self.scale)
+
+    def _numbers(self, dtype: torch.dtype) -> torch.Tensor:
+        if self.format in FP8_DTYPES:
+            return fp8_numbers(self.values, self.format, dtype)
+        if self.values.device.type == "mps" and self.format == torch.bfloat16 != dtype:  # macOS 13 has no bfloat16
+            return bfloat16_by_bits(self.values).to(dtype)
+        return self.values.to(dtype)
 
     def unpacking_bytes(self, dtype: torch.dtype) -> int:
         return 0 if dtype == self.format and self.scale is None else super().unpacking_bytes(dtype)
@@ -230,6 +237,11 @@ def fp8_numbers(values: torch.Tensor, format: torch.dtype, dtype: torch.dtype) -
 def fp8_numbers_by_table(values: torch.Tensor, format: torch.dtype, dtype: torch.dtype) -> torch.Tensor:
     """The same by looking each byte up, for devices without fp8."""
     return fp8_table(format).to(values.device, dtype)[values.to(torch.int32)]
+
+
+def bfloat16_by_bits(values: torch.Tensor) -> torch.Tensor:
+    """bfloat16 as float32 without its arithmetic: it is float32's upper half."""
+    return (values.view(torch.int16).to(torch.int32) << 16).view(torch.float32)
 
 
 def fp8_table(format: torch.dtype) -> torch.Tensor:

@@ -107,6 +107,8 @@ class Finder:
                 self._add_llm_int8(layer, name)
             elif name.endswith(".weight.absmax"):
                 self._add_bitsandbytes(name.removesuffix(".absmax"))
+            elif ending == "_weight_qdata":
+                raise self.refuse(name, tensors[name].dtype, "is packed by torchao, which is not read here", REMEDY)
             elif name.endswith("._data"):
                 self._add_quanto(name.removesuffix("._data"))
         for layer, entry in listed.items():

@@ -15,7 +15,7 @@ _MAX_FORMATS = 8
 # endings of tensors that hold no weights but what is needed to unpack some
 _BOOKKEEPING = re.compile(
     r"(\.(scale_weight|scale_input|weight_scale(_2|_inv)?|input_scale|output_scale|pre_quant_scale|comfy_quant"
-    r"|weight_(s_rel|s_channel|codebook)|_scale|_shift|absmax|quant_map|nested_absmax"
+    r"|weight_(s_rel|s_channel|codebook)|_scale|_shift|_weight_(scale|zero_point)|absmax|quant_map|nested_absmax"
     r"|nested_quant_map|quant_state\.[\w]+|SCB|weight_format|wscales|wzeros|wtscale|wcscales|smooth|smooth_orig"
     r"|smooth_factor|smooth_factor_orig|scales|qzeros|lora_down|lora_up|proj_down|proj_up)|(^|\.)scaled_fp8)$")
 
@@ -47,8 +47,8 @@ def read_precision(file: WeightsFile) -> tuple[str, int, str]:
             continue
         if name.endswith((".qweight", "_qweight")):
             endings["qweight"] += 1
-        if name.endswith("._data"):
-            endings["_data"] += 1
+        for ending in ("_data", "_weight_qdata"):
+            endings[ending] += name.endswith(f".{ending}")
         parameters += _count(name, tensor, name in packed)
         weights[tensor.dtype] += tensor.bytes
     name, reason = _name(file, endings, weights)
@@ -101,6 +101,8 @@ def _name(file: WeightsFile, endings: Counter, weights: Counter) -> tuple[str, s
         return f"{fp8 or main} scaled (scale_weight + scaled_fp8)", "tensors named scale_weight"
     if endings["weight_scale"]:
         return f"{in_blocks or fp8 or NAMES.get(main, main)} scaled (weight_scale)", "tensors named weight_scale"
+    if endings["_weight_qdata"]:
+        return f"{fp8 or NAMES.get(main, main)} (torchao)", "tensors named _weight_qdata"
     if endings["_data"]:
         bits = "2 or 4 bit" if endings["_shift"] else fp8 or NAMES.get(main, main)
         return f"{bits} (quanto)", "tensors named _data and _scale"

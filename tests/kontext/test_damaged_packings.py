@@ -80,6 +80,8 @@ WRONG = [
     ("quanto", {f"{Q}.weight._scale": torch.ones(8, 8)}, f"{Q}.weight._scale", "neither one scale"),
     ("quanto", {f"{Q}.weight._data": as_dtype(torch.uint8)}, f"{Q}.weight._data", "other than qint8"),
     ("quanto", {f"{Q}.weight._shift": torch.ones(64, 1)}, f"{Q}.weight._data", "other than qint8"),
+    ("quanto", {f"{Q}._weight_qdata": torch.ones(64, 64, dtype=torch.int8), f"{Q}._weight_scale": torch.ones(64, 1)},
+     f"{Q}._weight_qdata", "packed by torchao"),
     ("nf4", {NOTE: None}, f"{Q}.weight", "is packed by bitsandbytes, but how is not in the file"),
     ("nf4", {f"{Q}.weight.absmax": None}, f"{Q}.weight", "number format"),
     ("nf4", {f"{Q}.weight.quant_map": torch.zeros(8)}, f"{Q}.weight.quant_map", "not the 16 numbers"),

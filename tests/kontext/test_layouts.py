@@ -78,7 +78,8 @@ def test_transformers(tiny, load_files, tmp_path, layout, precision):
     assert kinds == wanted_layers(precision)
     transformer.to(torch.bfloat16)  # what is quantised stays
     stored = sum(t.nbytes for t in (*transformer.parameters(), *transformer.buffers()))
-    assert stored <= 1.05 * path.stat().st_size  # biases stored in fp8 do not stay so
+    unpacked = 1.1 if "nested" in precision else 1.05  # biases stored in fp8 and nf4's nested peaks are
+    assert stored <= unpacked * path.stat().st_size
     assert transformer.dtype == torch.bfloat16
     assert (velocity(transformer) - wanted).abs().max() <= 0.08 * wanted.abs().max()
 
@@ -119,15 +120,6 @@ def test_text_encoders(tiny, tmp_path, kind, pack):
         assert (output.pooler_output - output[0][:, 4]).abs().max() == 0  # at the first end mark
     half = model.to(torch.bfloat16)
     assert half.dtype == torch.bfloat16 and half(IDS)[0].dtype == torch.bfloat16
-
-
-def test_float16_keeps_t5s_wo_wide(tiny, tmp_path):
-    """As transformers does: its sums overflow float16."""
-    files.save(tmp_path / "t5.safetensors", files.plain(torch.float16)(files.module_state(tiny["t5"])))
-    t5 = part("t5", tmp_path / "t5.safetensors", torch.float16)
-    layer = t5.encoder.block[0].layer[1].DenseReluDense
-    assert (layer.wo.weight.dtype, layer.wi_0.weight.dtype, t5.dtype) == (torch.float32, torch.float16, torch.float16)
-    assert torch.isfinite(t5(IDS)[0]).all()
 
 
 def test_numbers_that_begin_at_odd_bytes(tiny, tmp_path):

@@ -9,6 +9,7 @@ from kontinuity.kontext.quantised import (
     BlockLinear,
     GgufLinear,
     StoredLinear,
+    bfloat16_by_bits,
     fp8_numbers,
     fp8_numbers_by_table,
     fp8_table,
@@ -151,6 +152,11 @@ def test_fp8_without_fp8(format, dtype):
     assert torch.equal(by_table.nan_to_num(99), by_cast.nan_to_num(99)) and by_table.dtype == dtype
     layer = StoredLinear(every.view(format))
     assert not any(buffer.dtype in (torch.float8_e4m3fn, torch.float8_e5m2) for buffer in layer.buffers())
+
+
+def test_bfloat16_without_bfloat16():
+    every = torch.arange(-2**15, 2**15, dtype=torch.int16).view(torch.bfloat16)
+    assert torch.equal(bfloat16_by_bits(every).view(torch.int32), every.float().view(torch.int32))
 
 
 @pytest.mark.parametrize("layer", layers(), ids=NAMES)
