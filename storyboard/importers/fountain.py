@@ -13,6 +13,7 @@ from .screenplay import read_screenplay
 from .screenplay_rows import Element
 from .speakers import read_cue
 
+_TOGETHER = re.compile(r"\s*(?:[&+/]|\b(?:AND|UND|ET|Y|E)\b)\s*")  # MIRA & TOM, if each of them speaks alone too
 _NOBODY = "The place, with nobody in it."
 
 
@@ -20,11 +21,15 @@ def import_fountain(text: str, source: str) -> Imported:
     """Make a story from a screenplay. Raises InputError for one without any panel, or with more than 1000."""
     draft = Draft(source)
     elements = read_screenplay(text, draft)
-    for element in elements:
-        if element.kind == "character":  # all of them before the first panel: action names who speaks later
-            draft.at = element.at
-            draft.character(read_cue(element.text).name)
-    names = {about["name"]: name for name, about in draft.characters.items()}
+    cues = {read_cue(element.text).name: element.at for element in elements if element.kind == "character"}
+    alone = {name.casefold() for name in cues}
+    names: dict[str, tuple[str, ...]] = {}
+    for name, at in cues.items():  # all of them before the first panel: action names who speaks later
+        draft.at = at
+        together = _TOGETHER.split(name)
+        if len(together) == 1 or not alone.issuperset(part.casefold() for part in together):
+            together = [name]
+        names[name.casefold()] = tuple(filter(None, map(draft.character, together)))
     _Telling(draft, names).tell(elements)
     return draft.finished()
 
@@ -32,9 +37,9 @@ def import_fountain(text: str, source: str) -> Imported:
 class _Telling:
     """Goes through the elements and keeps where it is."""
 
-    def __init__(self, draft: Draft, names: dict[str, str]):
+    def __init__(self, draft: Draft, names: dict[str, tuple[str, ...]]):
         self.draft = draft
-        self.names = {name.casefold(): character for name, character in names.items()}
+        self.names = names  # without capitals -> the ids of who that is
         words = sorted(map(re.escape, self.names), key=len, reverse=True)
         self.mentions = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.I) if words else None
         self.scene: str | None = None
@@ -68,7 +73,7 @@ class _Telling:
         self.panel = self._new_panel(element.text)
         for found in self.mentions.finditer(element.text) if self.mentions else ():
             if not found.group()[0].islower():  # WILL speaks; "he will" is not he
-                self._show(self.names.get(found.group().casefold()))
+                self._show(self.names.get(found.group().casefold(), ()))
 
     def _character(self, element: Element) -> None:
         cue = read_cue(element.text)
@@ -78,7 +83,7 @@ class _Telling:
         if self.panel is None:
             self.panel = self._new_panel(_NOBODY if cue.unseen else f"{cue.name} speaks.")
         if not cue.unseen:
-            self._show(self.names.get(line(cue.name).casefold()))
+            self._show(self.names[cue.name.casefold()])
         for extension in cue.extensions:
             self.draft.add_note(self.panel, f"{cue.name} ({extension})")
 
@@ -129,6 +134,5 @@ class _Telling:
         self.pending = []
         return panel
 
-    def _show(self, character: str | None) -> None:
-        if character and character not in self.panel["characters"]:
-            self.panel["characters"].append(character)
+    def _show(self, characters: tuple[str, ...]) -> None:
+        self.panel["characters"] += [name for name in characters if name not in self.panel["characters"]]

@@ -51,7 +51,8 @@ def import_vistory(data: dict[str, Any], lines: dict[EntryPath, int], source: st
         _check(isinstance(about, dict), about, "Characters", "is not a mapping", source, lines, name)
     for index, shot in enumerate(shots):
         _check(isinstance(shot, dict), shot, "Shots", "is not a mapping", source, lines, index)
-    english = any("en" in value for shot in shots for value in shot.values() if isinstance(value, dict))
+    languages = {key for shot in shots for value in shot.values() if isinstance(value, dict) for key in value}
+    english = "en" in languages or "ch" not in languages
     return _Telling(Draft(source, language="en" if english else "zh"), data, lines, folder).told()
 
 
@@ -184,12 +185,12 @@ class _Telling:
         """Report the texts that nothing has been made of: those in the other language together."""
         counts = Counter()
         for path, text in _leaves((), self.data):
-            *_, within, key = ["", *(part for part in path if isinstance(part, str))]
-            if path in self.used or not text and key in _KNOWN:
+            keys = [part for part in path[:1] + path[2:] if isinstance(part, str)]  # without a character's name
+            known = _KNOWN.issuperset(keys) and (path[0] in ("Characters", "Shots") or _KNOWN.issuperset(path[1:2]))
+            if path in self.used or not text and known:
                 continue
-            if key == "num_of_appearances" or key in (f"name_{self.other}", f"prompt_{self.other}") or \
-                    key == self.other and within in _KNOWN:
-                counts[key] += 1
+            if known and keys[-1] in (self.other, f"name_{self.other}", f"prompt_{self.other}", "num_of_appearances"):
+                counts[keys[-1]] += 1
             else:
                 at = self.lines.get(path, 1)
                 self.draft.at = (at, at)

@@ -36,6 +36,16 @@ def test_who_is_seen_is_in_the_picture(cue):
     assert "CONT" not in panel.get("notes", "")
 
 
+def test_who_speaks_together_is_each_of_them():
+    """If each of them speaks alone too; SALT & PEPPER may be one name."""
+    found = import_fountain(
+        "A.\n\nMIRA & TOM\nHi.\n\nMira and Tom go.\n\nMIRA\nHi.\n\nTOM\nHi.\n\nSALT & PEPPER\nHi.", "f")
+    one, two = found.data["panels"]
+    assert [*found.data["characters"]] == ["MIRA", "TOM", "SALT-PEPPER"] and one["characters"] == ["MIRA", "TOM"]
+    assert one["captions"] == [{"text": "Hi.", "speaker": "MIRA & TOM"}]
+    assert two["characters"] == ["MIRA", "TOM", "SALT-PEPPER"]
+
+
 def test_a_name_with_dots_is_no_extension():
     assert read_cue("DR. O.S. MILLER").name == "DR. O.S. MILLER"
 
