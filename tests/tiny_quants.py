@@ -29,7 +29,8 @@ def each_matrix(pack: Callable[[str, torch.Tensor], tuple[State, torch.Tensor]],
     def run(state: State) -> Packed:
         stored, exact, listed = {}, {}, {}
         for name, tensor in state.items():
-            if tensor.dim() != 2 or only not in name or "embed_tokens" in name or "shared" in name or "relative" in name:
+            embedding = any(word in name for word in ("embed_tokens", "shared", "relative"))
+            if tensor.dim() != 2 or only not in name or embedding:
                 stored[name] = tensor.to(torch.bfloat16)
                 exact[name] = stored[name].float()
                 continue
