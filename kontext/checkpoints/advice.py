@@ -101,15 +101,17 @@ def _of_parts(path: Path, found: Identity, folders: tuple[str | Path, str | Path
         said = [f"choose it in Load Kontext Files as {' and as '.join(parts)}, from {place}", weights]
         if found.kind == "all-in-one checkpoint":
             said.append(f"its transformer is refused there: {_said(refusals[TRANSFORMER])}")
-    return replace(found, loads_as=loads, refusal="", advice="; ".join((*said, *_notes(fillings))) + ".")
+        said = [*_misfits(fillings), *said]
+    said += [note for part, filling in fillings.items() if (note := left_out(part, filling.source))]
+    return replace(found, loads_as=loads, refusal="", advice="; ".join(said) + ".")
 
 
-def _notes(fillings: Mapping[str, Filling]) -> list[str]:
-    """What is unusual about parts that load."""
-    notes = [f"for a transformer that reads a width of {width} only; FLUX.1 Kontext's own reads {own}"
-             for part, (field, own) in _OWN.items() if part in fillings and TRANSFORMER not in fillings
-             and (width := getattr(fillings[part].model.config, field)) != own]
-    return [*notes, *(note for part, filling in fillings.items() if (note := left_out(part, filling.source)))]
+def _misfits(fillings: Mapping[str, Filling]) -> list[str]:
+    """Text encoders of another width than those of FLUX.1, which fit other transformers only."""
+    widths = {part: getattr(fillings[part].model.config, field) for part, (field, _) in _OWN.items()
+              if part in fillings}
+    return [f"not for FLUX.1 Kontext itself, whose transformer reads a width of {_OWN[part][1]} as {part}, but for one "
+            f"that reads {width}" for part, width in widths.items() if width != _OWN[part][1]]
 
 
 def _refused(found: Identity, error: InputError, advice: str) -> Identity:

@@ -81,7 +81,7 @@ def test_inspect_model_says_what_the_loader_says(server, run, models):
 
     for file, words in (
         ("checkpoints/kontext_all.safetensors", "advice: choose it in Load Kontext Files, from models/checkpoints"),
-        ("text_encoders/t5-Q8_0.gguf", "advice: choose it in Load Kontext Files as t5, from models/text_encoders"),
+        ("text_encoders/t5-Q8_0.gguf", "choose it in Load Kontext Files as t5, from models/text_encoders"),
         ("vae/ae.safetensors", "advice: choose it in Load Kontext Files as vae"),
     ):
         result, _ = run({"1": {"class_type": "Kontinuity_InspectModel", "inputs": {"file": file}}})

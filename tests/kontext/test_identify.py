@@ -181,6 +181,14 @@ def test_advice_on_what_is_refused(tmp_path, tensors, words):
     assert not found.loads_as
 
 
+def test_advice_on_an_encoder_of_another_width(tmp_path):
+    kept = (32, 64, 32128)  # buckets, heads, words
+    small = {name: tuple(n if n in kept else n // 4 for n in shape) for name, shape in real("t5").items()}
+    found = identify(write_safetensors(tmp_path / "t5.safetensors", small))
+    assert found.loads_as == ("t5",) and found.advice.startswith(
+        "not for FLUX.1 Kontext itself, whose transformer reads a width of 4096 as t5, but for one that reads 1024; ")
+
+
 def test_memory_when_loaded(tmp_path):
     plain = identify(write_safetensors(tmp_path / "a.safetensors", fp8(bfl(), "F32")))
     assert plain.loaded_bytes(2) == 2 * plain.parameters < plain.bytes
