@@ -185,8 +185,9 @@ class _Telling:
         """Report the texts that nothing has been made of: those in the other language together."""
         counts = Counter()
         for path, text in _leaves((), self.data):
-            keys = [part for part in path[:1] + path[2:] if isinstance(part, str)]  # without a character's name
-            known = _KNOWN.issuperset(keys) and (path[0] in ("Characters", "Shots") or _KNOWN.issuperset(path[1:2]))
+            without_name = path[:1] + path[2:] if path[0] == "Characters" else path
+            keys = [part for part in without_name if isinstance(part, str)]
+            known = _KNOWN.issuperset(keys)
             if path in self.used or not text and known:
                 continue
             if known and keys[-1] in (self.other, f"name_{self.other}", f"prompt_{self.other}", "num_of_appearances"):
