@@ -115,8 +115,8 @@ class Branches:
             if effect.layer.magnitude is None:
                 return None
             if effect.layer not in known:
-                known[effect.layer] = dora_factor(effect.layer, {
-                    piece: _weight_of(modules[piece], torch.float32)[slice(*piece.rows)] for piece in effect.whole})
+                known[effect.layer] = dora_factor(effect.layer, (
+                    (piece, _weight_of(modules[piece], torch.float32)[slice(*piece.rows)]) for piece in effect.whole))
             return known[effect.layer]
         return factor
 

@@ -155,8 +155,8 @@ class Kronecker(Change):
     def times(self, x: torch.Tensor) -> torch.Tensor:
         """Two small products in the place of a large one: (A x B) vec(X) = vec(A X B^T), row by row."""
         blocks, skipped = self._blocks()
-        inner = self.right.times(x.unflatten(-1, (self.left.shape[1], -1)))  # [..., b, c]
-        product = blocks.times(inner.transpose(-1, -2)).transpose(-1, -2)  # [..., blocks, c]
+        parts = x.unflatten(-1, (self.left.shape[1], -1)).transpose(-1, -2)  # [..., d, b]
+        product = self.right.times(blocks.times(parts).transpose(-1, -2))  # [..., blocks, c]
         return product.flatten(-2)[..., skipped : skipped + self.count]
 
     def _blocks(self) -> tuple[Full | LowRank, int]:

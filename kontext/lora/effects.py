@@ -1,6 +1,6 @@
 """What layers of LoRA files make of a weight: the formulas, plainly, in float32."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -66,7 +66,7 @@ def difference(effects: Sequence[Effect], weight: torch.Tensor,
     return total
 
 
-def dora_factor(layer: Layer, weights: Mapping[Piece, torch.Tensor]) -> torch.Tensor:
+def dora_factor(layer: Layer, weights: Iterable[tuple[Piece, torch.Tensor]]) -> torch.Tensor:
     """m / |W + change| (Liu et al., arXiv:2402.09353): [outputs, 1], or [1, inputs] where m is of the inputs.
 
     The norm is that of the changed weight, as in PEFT (tuners/lora/dora.py), LyCORIS (apply_weight_decompose) and
@@ -75,11 +75,11 @@ def dora_factor(layer: Layer, weights: Mapping[Piece, torch.Tensor]) -> torch.Te
 
     Args:
         layer: one with a magnitude.
-        weights: all pieces of it -> their rows of W, in float32, on whatever device.
+        weights: each piece of it with its rows of W, in float32, on whatever device. Looked at one after another.
     """
     squares = []
     axis = 1 if layer.magnitude.shape[1] == 1 else 0
-    for piece, weight in weights.items():
+    for piece, weight in weights:
         changed = weight + layer.change.rows(*piece.own).to(weight.device, torch.float32).matrix()
         squares.append(changed.square().sum(dim=axis, keepdim=True).cpu())
     norm = (torch.cat(squares) if axis == 1 else sum(squares)).sqrt()

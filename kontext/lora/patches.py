@@ -33,7 +33,7 @@ class WeightPatch:
         def factor(effect: Effect) -> torch.Tensor | None:
             if effect.layer.magnitude is None:
                 return None
-            rows = {piece: wide[slice(*piece.rows)] for piece in effect.whole}  # a file's layer is within one of these
+            rows = ((piece, wide[slice(*piece.rows)]) for piece in effect.whole)  # a file's layer is within one weight
             return dora_factor(effect.layer, rows).to(wide.device)
 
         return difference(self._effects, wide, factor)
