@@ -18,6 +18,11 @@ def is_unspaced(text: str) -> bool:
     return _UNSPACED.search(text) is not None
 
 
+def is_in_word(letter: str) -> bool:
+    """Whether it is part of a word, in any script: a letter, a digit, a mark, or "_"; "" is not."""
+    return letter.isalnum() or letter == "_" or unicodedata.category(letter or " ")[0] == "M"
+
+
 class Folded:
     """A text in the form in which it is compared: Unicode's compatibility caseless matching (D146 of The Unicode
     Standard, 3.13), with one apostrophe and one i. Folding may change the length: ß becomes ss, é an e and its accent.
@@ -50,7 +55,7 @@ class Folded:
         return self.places[place] is not None and not (place < len(self.letters) and self._joins(place))
 
     def _joins(self, place: int) -> bool:
-        return _in_word(self.letters[place - 1]) and _in_word(self.letters[place])
+        return _is_spaced(self.letters[place - 1]) and _is_spaced(self.letters[place])
 
     def dotless(self, other: "Folded", start: int, end: int) -> int | None:
         """How many ı another text has that is equal to the folded characters from `start` to `end`; None if one of
@@ -90,6 +95,6 @@ def _fold(letter: str) -> str:
     return unicodedata.normalize("NFKD", parts.casefold()).translate(_APOSTROPHES)
 
 
-def _in_word(letter: str) -> bool:
-    is_letter = letter.isalnum() or letter == "_" or unicodedata.category(letter)[0] == "M"
-    return is_letter and not is_unspaced(letter)
+def _is_spaced(letter: str) -> bool:
+    """Whether it is part of a word that stands between spaces."""
+    return is_in_word(letter) and not is_unspaced(letter)

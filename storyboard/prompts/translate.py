@@ -4,16 +4,18 @@ Never touches the network.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from os.path import commonprefix
 from pathlib import Path
 
 from ...kontext import InputError, into_memory
 from ..change import Change
 from ..reading import MAX_BYTES, read_yaml
 from ..story import Panel, Story
-from .folded import Folded, is_unspaced
+from .folded import Folded, is_in_word, is_unspaced
 
 Translate = Callable[[str], str]
 
@@ -37,16 +39,16 @@ class Dictionary:
 
     def __call__(self, text: str) -> str:
         """The text with all phrases replaced, on one line; of what the dictionary lacks every letter stays as it is."""
-        made, last = "", 0
+        made, last = [""], 0
         for start, end, english in self._found(Folded(text)):
-            made = _join(made, text[last:start])
-            made = _join(made, english, spaced=is_unspaced(text[start:end]))
+            unspaced = is_unspaced(text[start:end])
+            ends_in_word = is_in_word((text[last:start] or made[-1])[-1:])
+            made += text[last:start], " " if unspaced and ends_in_word else "", english
             last = end
-            if last < len(text) and is_unspaced(text[last]) or is_unspaced(text[start:end]) \
-                    and text[last:last + 1].isalnum():
-                made += " "
-        made = _join(made, text[last:])
-        return " ".join(_SPACE_BEFORE_MARK.sub("", made).translate(_FULL_WIDTH).split())
+            if last < len(text) and (is_unspaced(text[last]) or unspaced and text[last].isalnum()):
+                made.append(" ")
+        on_one_line = " ".join("".join([*made, text[last:]]).split())
+        return " ".join(_SPACE_BEFORE_MARK.sub("", on_one_line).translate(_FULL_WIDTH).split())
 
     @cached_property
     def _entries(self) -> dict[str, list[tuple[Folded, str]]]:
@@ -59,12 +61,24 @@ class Dictionary:
         return found
 
     @cached_property
-    def _lengths(self) -> dict[str, list[int]]:
-        """How long the phrases are that begin with these two letters (or are this one), the longest first."""
-        found: dict[str, set[int]] = {}
-        for letters in self._entries:
-            found.setdefault(letters[:2], set()).add(len(letters))
-        return {beginning: sorted(lengths, reverse=True) for beginning, lengths in found.items()}
+    def _sorted(self) -> list[str]:
+        """The phrases' folded letters: the last that is not behind a text begins with all that the text begins with."""
+        return sorted(self._entries)
+
+    @cached_property
+    def _shorter(self) -> dict[str, str]:
+        """Of each phrase the longest other one that it begins with; "" if there is none."""
+        found: dict[str, str] = {}
+        before = ""
+        for letters in self._sorted:
+            while not letters.startswith(before):
+                before = found[before]
+            found[letters], before = before, letters
+        return found
+
+    @cached_property
+    def _most(self) -> int:
+        return max(map(len, self._entries), default=0)
 
     def _found(self, text: Folded) -> Iterator[tuple[int, int, str]]:
         """What is replaced: where it starts and ends in the text as written, and its English."""
@@ -77,12 +91,17 @@ class Dictionary:
 
     def _longest(self, text: Folded, start: int) -> tuple[int, str | None]:
         """The end and the English of the longest phrase that begins here; the next letter and None if there is none."""
-        for beginning in (text.letters[start:start + 2], text.letters[start]) if text.may_start(start) else ():
-            for length in self._lengths.get(beginning, ()):
-                end = start + length
-                entries = self._entries.get(text.letters[start:end])
-                if entries and text.may_end(end) and (english := _best(entries, text, start, end)) is not None:
+        if text.may_start(start):
+            letters = text.letters[start:start + self._most]
+            place = bisect_right(self._sorted, letters)
+            phrase = self._sorted[place - 1] if place else ""
+            fitting = len(commonprefix([phrase, letters]))
+            while phrase:
+                end = start + len(phrase)
+                if len(phrase) <= fitting and text.may_end(end) and (
+                        english := _best(self._entries[phrase], text, start, end)) is not None:
                     return end, english
+                phrase = self._shorter[phrase]
         return start + 1, None
 
 
@@ -96,11 +115,7 @@ def _best(entries: list[tuple[Folded, str]], text: Folded, start: int, end: int)
 
 _FULL_WIDTH = str.maketrans({"，": ", ", "。": ". ", "、": ", ", "！": "! ", "？": "? ", "：": ": ", "；": "; ",
                              "（": " (", "）": ") ", "「": " '", "」": "' ", "　": " "})
-_SPACE_BEFORE_MARK = re.compile(r"\s+(?=[，。、！？：；）」])")
-
-
-def _join(made: str, more: str, spaced: bool = False) -> str:
-    return made + (" " if spaced and made and made[-1].isalnum() else "") + more
+_SPACE_BEFORE_MARK = re.compile(" (?=[，。、！？：；）」])")
 
 
 def read_dictionary(path: str | Path) -> Dictionary:

@@ -1,5 +1,6 @@
 """Prompts become English: dictionaries by their content, models by their mechanics (a tiny random Marian)."""
 
+import random
 import socket
 import time
 import unicodedata
@@ -81,6 +82,40 @@ def test_marks_in_great_number_take_no_time():
     text = "a" + "\u0301\u0323" * 100_000
     assert Dictionary({"b": "x"})(text) == text
     assert time.monotonic() - start < 10  # normalised in one piece, it would take more than a minute
+
+
+def test_the_longest_phrase_is_found_as_by_trying_all_of_them():
+    chance = random.Random(0)
+
+    def word(most: int) -> str:
+        return "".join(chance.choices("我你他", k=chance.randint(1, most)))
+
+    for _ in range(200):
+        phrases = {word(5): str(number) for number in range(chance.randint(0, 12))}
+        text = word(40)
+        plain, start = [], 0
+        while start < len(text):
+            longest = max((one for one in phrases if text.startswith(one, start)), key=len, default="")
+            plain.append(f" {phrases[longest]} " if longest else text[start])
+            start += len(longest) or 1
+        assert Dictionary(phrases)(text) == " ".join("".join(plain).split()), (phrases, text)
+
+
+@pytest.mark.parametrize(("phrases", "text"), [
+    ({"我" * length + "你": "x" for length in range(1, 801)}, "我" * 20_000),
+    ({"我" + "他" * length: "x" for length in range(1, 801)}, "我你" * 10_000),
+    ({"a": "x"}, "b" + " " * 30_000 + "b"),
+])
+def test_many_lengths_and_long_gaps_take_little_time(phrases, text):
+    """Trying length by length took more than 10 s here."""
+    start = time.monotonic()
+    assert Dictionary(phrases)(text) == " ".join(text.split())
+    assert time.monotonic() - start < 8
+
+
+def test_english_stands_apart_from_letters_that_end_in_a_mark():
+    assert Dictionary({"အနီ": "red"})("ဦးထုပ်အနီ") == "ဦးထုပ် red"
+    assert Dictionary({"แดง": "red"})("สีแดง") == "สี red"
 
 
 def test_meta_characters_and_chains():
