@@ -61,13 +61,15 @@ class Lettering:
 
     def draw(self, draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, fill) -> None:
         """Draw a line of `lines`; `place` is where its top left corner is."""
-        runs, x = self._runs(text), float(place[0])
-        if len(runs) > 1 and _from_the_right(text):
+        runs, x, from_the_right = self._runs(text), float(place[0]), _from_the_right(text)
+        if from_the_right:
             runs.reverse()
         for name, part in runs:
             font = _load(name, size)
             lower = 0 if name == self._latin else self.font(size).getmetrics()[0] - font.getmetrics()[0]
-            draw.text((x, place[1] + lower), part, font=font, fill=fill)
+            # a part runs as its line does: the blank at its end stands before the next part
+            direction = ("rtl" if from_the_right else "ltr") if font.layout_engine == ImageFont.Layout.RAQM else None
+            draw.text((x, place[1] + lower), part, font=font, fill=fill, direction=direction)
             x += font.getlength(part)
 
     def lines(self, text: str, size: int, width: int, most: int) -> list[str]:

@@ -109,6 +109,24 @@ def test_lao_is_drawn_with_its_vowel_signs():
     assert np.abs(drawn("שלום").astype(int) - drawn("םולש")).max() > 100  # Hebrew runs from the right
 
 
+@pytest.mark.skipif(not features.check("raqm"), reason="this Pillow does not shape")
+@pytest.mark.parametrize("words", [("Mia", "שלום", "ok"), ("שלום", "Mia", "טוב")])
+def test_words_of_several_fonts_stand_apart_in_either_direction(words, monkeypatch):
+    """A Hebrew part by itself runs from the right: its last blank would stand before it, the next word against it."""
+    try:
+        ImageFont.truetype("DejaVuSans-Bold.ttf", 20)
+    except OSError:
+        pytest.skip("no DejaVu Sans here")
+    letters = Lettering(*words)
+    fonts_of_words = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans.ttf")
+    parts = [(name, f"{word} ") for name, word in zip(fonts_of_words, words, strict=True)]
+    monkeypatch.setattr(letters, "_runs", lambda text: parts)
+    image = Image.new("L", (400, 60), 255)
+    letters.draw(ImageDraw.Draw(image), (20, 8), " ".join(words), 20, 0)
+    inked = np.flatnonzero((np.asarray(image) < 128).any(0))
+    assert (np.diff(inked) > 7).sum() == 2  # gaps of a blank; letters stand closer
+
+
 def test_decomposed_accents_are_composed_first(monkeypatch):
     fonts(monkeypatch, latin=Font("éü가각"))  # a font that has the letters and no accents
     text = "Café Mün 각가"
