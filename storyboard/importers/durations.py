@@ -5,7 +5,7 @@ import re
 _LONGEST = 60  # characters
 FRAME_RATE = 24.0  # where a list counts frames and does not say how many a second has
 
-_NUMBER = r"[0-9]{1,6}(?:[.,][0-9]{1,6})?"
+_NUMBER = r"(?:[0-9]{1,6}(?:[.,][0-9]{1,6})?|[.,][0-9]{1,6})"
 # What stands behind a number, without capitals -> seconds; None: frames
 _UNITS: dict[str, float | None] = {
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours", "std", "stunde", "stunden", "heure", "heures"), 3600.0),
@@ -21,6 +21,8 @@ _ONE = re.compile(rf"({_NUMBER})\s*({_UNIT})\.?(?![^\W\d_])[\s,]*(?:and|und|et|y
 _CLOCK = re.compile(r"(?:([0-9]{1,2}):)?([0-9]{1,2}):([0-9]{2}(?:[.,][0-9]{1,6})?)")
 _TIMECODE = re.compile(r"([0-9]{1,2})[:;]([0-9]{2})[:;]([0-9]{2})([:;])([0-9]{2})")
 _ABOUT = re.compile(r"^(?:~|≈|(?:ca|circa|approx|approximately|about|etwa|environ)\b\.?)\s*")
+_BEHIND = re.compile(r"\s*\((?:ca|circa|approx|est|estimated|about)\.?\)$")
+_SHORT = re.compile(r"^([0-9]{1,3})['′’]\s?([0-9]{1,2})$")  # 1'30
 _RANGE = re.compile(r"([0-9:;.,]*[:;][0-9:;.,]*)\s*(?:-|–|—|to|bis|>|→)\s*([0-9:;.,]*[:;][0-9:;.,]*)")
 _TIME_OF_DAY = re.compile(r"(?P<hour>[0-9]{1,2})(?:(?P<colon>[:.h])(?P<minute>[0-9]{2}))?"
                           r"(?:\s*(?P<of_day>am|pm|a\.m\.?|p\.m\.?|uhr|o'clock))?")
@@ -31,10 +33,12 @@ def unit_of(word: str) -> float | None | str:
     return _UNITS.get(word.casefold(), "")
 
 
-def seconds(text: str, unit: float | None = 1.0, rate: float = FRAME_RATE) -> float | None:
+def seconds(text: str, unit: float | None = 1.0, rate: float = FRAME_RATE, clock: bool = False) -> float | None:
     """A length such as 5, "2 min", "1m 30s", 0:05, 00:01:30, 00:00:02:12 (a time code), "48 frames" or 0:05 - 0:09, in
-    seconds; None for what is none. `unit` is that of a number alone, `rate` how many frames a second has."""
-    text = _ABOUT.sub("", " ".join(text.split()).casefold()).rstrip(".")
+    seconds; None for what is none. `unit` is that of a number alone, `rate` how many frames a second has, `clock`
+    whether 10:30 is minutes for sure."""
+    text = _ABOUT.sub("", _BEHIND.sub("", " ".join(text.split()).casefold())).rstrip(".")
+    text = _SHORT.sub(r"\1'\2''", text)
     if len(text) > _LONGEST:
         return None
     one = 1 / rate if unit is None else unit
@@ -43,9 +47,9 @@ def seconds(text: str, unit: float | None = 1.0, rate: float = FRAME_RATE) -> fl
     if found := _RANGE.fullmatch(text):
         first, last = _position(found[1], rate), _position(found[2], rate)
         return last - first if first is not None and last is not None and last > first else None
-    if found := re.fullmatch(rf"(.*?:.*?)\s*(?:{_UNIT})", text):  # 1:30 min
-        text = found[1]
-    if is_time_of_day(text):
+    if found := re.fullmatch(rf"(.*?:.*?)\s*({_UNIT})", text):  # 1:30 min, but 8:30 h
+        text, clock = found[1], clock or unit_of(found[2]) != 3600
+    if not clock and is_time_of_day(text):
         return None
     position = _position(text, rate)
     return position if position is not None else _in_units(text, rate)

@@ -11,9 +11,10 @@ from .headings import read_heading
 from .imported import Draft, Imported, line, spells
 from .screenplay import read_screenplay
 from .screenplay_rows import Element
-from .speakers import read_cue
+from .speakers import is_somebody, read_cue
 
 _TOGETHER = re.compile(r"\s*(?:[&+/]|\b(?:AND|UND|ET|Y|E)\b)\s*")  # MIRA & TOM, if each of them speaks alone too
+_ENDS = ".!?…。！？:\"'”’»"  # need no full stop
 _NOBODY = "The place, with nobody in it."
 
 
@@ -29,7 +30,7 @@ def import_fountain(text: str, source: str) -> Imported:
         together = _TOGETHER.split(name)
         if len(together) == 1 or not alone.issuperset(part.casefold() for part in together):
             together = [name]
-        names[name.casefold()] = tuple(filter(None, map(draft.character, together)))
+        names[name.casefold()] = tuple(filter(None, map(draft.character, filter(is_somebody, together))))
     _Telling(draft, names).tell(elements)
     return draft.finished()
 
@@ -127,7 +128,7 @@ class _Telling:
         self.count += 1
         prompt = line(prompt)
         if self.setting:
-            prompt += f"{'' if prompt[-1:] in '.!?' else '.'} Setting: {self.setting}."
+            prompt += f"{'' if prompt[-1:] in _ENDS else '.'} Setting: {self.setting}."
         panel = self.draft.panel(f"{self.scene or 's0'}-{self.count}", prompt, scene=self.scene)
         for note in self.pending:
             self.draft.add_note(panel, note.text)

@@ -10,7 +10,7 @@ from .durations import unit_of
 COLUMNS = {
     "id": "id", "panel": "id", "panelid": "id", "board": "id",
     "shot": "shot number", "shotno": "shot number", "shotnumber": "shot number", "shotid": "shot number",
-    "setup": "shot number", "no": "shot number", "nr": "shot number", "number": "shot number", "plan": "shot number",
+    "setup": "shot number", "n": "shot number", "no": "shot number", "nr": "shot number", "number": "shot number", "plan": "shot number",
     "plano": "shot number", "inquadratura": "shot number", "einstnr": "shot number",
     "einstellungsnr": "shot number",
     "scene": "scene", "sceneno": "scene", "scenenumber": "scene", "sceneid": "scene", "sc": "scene", "szene": "scene",
@@ -41,16 +41,42 @@ COLUMNS = {
     "time": "duration", "dauer": "duration", "zeit": "duration", "laenge": "duration", "lange": "duration",
     "duree": "duration", "duracion": "duration", "durata": "duration", "duracao": "duration", "dur": "duration",
     "runtime": "duration", "runningtime": "duration", "screentime": "duration", "frames": "duration",
-    "framecount": "duration",
+    "framecount": "duration", "framenumber": "id",
     "transition": "transition", "cut": "transition",
     "notes": "notes", "note": "notes", "comment": "notes", "comments": "notes", "remark": "notes", "remarks": "notes",
     "notizen": "notes", "anmerkung": "notes", "anmerkungen": "notes", "bemerkung": "notes", "bemerkungen": "notes",
     "remarques": "notes", "notas": "notes",
     "seed": "seed",
+    # Spanish and Portuguese, French, German, Dutch
+    "numerodeplano": "shot number", "tipodeplano": "shot", "tamanodeplano": "shot", "angulo": "angle",
+    "angulacion": "angle", "observaciones": "notes", "observacoes": "notes", "local": "location",
+    "nplan": "shot number", "numeroplan": "shot number", "numerodeplan": "shot number", "echelle": "shot",
+    "echelledeplan": "shot", "axe": "angle",
+    "bildinhalt": "prompt", "bildbeschreibung": "prompt", "bildnr": "id",
+    "omschrijving": "prompt", "beschrijving": "prompt", "personages": "characters", "dialoog": "dialogue",
+    "duur": "duration", "locatie": "location", "opmerkingen": "notes",
+    # Russian
+    "сцена": "scene", "кадр": "shot number", "описание": "prompt", "персонажи": "characters",
+    "деиствие": "action", "диалог": "dialogue", "план": "shot", "крупность": "shot", "длительность": "duration",
+    "хронометраж": "duration", "локация": "location", "место": "location", "примечания": "notes",
+    "комментарии": "notes",
+    # Chinese, Japanese
+    "镜号": "shot number", "镜头": "shot number", "镜头号": "shot number", "分镜号": "shot number",
+    "鏡號": "shot number", "鏡頭": "shot number", "カット": "shot number", "カット番号": "shot number",
+    "场景": "scene", "场次": "scene", "场号": "scene", "場景": "scene", "場次": "scene", "シーン": "scene",
+    "画面": "prompt", "画面内容": "prompt", "画面描述": "prompt", "镜头描述": "prompt", "镜头内容": "prompt",
+    "描述": "prompt", "内容": "prompt", "畫面": "prompt", "畫面內容": "prompt", "動作": "action", "动作": "action",
+    "人物": "characters", "角色": "characters", "演员": "characters", "出场人物": "characters",
+    "キャラクター": "characters", "登場人物": "characters",
+    "对白": "dialogue", "台词": "dialogue", "對白": "dialogue", "台詞": "dialogue", "セリフ": "dialogue",
+    "旁白": "voice", "解说": "voice", "ナレーション": "voice", "景别": "shot", "景別": "shot", "角度": "angle",
+    "机位": "angle", "地点": "location", "地點": "location", "場所": "location",
+    "时长": "duration", "時長": "duration", "时间": "duration", "秒数": "duration", "尺": "duration",
+    "转场": "transition", "备注": "notes", "備註": "notes", "備考": "notes",
 }
 # Of two columns for one field these are the worse; they may hold a thumbnail or a number.
 _WEAK = {"visual", "visuals", "picture", "content", "bild", "inhalt", "video", "image"}
-_POINTS_IN_TIME = {"time", "zeit"}  # or lengths: the values tell
+_POINTS_IN_TIME = {"time", "zeit", "时间"}  # or lengths: the values tell
 # Compound titles end with the word that counts: Scene Description, Cast Members (but for the words that add nothing).
 _HEADS = {
     **{word: COLUMNS[word] for word in (
@@ -72,12 +98,15 @@ _WHOSE["scene"] = {"film", "movie", "story"}
 
 _DASHES = re.compile(r"[-–—−‒―_/\\\s]+")
 _MARKS = re.compile(r"[-–—−‒―_/\\.…·*?()\[\]\s]+")
-_NOTHING = {"n/a", "n.a", "n.a.", "n/a.", "n. a.", "na", "nil", "null", "none", "(none)", "[none]", "not applicable",
+_NOTHING = {"n/a", "n\\a", "n-a", "n.a", "n.a.", "n/a.", "n. a.", "na", "nil", "null", "none", "(none)", "[none]", "not applicable",
             "k.a.", "k. a.", "k.a", "entfällt", "s/o", "нет", "无", "無", "なし", "없음"}
 _NOBODY = {"nobody", "no one", "noone", "no-one", "nothing", "empty", "no characters", "no character", "no cast",
            "no actors", "no people", "no talent", "niemand", "keine", "keiner", "kein", "leer", "ohne", "ninguno",
            "ninguna", "nadie", "aucun", "aucune", "personne", "nessuno", "nessuna", "nenhum", "ninguém", "geen",
-           "ingen", "inget", "brak", "nikt", "никто", "无人", "没有"}
+           "ingen", "inget", "brak", "nikt", "никто", "无人", "没有", "etc", "etc.", "usw.", "usw", "et al."}
+_SILENT = {"mos", "no dialogue", "no dialog", "no lines", "kein dialog", "sin diálogo", "sans dialogue",
+           "pas de dialogue", "senza dialogo", "无对白", "无台词"}
+_FAULT = re.compile(r"#(?:n/a|ref!|name\?|value!|div/0!|null!|num!|spill!|calc!|error!)", re.I)  # a formula's, in Excel
 _OPEN = {"tbd", "tba", "tbc", "t.b.d.", "t.b.a.", "t.b.c.", "todo", "to do", "to be determined", "to be decided",
          "to be announced", "to be confirmed", "pending", "offen", "noch offen", "xxx"}
 
@@ -85,12 +114,14 @@ _OPEN = {"tbd", "tba", "tbc", "t.b.d.", "t.b.a.", "t.b.c.", "todo", "to do", "to
 @dataclass(frozen=True)
 class Column:
     """What a column fills. A duration's number alone is in `unit` seconds (None: frames), at `rate` frames a second if
-    the title says so; `points` is a title that may also be of points in time."""
+    the title says so; `clock` is a title such as Length (mm:ss), where 10:30 is no time of day; `points` is a title
+    that may also be of points in time."""
 
     field: str
     title: str
     unit: float | None = 1.0
     rate: float | None = None
+    clock: bool = False
     points: bool = False
 
 
@@ -112,11 +143,13 @@ def is_prompt(title: str) -> bool:
 
 
 def is_nothing(cell: str, field: str) -> bool:
-    """Whether a cell says in words or marks that it is empty: N/A, none, a dash. In `characters` nobody is nothing; a
+    """Whether a cell says in words or marks that it is empty: N/A, none, a dash, #REF!. In `characters` nobody is nothing; a
     dialogue may be "..." or "na"."""
     plain = cell.casefold()
+    if _FAULT.fullmatch(cell):
+        return True
     if field in ("dialogue", "voice"):
-        return _DASHES.fullmatch(cell) is not None or plain in _NOTHING - {"na"} or cell == "NA"
+        return _DASHES.fullmatch(cell) is not None or plain in (_NOTHING | _SILENT) - {"na"} or cell == "NA"
     return _MARKS.fullmatch(cell) is not None or plain in _NOTHING or field == "characters" and plain in _NOBODY
 
 
@@ -160,7 +193,7 @@ def _column(field: str, title: str) -> Column:
     units = [unit for unit in map(unit_of, words) if unit != ""]
     rate = re.search(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*fps", title, re.I)
     return Column(field, title, units[-1] if units else 1.0, float(rate[1]) if rate and float(rate[1]) else None,
-                  _letters(title) in _POINTS_IN_TIME)
+                  re.search(r"m\s*:\s*s", title, re.I) is not None, _letters(title) in _POINTS_IN_TIME)
 
 
 def _letters(title: str) -> str:
@@ -169,6 +202,6 @@ def _letters(title: str) -> str:
 
 def _words(title: str) -> list[str]:
     """The words of a title without capitals and accents."""
-    plain = unicodedata.normalize("NFKD", title.casefold().replace("ö", "oe"))
+    plain = unicodedata.normalize("NFKD", title.casefold().replace("ö", "oe")).casefold()  # № is No then
     return re.findall(r"[^\W\d_]+", "".join(letter for letter in plain if not unicodedata.combining(letter)))
 

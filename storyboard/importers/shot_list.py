@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ...kontext import InputError
 from ..story import MAX_SECONDS
@@ -9,13 +10,16 @@ from .durations import counts_frames, is_time_of_day, position, rate_of, seconds
 from .imported import Draft, Imported, Lines, in_words, line, spells
 from .shot_columns import Column, columns, is_nothing, is_open, is_prompt
 from .shot_rows import HEADER_ROWS, Row, check_marks, read_rows, read_text
-from .speakers import read_cue, read_speech
+from .speakers import is_somebody, read_cue, read_speech
 
 _BANNER = re.compile(r"(?:scene|szene|sc\.|escena|scène|scena)\s*\S", re.I)  # over the shots of a scene
-_BETWEEN_PEOPLE = re.compile(r"[,;/&+\n、，；]|\b(?:and|und|et|y|w/)(?!\w)")
-_NOT_APPLICABLE = re.compile(r"(?<!\w)n\s?/\s?a\.?(?!\w)", re.I)
+_BETWEEN_PEOPLE = re.compile(r"[,;/&+\n、，；]|\||\b(?:and|und|et|y|w/)(?!\w)|(?<=\s)[eiи](?=\s)|和|与")
+_NOT_APPLICABLE = re.compile(r"(?<!\w)#?n\s?[/\\]\s?a\.?(?!\w)", re.I)
+_GO_ON = {"dialogue", "voice", "notes"}  # all that is in a row under one whose other cells are merged
 _LONGEST_NAME = 100  # characters
-_BULLET = re.compile(r"\A\s*(?:[-–—•*·]|[0-9]{1,2}[.)])\s+")
+_BULLET = re.compile(r"\A\s*(?:[-–—•*·]\s*|[0-9]{1,2}[.)]\s+)")
+_AROUND = " []\"“”'‘’@?"  # ["Mia", "Tom"] and @mia, where lists come from programs
+_LINK = re.compile(r"\s*\(https?://[^()\s]*\)")  # Notion's behind each entry
 
 
 def import_csv(raw: bytes, source: str) -> Imported:
@@ -84,7 +88,8 @@ def _without_points_in_time(draft: Draft, rows: list[Row], known: dict[int, Colu
         points = [point for point in map(position, cells) if point is not None]
         rising = len(points) > 1 and (points[0] == 0 or len(points) > 2) and all(
             one < two for one, two in zip(points, points[1:], strict=False))
-        if column.points and (rising or any(map(is_time_of_day, cells))):
+        no_length = all(seconds(cell) is None for cell in cells)  # day, night
+        if column.points and cells and (rising or no_length or any(map(is_time_of_day, cells))):
             draft.leave_out(f"column '{column.title}' as durations: these are points in time")
             return {other: column for other, column in known.items() if other != index}
     return known
@@ -98,11 +103,12 @@ class _Shots:
         self.columns = {column.field: column for column in known.values()}
         casts = (row.cells[index] for index, column in known.items() if column.field == "characters"
                  for row in rows if index < len(row.cells))
-        self.names = {name.casefold() for cast in casts for name, _ in _people(cast)}
+        self.names = {name.casefold() for cast in casts for name, _ in _people(cast) if name}
         lengths = [row.cells[index] for index, column in known.items() if column.field == "duration"
                    for row in rows if index < len(row.cells)]
         duration = self.columns.get("duration")
         self.rate = duration and duration.rate or rate_of(lengths)
+        self.panel: dict[str, Any] | None = None  # of the row above
         self.above: dict[str, str] = {}  # scene and location, as last written
         self.filled: dict[str, list[Lines]] = {"scene": [], "location": []}
         self.no_lengths: list[tuple[str, Lines]] = []
@@ -129,7 +135,13 @@ class _Shots:
         draft = self.draft
         cells, to_note = self._cells(row)
         prompt = line(" ".join(f"{cells[name].rstrip('. ')}." for name in ("prompt", "action") if cells.get(name)))
+        if prompt in ("", ".") and self.panel and cells.keys() <= _GO_ON and not to_note:
+            self._add_captions(self.panel, cells)
+            if cells.get("notes"):
+                draft.add_note(self.panel, cells["notes"])
+            return
         if prompt in ("", "."):
+            self.panel = None
             draft.leave_out(f"line {row.number}, without a description: {row.text}")
             banner, *others = filter(None, row.cells)
             if not others and _BANNER.match(banner):
@@ -140,7 +152,7 @@ class _Shots:
         self._fill(cells, row)
         scene, number = cells.get("scene"), cells.get("shot number")
         name = cells.get("id") or "-".join(filter(None, [scene, number])) or f"shot-{len(draft.panels) + 1:03}"
-        panel = draft.panel(name, prompt)
+        panel = self.panel = draft.panel(name, prompt)
         for field in ("id", "shot number"):
             if cells.get(field) and (field == "shot number" and cells.get("id") or not spells(panel["id"], name)):
                 to_note.append((self.columns[field].title, cells[field]))
@@ -148,10 +160,10 @@ class _Shots:
             panel["scene"] = draft.scene(scene, line(scene).casefold(), heading=line(scene))
         if cells.get("location"):
             panel["location"] = draft.location(cells["location"], description=line(cells["location"]))
-        for who, extension in _people(cells.get("characters", "")):
-            character = draft.character(who)
-            if extension:
-                draft.add_note(panel, f"{who} ({extension})")
+        for who, aside in _people(cells.get("characters", "")):
+            character = draft.character(who) if who else None
+            if aside:
+                draft.add_note(panel, aside if who else f"{line(self.columns['characters'].title)}: {aside}")
             elif character and character not in panel["characters"]:
                 panel["characters"].append(character)
         for field in ("shot", "angle", "transition"):
@@ -173,9 +185,10 @@ class _Shots:
                 continue
             if column:
                 cells[column.field] = "" if is_open(cell) or is_nothing(cell, column.field) else cell
-            if not column or is_open(cell):
+            links = _LINK.findall(cell) if column and column.field == "characters" else []
+            if not column or is_open(cell) or links:
                 title = self.titles[index] if index < len(self.titles) else ""
-                others.append((title or f"column {index + 1}", cell))
+                others.append((title or f"column {index + 1}", line(" ".join(links)) or cell))
         if any(row.cells[len(self.titles):]):
             self.draft.leave_out(f"line {row.number}: {len(row.cells)} cells under {len(self.titles)} titles (put text "
                                  "that holds the delimiter in quotes); the last are in the panel's notes")
@@ -205,7 +218,7 @@ class _Shots:
 
     def _add_numbers(self, panel: dict, cells: dict[str, str], row: Row) -> None:
         if text := cells.get("duration"):
-            length = seconds(text, self.columns["duration"].unit, self.rate)
+            length = seconds(text, self.columns["duration"].unit, self.rate, self.columns["duration"].clock)
             if length is not None and 0 < length <= MAX_SECONDS:
                 panel["duration"] = round(length, 6)
                 self.in_frames |= counts_frames(text) or self.columns["duration"].unit is None
@@ -222,18 +235,34 @@ class _Shots:
 
 
 def _people(cell: str) -> Iterable[tuple[str, str]]:
-    """The names in a cell, each with an extension such as V.O. if it is one who is only heard."""
+    """The names in a cell, each with a note if it is not to be drawn, such as Mia (V.O.); without a name if it is
+    nobody's: NARRATOR, ALL, none (landscape)."""
     bracketed: list[str] = []
 
     def hide(found: re.Match) -> str:
         bracketed.append(found[0])
         return "\x01"  # in no text
 
-    parts = _BETWEEN_PEOPLE.split(re.sub(r"\([^()]*\)", hide, _NOT_APPLICABLE.sub("", cell)))
+    cell = _NOT_APPLICABLE.sub("none", _LINK.sub("", cell))
+    parts = _BETWEEN_PEOPLE.split(re.sub(r"\([^()]*\)", hide, cell))
     shown = iter(bracketed)
     for part in parts:
-        name = line(_BULLET.sub("", re.sub("\x01", lambda _: next(shown), part), count=1))
+        name = line(_BULLET.sub("", re.sub("\x01", lambda _: next(shown), part), count=1)).strip(_AROUND)
+        if found := re.fullmatch(r"\(([^()]*)\)", name):
+            name = found[1].strip(_AROUND)
         cue = read_cue(name[:_LONGEST_NAME])
-        if not is_nothing(name, "characters") and not is_open(name) and name:
-            heard = cue.unseen and len(name) <= _LONGEST_NAME
-            yield (cue.name, ", ".join(cue.extensions)) if heard else (name, "")
+        first = re.split(r"\s[-–—]\s", cue.name)[0]
+        if not name or _says_nobody(name):
+            continue
+        if len(name) > _LONGEST_NAME or not cue.name:
+            yield name, ""
+        elif _says_nobody(cue.name) or _says_nobody(first) or not is_somebody(cue.name):
+            yield "", name
+        elif cue.unseen:
+            yield cue.name, f"{cue.name} ({', '.join(cue.extensions)})"
+        else:
+            yield (cue.name if cue.extensions and all(map(_says_nobody, cue.extensions)) else name), ""
+
+
+def _says_nobody(name: str) -> bool:
+    return is_nothing(name, "characters") or is_open(name)

@@ -102,7 +102,7 @@ def _read(lines: list[str], first: int, delimiter: str) -> Iterator[Row]:
             yield lines[at]
 
     while first < len(lines):
-        reader = csv.reader(rest(), delimiter=delimiter, strict=True)
+        reader = csv.reader(rest(), delimiter=delimiter, skipinitialspace=True, strict=True)
         begin = first
         try:
             for cells in reader:

@@ -195,3 +195,19 @@ def test_rows_that_stand_for_themselves_end_a_paragraph():
     assert [panel["prompt"].split(".")[0] for panel in found.data["panels"]] == ["A boat", "THE END", "A sea"]
     assert found.data["scenes"]["s1"]["notes"] == "She leaves." and found.data["panels"][2]["transition"] == "fade out"
     assert found.left_out == ("line 5: section 'Act two'",)
+
+
+@pytest.mark.parametrize("cue", ["NARRATOR", "TOM'S VOICE", "NORA (OOV)", "NORA (aus dem Off)", "NORA (voz en off)",
+                                 "NORA (RADIO)", "@诺拉 (画外音)", "NORA (VOICE)"])
+def test_voices_are_not_in_the_picture(cue):
+    panel, = panels(f"{SCENE}A desk. Tom's voice echoes.\n\n{cue}\nHello.")
+    assert panel["characters"] == [] and panel["captions"][0]["kind"] == "narration"
+
+
+def test_all_and_both_are_no_characters():
+    found = import_fountain(f"{SCENE}A desk.\n\nNORA\nHi.\n\nBOTH\nBye.\n\nALL\nBye.", "f").data
+    assert [*found["characters"]] == ["NORA"] and found["panels"][0]["captions"][1]["speaker"] == "BOTH"
+
+
+def test_no_full_stop_behind_one():
+    assert panels(f"{SCENE}李雷坐下。")[0]["prompt"] == "李雷坐下。 Setting: STUDY, night, interior."

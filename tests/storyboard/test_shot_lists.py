@@ -217,3 +217,57 @@ def test_cells_beyond_the_titles_are_said():
 def test_a_number_that_no_id_can_hold_is_in_the_notes():
     one, two = panels("ID,Shot,Description", "海滩,7,A beach", "pier,8,A pier")
     assert one["notes"] == "ID: 海滩\nShot: 7" and two["notes"] == "Shot: 8" and two["id"] == "pier"
+
+
+@pytest.mark.parametrize(("cell", "names", "notes"), [
+    ("#N/A", [], None), ("#REF!", [], None), ("N\\A", [], None), ("Mia (N/A)", ["Mia"], None), ("(Tom)", ["Tom"], None),
+    ("none (landscape)", [], "Cast: none (landscape)"), ("n/a - establishing shot", [], "Cast: none - establishing shot"),
+    ("TBC (Mia?)", [], "Cast: TBC (Mia?"), ("Narrator, Mia", ["Mia"], "Cast: Narrator"), ("VO", [], "Cast: VO"),
+    ("all", [], "Cast: all"), ('["Mia", "Tom"]', ["Mia", "Tom"], None), ("@Mia | Tom?", ["Mia", "Tom"], None),
+    ("-Mia\n-Tom", ["Mia", "Tom"], None), ("Mia e Tom", ["Mia", "Tom"], None), ("Mia, etc.", ["Mia"], None),
+    ("Mia (https://notion.so/M-1), Tom (https://notion.so/T-2)", ["Mia", "Tom"],
+     "Cast: (https://notion.so/M-1) (https://notion.so/T-2)")])
+def test_casts_that_name_more_than_people(cell, names, notes):
+    quoted = cell.replace('"', '""')
+    panel, = panels("Scene,Description,Cast", f'1,A boat,"{quoted}"')
+    assert panel["characters"] == names and (panel.get("notes") or "").startswith(notes or "")
+    assert notes or "notes" not in panel
+
+
+@pytest.mark.parametrize("titles", [
+    "镜号,场景,画面内容,人物,对白,时长", "Кадр,Сцена,Описание,Персонажи,Диалог,Длительность", "カット,シーン,内容,人物,セリフ,秒数",
+    "N°,Scène,Omschrijving,Personages,Dialoog,Duur", "№,Escena,Descripción,Personajes,Diálogo,Duración",
+    "Einst.-Nr.,Szene,Bildinhalt,Darsteller,Dialog,Dauer (Sek.)"])
+def test_titles_in_other_languages(titles):
+    panel, = panels(titles, "1,2,A boat,Mia,MIA: Hi,5")
+    assert panel == {"id": "2-1", "prompt": "A boat.", "scene": "2", "characters": ["Mia"], "duration": 5,
+                     "captions": [{"text": "Hi", "speaker": "MIA"}]}
+
+
+@pytest.mark.parametrize(("title", "cell", "length"), [
+    ("Length (mm:ss)", "10:30", 630), ("Length", "8:30 min", 510), ("Length", "8:30 h", None), ("Length", "1'30", 90),
+    ("Length", ".5", 0.5), ("Length", "5 sec (approx)", 5)])
+def test_lengths_that_title_or_unit_make_sure(title, cell, length):
+    assert panels(f"Scene,Description,{title}", f'1,A boat,{cell}')[0].get("duration") == length
+
+
+def test_speech_in_rows_of_its_own_belongs_to_the_shot_above():
+    found = read("Scene,Shot,Description,Dialogue", "1,1,They talk,MIRA: Hi", ",,,TOM: Ho", "1,2,Sea,", "2,3,,MIRA: Lost")
+    one, two = found.data["panels"]
+    assert [caption["text"] for caption in one["captions"]] == ["Hi", "Ho"] and "captions" not in two
+    assert found.left_out[0].startswith("line 5, without a description")
+
+
+def test_a_blank_before_a_quotation_mark():
+    assert panels("Scene, Description, Cast", '1, "A boat, red", "Mia, Tom"')[0]["characters"] == ["Mia", "Tom"]
+
+
+def test_a_time_that_is_no_length_is_no_duration():
+    found = read("Scene,Time,Description", "1,Day,A boat")
+    assert found.data["panels"][0]["notes"] == "Time: Day"
+
+
+def test_who_a_voice_over_belongs_to():
+    assert read_speech("VO (Mira): hi", ()).cue.name == "Mira"
+    assert read_speech("SFX (soft): bang", ()).text == "bang (soft)"
+    assert read_speech("Wait: what?", ()).cue is None and read_speech("Rule 1: never run", ()).cue is None
