@@ -43,7 +43,7 @@ class Sticker(io.ComfyNode):
                 io.Boolean.Input("ping_pong", default=False, tooltip="Play it forwards, then backwards."),
                 io.Combo.Input("background", options=[KEEP, CUT_OUT], default=KEEP,
                                tooltip="cut out plain background makes what has the border's colour transparent. Not "
-                                       "used with a mask."),
+                                       "used with a mask, nor for pictures that have transparent parts."),
                 io.Float.Input("tolerance", default=0.08, min=0.0, max=0.5, step=0.01,
                                tooltip="How different the background's own pixels may be, for cutting out."),
                 io.Combo.Input("dither", options=list(publish.DITHERS), default="ordered",
@@ -89,8 +89,8 @@ class Sticker(io.ComfyNode):
         made, shares = [], []
         for index, picture in enumerate(given):
             if masks:
-                picture = publish.with_mask(picture[..., :3], masks[index % len(masks)])
-            elif background[0] == CUT_OUT:
+                picture = publish.with_mask(picture, masks[index % len(masks)])
+            elif background[0] == CUT_OUT and publish.visible_share(picture) == 1:  # else it is cut out already
                 picture = publish.key_border(given.opaque(index), tolerance[0], STICKER_TITLE, f"picture {index + 1}")
             shares.append(publish.visible_share(picture))
             made.append((resized(picture, width, height) * 255).round().byte().numpy())

@@ -76,13 +76,14 @@ def check_visible(shares: Sequence[float], where: str, field: str, value: str, r
 
 
 def with_mask(picture: Tensor, mask: Tensor) -> Tensor:
-    """Keep what the mask selects.
+    """Keep what the mask selects; of a cut-out, what is transparent stays so.
 
     Args:
-        picture: ``float32 [H, W, 3]``.
+        picture: ``float32 [H, W, 3]``, or a cut-out.
         mask: ``[h, w]``, 1 = keep, of any size; stretched to the picture's.
     """
     mask = mask.float()[None, None]
     if mask.shape[2:] != picture.shape[:2]:
         mask = interpolate(mask, size=picture.shape[:2], mode="bilinear", align_corners=False)
-    return torch.cat([picture, mask[0, 0, ..., None].clamp(0, 1)], 2)
+    alpha = mask[0, 0, ..., None].clamp(0, 1)
+    return torch.cat([picture[..., :3], alpha * picture[..., 3:] if picture.shape[2] == 4 else alpha], 2)

@@ -1,6 +1,7 @@
 """Cut-outs in a real server: transparency survives in-between pictures, and nothing is lost unsaid."""
 
 import json
+import re
 import urllib.request
 
 import numpy as np
@@ -45,6 +46,9 @@ def test_a_white_figure_on_nothing_moves_with_its_transparency(server, run):
              "7": node("+Sticker", frames=["6", 0], filename_prefix="cut/moving", **STICKER),
              "8": node("+PickCandidate", pictures=["5", 0], index=1),
              "9": node("+Sticker", frames=["8", 0], filename_prefix="cut/picked", **STICKER),
+             "11": node("+Sticker", frames=["5", 0], filename_prefix="cut/again",
+                        **STICKER | {"background": "cut out plain background"}),
+             "12": node("+Sticker", frames=["5", 0], mask=["1", 1], filename_prefix="cut/masked", **STICKER),
              "10": node("+SaveClip", frames=["5", 0], fps=2.0, container="MP4", quality="good",
                         filename_prefix="cut/clip")}
     result, _ = run(graph)
@@ -60,6 +64,9 @@ def test_a_white_figure_on_nothing_moves_with_its_transparency(server, run):
     with Image.open(server.base / "output" / "cut" / "picked_00001_.png") as image:
         assert np.array_equal(np.asarray(image.convert("RGBA"))[..., 3] > 0, frames[2][..., 3] > 0)
     assert "17.1% of the pictures can be seen" in text(server, "7")
+    assert "17.1% of the pictures can be seen" in text(server, "11")  # cut out already
+    shares = re.search(r"([\d.]+)% of the pictures can be seen", text(server, "12"))
+    assert float(shares[1]) < 17.1  # the mask is of what is transparent in the first: hidden colours stay hidden
     assert "Save Clip: frames: Transparent parts of the pictures were laid over white." in server.log.read_text()
 
 

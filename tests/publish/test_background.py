@@ -54,6 +54,10 @@ def test_a_mask_keeps_what_it_selects_at_any_size():
     cut = with_mask(picture, mask)
     assert cut.shape == (40, 60, 4) and torch.equal(cut[..., :3], picture)
     assert (cut[:, :28, 3] == 0).all() and (cut[:, 32:, 3] == 1).all()
+    picture[:, 40:, :], clear = 0.5, torch.ones(40, 60, 1)
+    clear[:20] = 0  # what a cut-out hides stays hidden
+    again = with_mask(torch.cat([picture, clear], 2), mask)
+    assert torch.equal(again[..., :3], picture) and torch.equal(again[..., 3:], cut[..., 3:] * clear)
 
 
 def test_a_cut_out_of_which_nothing_is_left_is_refused():
@@ -64,7 +68,8 @@ def test_a_cut_out_of_which_nothing_is_left_is_refused():
     with pytest.raises(InputError, match="^Sticker: background 'cut out': leaves nothing to be seen: .*; lower it$"):
         check_visible([visible_share(cut), 0.0005], "Sticker", "background", "cut out", "lower it")
     check_visible([visible_share(key_border(picture, 0.02, "Sticker"))], "Sticker", "background", "cut out", "lower it")
-    assert visible_share(key_border(picture, 0.02, "Sticker")) == pytest.approx((share > 0.5).double().mean().item(), abs=0.01)
+    seen = (share > 0.5).double().mean().item()
+    assert visible_share(key_border(picture, 0.02, "Sticker")) == pytest.approx(seen, abs=0.01)
 
 
 def test_a_subject_may_come_in_later():
