@@ -19,6 +19,7 @@ _BONEYARD = re.compile(r"/\*((?:(?!/\*|\*/).)*)\*/", re.DOTALL)
 _NOTE = re.compile(r"\[\[((?:(?!\[\[|\]\](?!\])|\n(?!  )[^\S\n]*\n).)*)\]\]", re.DOTALL)
 _WAS_NOTE, _WAS_BONEYARD = "\x01", "\x02"  # not in the text: no story can hold them
 _WERE = re.compile(f"[{_WAS_NOTE}{_WAS_BONEYARD}]")
+_ESCAPED = {"*": "\x03", "_": "\x04", "\\": "\x05"}
 _PARTNERS = {"[[": "]]", "]]": "[[", "/*": "*/", "*/": "/*"}
 
 
@@ -107,9 +108,11 @@ def notes_of(*rows: Row) -> Iterator[Element]:
 
 def plain(text: str, keep_rows: bool = False) -> str:
     """On one line, without the marks of emphasis and their escapes."""
+    text = re.sub(r"\\([*_\\])", lambda found: _ESCAPED[found[1]], text)  # so that **\*1\*** is bold *1*
     for _ in range(4):  # **bold** is marked twice, and may be _underlined_ too
         text = _EMPHASIS.sub(r"\1\2", text)
-    text = re.sub(r"\\([*_\\])", r"\1", text)
+    for mark, escaped in _ESCAPED.items():
+        text = text.replace(escaped, mark)
     return "\n".join(filter(None, map(line, text.split("\n")))) if keep_rows else line(text)
 
 

@@ -10,7 +10,8 @@ from .durations import unit_of
 COLUMNS = {
     "id": "id", "panel": "id", "panelid": "id", "board": "id",
     "shot": "shot number", "shotno": "shot number", "shotnumber": "shot number", "shotid": "shot number",
-    "setup": "shot number", "n": "shot number", "no": "shot number", "nr": "shot number", "number": "shot number", "plan": "shot number",
+    "n": "shot number",
+    "setup": "shot number", "no": "shot number", "nr": "shot number", "number": "shot number", "plan": "shot number",
     "plano": "shot number", "inquadratura": "shot number", "einstnr": "shot number",
     "einstellungsnr": "shot number",
     "scene": "scene", "sceneno": "scene", "scenenumber": "scene", "sceneid": "scene", "sc": "scene", "szene": "scene",
@@ -98,7 +99,8 @@ _WHOSE["scene"] = {"film", "movie", "story"}
 
 _DASHES = re.compile(r"[-–—−‒―_/\\\s]+")
 _MARKS = re.compile(r"[-–—−‒―_/\\.…·*?()\[\]\s]+")
-_NOTHING = {"n/a", "n\\a", "n-a", "n.a", "n.a.", "n/a.", "n. a.", "na", "nil", "null", "none", "(none)", "[none]", "not applicable",
+_NOTHING = {"n/a", "n\\a", "n-a", "n.a", "n.a.", "n/a.", "n. a.", "na", "nil", "null", "none", "(none)", "[none]",
+            "not applicable",
             "k.a.", "k. a.", "k.a", "entfällt", "s/o", "нет", "无", "無", "なし", "없음"}
 _NOBODY = {"nobody", "no one", "noone", "no-one", "nothing", "empty", "no characters", "no character", "no cast",
            "no actors", "no people", "no talent", "niemand", "keine", "keiner", "kein", "leer", "ohne", "ninguno",
@@ -106,7 +108,7 @@ _NOBODY = {"nobody", "no one", "noone", "no-one", "nothing", "empty", "no charac
            "ingen", "inget", "brak", "nikt", "никто", "无人", "没有", "etc", "etc.", "usw.", "usw", "et al."}
 _SILENT = {"mos", "no dialogue", "no dialog", "no lines", "kein dialog", "sin diálogo", "sans dialogue",
            "pas de dialogue", "senza dialogo", "无对白", "无台词"}
-_FAULT = re.compile(r"#(?:n/a|ref!|name\?|value!|div/0!|null!|num!|spill!|calc!|error!)", re.I)  # a formula's, in Excel
+_FAULT = re.compile(r"#(?:n/a|ref!|name\?|value!|div/0!|null!|num!|spill!|calc!|error!)", re.I)  # Excel's
 _OPEN = {"tbd", "tba", "tbc", "t.b.d.", "t.b.a.", "t.b.c.", "todo", "to do", "to be determined", "to be decided",
          "to be announced", "to be confirmed", "pending", "offen", "noch offen", "xxx"}
 
@@ -143,8 +145,8 @@ def is_prompt(title: str) -> bool:
 
 
 def is_nothing(cell: str, field: str) -> bool:
-    """Whether a cell says in words or marks that it is empty: N/A, none, a dash, #REF!. In `characters` nobody is nothing; a
-    dialogue may be "..." or "na"."""
+    """Whether a cell says in words or marks that it is empty: N/A, none, a dash, #REF!. In `characters` nobody is
+    nothing; a dialogue may be "..." or "na"."""
     plain = cell.casefold()
     if _FAULT.fullmatch(cell):
         return True

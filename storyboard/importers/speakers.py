@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from .imported import line
 
 _IN_BRACKETS = re.compile(r"\s*[(（\[]([^()（）\[\]]*)[)）\]]?\s*$")
-_BARE = re.compile(r"[\s,–—-]+((?:V\.\s?O|O\.\s?[SC])\.?|V/O|O/[SC]|CONT['’]D\.?|(?<=[a-z]\s)VO)$")  # NORA V.O.
+_BARE = re.compile(  # NORA V.O.
+    r"[\s,–—-]+((?:V\.\s?O|O\.\s?[SC])\.?|V/O|O/[SC]|CONT['’]D\.?|(?<=[a-z]\s)VO)$")
 _AGAIN = re.compile(r"(?<!\w)cont(?:['’]?d|inue[ds]|inuing)?(?!\w)[.:]?", re.I)  # says nothing that is not plain
 # Heard, not seen: V.O., O.S., O.C., O.O.V. in any spelling and place, or one of these words.
 _OFF = re.compile(r"(?<![\w'’])(?:v(?:\.\s?|/)?o|o(?:\.\s?|/)?[sc]|o\.?o\.?[vs])(?![\w'’])", re.I)
 _HEARD = re.compile(
-    r"off\.?|(?:on|im|en|voix|aus dem|from|voz(?: en)?)[ -]off|off[ -]?(?:screen|camera|stage)|voice[ -]?over|hors[ -]champ|fuori campo|"
-    r"fuera de (?:campo|cuadro)|pre-?lap|filtered|over (?:the )?(?:tele)?phone|"
+    r"off\.?|(?:on|im|en|voix|aus dem|from|voz(?: en)?)[ -]off|off[ -]?(?:screen|camera|stage)|"
+    r"voice[ -]?over|hors[ -]champ|fuori campo|fuera de (?:campo|cuadro)|pre-?lap|filtered|over (?:the )?(?:tele)?phone|"
     r"(?:on|over|through|from) (?:the |a )?(?:(?:loud)?speaker|tape|tv|television|p\.?a\.?)|"
     r"(?:(?:on|over|through|from) (?:the |a )?)?(?:radio|intercom|speakerphone|walkie(?:[ -]talkie)?|recording|"
     r"answering machine)|voice(?: only)?|画外音?|畫外音?|旁白", re.I)
@@ -27,8 +28,9 @@ _TOGETHER = {"all", "both", "everyone", "everybody", "together", "alle", "beide"
 _SOUND = {"sfx", "fx", "sound", "sounds", "soundeffect", "soundeffects", "music", "foley", "ambience", "ton", "musik",
           "geräusch", "geräusche", "atmo", "bruitage", "musique", "sonido", "música"}
 _NOBODY = {"note", "notes", "remember", "listen", "look", "warning", "attention", "caution", "title", "text", "super",
-           "sign", "caption", "ps", "http", "https", "yes", "no", "ok", "okay", "well", "wait", "now", "today", "tomorrow",
-           "question", "answer", "fact", "rule", "step", "tip", "hint", "day", "chapter", "part", "news"}  # begin a sentence or name what is written
+           "sign", "caption", "ps", "http", "https", "yes", "no", "ok", "okay", "well", "wait", "now", "today",
+           "tomorrow", "question", "answer", "fact", "rule", "step", "tip", "hint", "day", "chapter", "part",
+           "news"}  # begin a sentence or name what is written
 
 
 @dataclass(frozen=True)

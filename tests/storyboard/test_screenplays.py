@@ -211,3 +211,7 @@ def test_all_and_both_are_no_characters():
 
 def test_no_full_stop_behind_one():
     assert panels(f"{SCENE}李雷坐下。")[0]["prompt"] == "李雷坐下。 Setting: STUDY, night, interior."
+
+
+def test_escaped_marks_in_emphasis():
+    assert panels("The keypad: **\\*9765\\***")[0]["prompt"] == "The keypad: *9765*"

@@ -221,7 +221,8 @@ def test_a_number_that_no_id_can_hold_is_in_the_notes():
 
 @pytest.mark.parametrize(("cell", "names", "notes"), [
     ("#N/A", [], None), ("#REF!", [], None), ("N\\A", [], None), ("Mia (N/A)", ["Mia"], None), ("(Tom)", ["Tom"], None),
-    ("none (landscape)", [], "Cast: none (landscape)"), ("n/a - establishing shot", [], "Cast: none - establishing shot"),
+    ("none (landscape)", [], "Cast: none (landscape)"), 
+    ("n/a - establishing shot", [], "Cast: none - establishing shot"),
     ("TBC (Mia?)", [], "Cast: TBC (Mia?"), ("Narrator, Mia", ["Mia"], "Cast: Narrator"), ("VO", [], "Cast: VO"),
     ("all", [], "Cast: all"), ('["Mia", "Tom"]', ["Mia", "Tom"], None), ("@Mia | Tom?", ["Mia", "Tom"], None),
     ("-Mia\n-Tom", ["Mia", "Tom"], None), ("Mia e Tom", ["Mia", "Tom"], None), ("Mia, etc.", ["Mia"], None),
@@ -235,7 +236,8 @@ def test_casts_that_name_more_than_people(cell, names, notes):
 
 
 @pytest.mark.parametrize("titles", [
-    "镜号,场景,画面内容,人物,对白,时长", "Кадр,Сцена,Описание,Персонажи,Диалог,Длительность", "カット,シーン,内容,人物,セリフ,秒数",
+    "镜号,场景,画面内容,人物,对白,时长", "Кадр,Сцена,Описание,Персонажи,Диалог,Длительность",
+    "カット,シーン,内容,人物,セリフ,秒数",
     "N°,Scène,Omschrijving,Personages,Dialoog,Duur", "№,Escena,Descripción,Personajes,Diálogo,Duración",
     "Einst.-Nr.,Szene,Bildinhalt,Darsteller,Dialog,Dauer (Sek.)"])
 def test_titles_in_other_languages(titles):
@@ -252,7 +254,8 @@ def test_lengths_that_title_or_unit_make_sure(title, cell, length):
 
 
 def test_speech_in_rows_of_its_own_belongs_to_the_shot_above():
-    found = read("Scene,Shot,Description,Dialogue", "1,1,They talk,MIRA: Hi", ",,,TOM: Ho", "1,2,Sea,", "2,3,,MIRA: Lost")
+    found = read("Scene,Shot,Description,Dialogue", "1,1,They talk,MIRA: Hi", ",,,TOM: Ho",
+                  "1,2,Sea,", "2,3,,MIRA: Lost")
     one, two = found.data["panels"]
     assert [caption["text"] for caption in one["captions"]] == ["Hi", "Ho"] and "captions" not in two
     assert found.left_out[0].startswith("line 5, without a description")
