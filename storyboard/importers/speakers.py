@@ -14,7 +14,8 @@ _AGAIN = re.compile(r"(?<!\w)cont(?:['’]?d|inue[ds]|inuing)?(?!\w)[.:]?", re.I
 _OFF = re.compile(r"(?<![\w'’])(?:v(?:\.\s?|/)?o|o(?:\.\s?|/)?[sc]|o\.?o\.?[vs])(?![\w'’])", re.I)
 _HEARD = re.compile(
     r"off\.?|(?:on|im|en|voix|aus dem|from|voz(?: en)?)[ -]off|off[ -]?(?:screen|camera|stage)|"
-    r"voice[ -]?over|hors[ -]champ|fuori campo|fuera de (?:campo|cuadro)|pre-?lap|filtered|over (?:the )?(?:tele)?phone|"
+    r"voice[ -]?over|hors[ -]champ|fuori campo|"
+    r"fuera de (?:campo|cuadro)|pre-?lap|filtered|over (?:the )?(?:tele)?phone|"
     r"(?:on|over|through|from) (?:the |a )?(?:(?:loud)?speaker|tape|tv|television|p\.?a\.?)|"
     r"(?:(?:on|over|through|from) (?:the |a )?)?(?:radio|intercom|speakerphone|walkie(?:[ -]talkie)?|recording|"
     r"answering machine)|voice(?: only)?|画外音?|畫外音?|旁白", re.I)
