@@ -204,6 +204,14 @@ def _without(state: State, start: str) -> State:
     return {name: tensor for name, tensor in state.items() if not name.startswith(start)}
 
 
+def _packed(state: State, pack: Callable[[str, torch.Tensor], State]) -> State:
+    """Every matrix in the tensors that a library has in its place, the first layer's too."""
+    found: State = {}
+    for name, tensor in state.items():
+        found |= pack(name.removesuffix(".weight"), tensor) if tensor.dim() == 2 else {name: tensor}
+    return found
+
+
 def _channels(channels: int) -> Callable[[Parts], State]:
     return lambda parts: files.to_bfl(parts["transformer"]) | {"img_in.weight": torch.zeros(files.WIDTH, channels)}
 
@@ -234,6 +242,13 @@ _bad("SVDQuant", "transformer", "SVDQuant", {
     "time_text_embed.timestep_embedder.linear_1.weight": (256, 256),
     "time_text_embed.guidance_embedder.linear_1.weight": (256, 256),
     "transformer_blocks.0.qkv_proj.qweight": ("I8", (768, 128)), "transformer_blocks.0.qkv_proj.wscales": (4, 768)})
+_bad("transformer, int8 of torchao", "transformer", "packed by torchao", lambda p: _packed(
+    p["transformer"], lambda layer, w: {f"{layer}._weight_qdata": w.to(torch.int8),
+                                        f"{layer}._weight_scale": torch.ones(len(w))}))
+_bad("transformer, qint4 of quanto", "transformer", "a quantisation of quanto's", lambda p: _packed(
+    p["transformer"], lambda layer, w: {f"{layer}.weight._data._data": torch.zeros(w.numel() // 2, dtype=torch.uint8),
+                                        f"{layer}.weight._scale": torch.ones(len(w)),
+                                        f"{layer}.weight._shift": torch.zeros(len(w))}))
 _bad("transformer, cut in two", "transformer", "is not in the file", lambda p: {
     name: tensor for i, (name, tensor) in enumerate(files.to_bfl(p["transformer"]).items())
     if "single" not in name or i % 2})

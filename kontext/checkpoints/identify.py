@@ -41,6 +41,7 @@ _TITLES = ("modelspec.title", "modelspec.architecture", "general.name", "general
            "ss_base_model_version", "ss_sd_model_name", "_name_or_path")  # these name the model, not its neighbours
 _PLAIN_NAMES = re.compile(r"(diffusion_pytorch_)?model\b.*|transformer|unet|vae|text_encoder(_2)?")
 _UNPACKED = ("fp64", "fp32", "fp16", "bf16")
+_PACKED = ("qweight", "weight._data", "weight._data._data", "_weight_qdata")  # AWQ's, quanto's two, torchao's weight
 _HEADS = {name[:-2] for mark in MARKS for name in (*mark.tensors, *mark.absent) if name.endswith(".*")}
 _FLUX_SIZE = (19, 38, 3072)  # double blocks, single blocks, width
 
@@ -167,9 +168,9 @@ class _View(Mapping):
         return self.tensors[self.prefix + self.spelt(name)]
 
     def spelt(self, name: str) -> str:
-        """How this file spells a name; quantised weights are called `.qweight` or `.weight._data` by some."""
+        """How this file spells a name; quantised weights are called in other ways by some."""
         ways = list(spellings(name))
-        ways += [way.removesuffix("weight") + "qweight" for way in ways] + [f"{way}._data" for way in ways]
+        ways += [way.removesuffix("weight") + packed for way in ways if way.endswith("weight") for packed in _PACKED]
         return next((way for way in ways if self.prefix + way in self.tensors), name)
 
     def __contains__(self, name: object) -> bool:

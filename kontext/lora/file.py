@@ -19,7 +19,7 @@ from ..checkpoints.source import read_tensor
 from ..errors import InputError
 from .changes import Change, Full, Hadamard, Kronecker, LowRank
 from .fit import misfit_with_flux
-from .header import Header, Outline, read_header, shown
+from .header import Header, Outline, layer_pattern, read_header, shown
 from .names import Target
 
 log = logging.getLogger("kontinuity")
@@ -218,7 +218,7 @@ def _layer(part: Outline, read: _Read, config: Mapping, stated: list[str]) -> La
     own = {role: read(key) for role, key in part.tensors.items()}
     scale = 1.0
     if part.rank is not None:
-        scale, place = _scale(own.get("alpha"), part.rank, part.target, config)
+        scale, place = _scale(own.get("alpha"), part, config)
         stated.append(place)
     change = _change(part.kind, own, scale)
     bias = _bias(own, scale)
@@ -247,22 +247,22 @@ def _change(kind: str, own: Mapping[str, torch.Tensor], scale: float) -> Change 
     return Full(own["diff" if kind == "full" else "set"]) if kind in ("full", "set") else None
 
 
-def _scale(alpha: torch.Tensor | None, rank: int, target: Target, config: Mapping) -> tuple[float, str]:
+def _scale(alpha: torch.Tensor | None, part: Outline, config: Mapping) -> tuple[float, str]:
     """alpha / rank, and where alpha stands ("file", "metadata", "missing"); with PEFT's rsLoRA, alpha / sqrt(rank)."""
     if alpha is not None:
-        return float(alpha) / rank, "file"
+        return float(alpha) / part.rank, "file"
 
     def stated(key: str) -> object:
-        return config.get(f"{_COMPONENT_NAMES[target.component]}.{key}", config.get(key))
+        return config.get(f"{_COMPONENT_NAMES[part.target.component]}.{key}", config.get(key))
 
     patterns, number = stated("alpha_pattern"), stated("lora_alpha")
-    for ending, own in patterns.items() if isinstance(patterns, dict) else ():
-        if f".{target.modules[0]}".endswith(f".{ending.lstrip('^')}"):
+    for pattern, own in patterns.items() if isinstance(patterns, dict) else ():  # by the names of the file
+        if f".{part.name}".endswith(f".{layer_pattern(pattern)}"):
             number = own
             break
     if not isinstance(number, (int, float)) or not abs(number) < 1e9:
         return 1.0, "missing"
-    return number / (math.sqrt(rank) if stated("use_rslora") else rank), "metadata"
+    return number / (math.sqrt(part.rank) if stated("use_rslora") else part.rank), "metadata"
 
 
 def _bias(group: Mapping[str, torch.Tensor], scale: float) -> torch.Tensor | None:

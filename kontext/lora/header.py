@@ -22,13 +22,15 @@ _SUFFIX = re.compile(  # of a tensor's name -> what it is of its layer
     rf"(?:lora_A|lora_down|lora\.down|lora_linear_layer\.down|down){_ADAPTER}\.(?P<down>weight)"
     rf"|(?:lora_B|lora_up|lora\.up|lora_linear_layer\.up|up){_ADAPTER}\.(?P<up>weight)"
     rf"|lora_B{_ADAPTER}\.(?P<up_bias>bias)"
-    rf"|(?P<magnitude>dora_scale|lora_magnitude_vector{_ADAPTER}(?:\.weight)?)"
+    rf"|(?P<magnitude>dora_scale|lora_magnitude_vector{_ADAPTER}(?:\.weight)?|magnitude)"  # the last: ai-toolkit
     r"|lokr_(?P<lokr>w[12](?:_[ab])?|t[12])|hada_(?P<hada>w[12]_[ab]|t[12])"
     r"|(?P<alpha>alpha)|(?P<diff>diff|w_norm)|(?P<diff_b>diff_b|b_norm)|(?P<set>set_weight))")
 _LORA = re.compile(r"\.lora_[AB]\.|\.lora_(down|up|mid)\.|\.lora\.(down|up)\.weight$|\.lora_linear_layer\."
                    r"|\.processor\.\w+_lora[12]?\.(down|up)\.weight$"
-                   r"|\.(lokr_[wt][12]|hada_[wt][12]|oft_(blocks|diag)|dora_scale$|lora_magnitude_vector)"
+                   r"|\.(lokr_[wt][12]|hada_[wt][12]|b?oft_\w+|dora_scale$|lora_magnitude_vector)"
+                   r"|^(lora_(unet|te\d?|transformer)|lycoris)_[^.]+\."  # GLoRA, IA3 and what is new in LyCORIS
                    r"|\.(diff|diff_b|w_norm|b_norm|set_weight|reshape_weight)$")
+_UNREAD = re.compile(r"(?P<name>.+?)\.(?:b?oft_\w+|[ab][12]|on_input)(?:\.\w+)*")  # of kinds that are not read
 _OTHER_KINDS = (  # a tensor's name holds this -> what the file is instead
     (re.compile(r"\.(oft_|boft_)"), "an OFT, which turns weights instead of adding to them"),
     (re.compile(r"\.lora_mid\.|\.lokr_t[12]$|\.hada_t[12]$"), "a LoRA of convolutions, which FLUX.1 does not have"),
@@ -97,7 +99,8 @@ def looks_like_lora(names: Iterable[str]) -> bool:
 
 def flavour_of(names: Iterable[str]) -> str:
     """For what model a LoRA is, by its tensors' names; "unknown" if they do not tell."""
-    found = [match["name"] for match in map(_SUFFIX.fullmatch, names) if match]
+    names = list(names)
+    found = [match["name"] for match in (_SUFFIX.fullmatch(name) or _UNREAD.fullmatch(name) for name in names) if match]
     if any((target := find_target(name)) and target.component == "transformer" for name in found):
         return FLUX_LORA
     known = next((flavour for starts, flavour in LORA_STARTS if any(n.startswith(starts) for n in names)), None)
@@ -153,11 +156,24 @@ def _peft_config(path: Path, file: WeightsFile) -> Mapping[str, object]:
         config = read_json(beside)
     else:
         return {}
+    for key, patterns in config.items():
+        names = patterns if key.endswith("alpha_pattern") and isinstance(patterns, dict) else ()
+        unread = next((name for name in names if layer_pattern(name) is None), None)
+        if unread is not None:
+            raise InputError(where, key, unread, "is a regular expression for layers that have an alpha of their own: "
+                             "not read", "save this LoRA with an alpha beside each layer")
     is_dora = any(key.split(".")[-1] == "use_dora" and value for key, value in config.items())
     if is_dora and not any((match := _SUFFIX.fullmatch(name)) and match["magnitude"] for name in file.tensors):
         raise InputError(where, "metadata", "use_dora", "makes this a DoRA, but its magnitudes are not in the file",
                          _DAMAGED)
     return config
+
+
+def layer_pattern(pattern: str) -> str | None:
+    """What the names of the layers end with that a key of PEFT's `alpha_pattern` is for; None if it says it in another
+    way. PEFT takes it for a regular expression, which from a file nobody vouches for could run for ever."""
+    ending = pattern.removeprefix("^").removesuffix("$").replace("\\.", ".")
+    return ending if re.fullmatch(r"[\w.]+", ending) else None
 
 
 def _check_kind(where: str, file: WeightsFile) -> None:

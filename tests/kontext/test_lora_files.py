@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from kontinuity.kontext import InputError, networks, read_lora
+from kontinuity.kontext import InputError, identify, networks, read_lora
 from kontinuity.kontext.lora.names import Target, find_target
 from lora_files import bfl_layers, diffusers_layers, kohya, pair, peft, seeded, write
 from weight_files import gguf_bytes
@@ -106,6 +106,41 @@ def test_alpha_of_pefts_own_folder(tmp_path):
     assert read_lora(other).layers[0].scale == 1
     (tmp_path / "adapter_config.json").write_text("[")
     refused(path, "adapter_config.json")
+
+
+FUSED = "double_blocks.0.img_attn.qkv"
+
+
+@pytest.mark.parametrize("pattern", [FUSED, "img_attn.qkv", f"^{FUSED}", r"double_blocks\.0\.img_attn\.qkv$"])
+def test_an_alpha_of_its_own_goes_by_the_names_of_the_file(tmp_path, pattern):
+    """PEFT matches the keys of alpha_pattern against the names of the model that was trained, fal's are BFL's."""
+    path = write(tmp_path / "adapter_model.safetensors", peft({FUSED: pair(96, 32, 1, rank=4)}, "base_model.model."))
+    config = {"lora_alpha": 4, "alpha_pattern": {"txt_attn.qkv": 1, "attn.to_q": 2, "attn.qkv": 3, pattern: 16}}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    assert read_lora(path).layers[0].scale == 4
+    config["alpha_pattern"] = {r"double_blocks\.\d+\.img_attn\.qkv": 16}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    refused(path, "regular expression")
+    assert "regular expression" in identify(path).refusal
+
+
+@pytest.mark.parametrize("tensor", [
+    "transformer.double_blocks.0.img_attn.qkv.0.oft_R.weight", "lycoris_transformer_blocks_0_attn_to_q.on_input",
+    "lora_unet_double_blocks_0_img_attn_qkv.a1.weight", "lora_unet_double_blocks_0_img_attn_qkv.lambda_layer"])
+def test_kinds_that_are_not_read_are_loras_for_flux_all_the_same(tmp_path, tensor):
+    """OneTrainer's OFT, LyCORIS' IA3, GLoRA and T-LoRA."""
+    path = write(tmp_path / "a.safetensors", {tensor: torch.ones(4, 4), tensor.rpartition(".")[0] + ".alpha":
+                                              torch.tensor(1.0)})
+    found = identify(path)
+    assert found.kind == "LoRA" and "FLUX.1" in found.flavour and "Hunyuan" not in found.flavour.split("(")[0]
+    assert "Load Kontext LoRA refuses it" in found.refusal
+
+
+def test_a_dora_of_ai_toolkit(tmp_path):
+    """Its magnitudes are called after its own class's parameter (toolkit/models/DoRA.py), one for each output."""
+    tensors = peft({ONE: pair(32, 32, 1)}) | {f"transformer.{ONE}.magnitude": torch.arange(1.0, 33.0)}
+    lora = read_lora(write(tmp_path / "a.safetensors", tensors))
+    assert lora.kinds == {"DoRA": 1} and lora.layers[0].magnitude.flatten().tolist() == list(range(1, 33))
 
 
 def test_a_missing_alpha_is_said(style, tmp_path, transformer, caplog):
