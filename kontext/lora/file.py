@@ -159,8 +159,10 @@ def read_lora(path: str | Path) -> Lora:
     from ..checkpoints.identify import recognise  # which asks header.py about LoRAs
 
     path = Path(path)
-    header, tensors = _opened(path, read_weights_file(path))
-    left_out = tuple(name for name in header.left_out if tensors(name).any())
+    file = read_weights_file(path)
+    header, tensors = _opened(path, file)
+    # of no use here, so NaN in them does no harm: ComfyUI 0.33 saves a text_projection that its CLIP never had
+    left_out = tuple(name for name in header.left_out if read_tensor(path, file, name).float().any())
     stated: list[str] = []
     layers = tuple(layer for part in header.layers if (layer := _layer(part, tensors, header.config, stated)))
     if not layers:

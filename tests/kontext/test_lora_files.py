@@ -136,6 +136,13 @@ def test_kinds_that_are_not_read_are_loras_for_flux_all_the_same(tmp_path, tenso
     assert "Load Kontext LoRA refuses it" in found.refusal
 
 
+def test_nan_in_what_is_left_out_does_no_harm(tmp_path):
+    """ComfyUI 0.33's LoraSave writes memory that nobody set as the text_projection of a CLIP without one."""
+    unused = "text_encoders.clip_l.transformer.text_projection.diff"
+    path = write(tmp_path / "a.safetensors", peft({ONE: pair(32, 32, 1)}) | {unused: torch.full((4, 4), torch.inf)})
+    assert read_lora(path).left_out == (unused,) and identify(path).loads_as == ("LoRA",)
+
+
 def test_a_dora_of_ai_toolkit(tmp_path):
     """Its magnitudes are called after its own class's parameter (toolkit/models/DoRA.py), one for each output."""
     tensors = peft({ONE: pair(32, 32, 1)}) | {f"transformer.{ONE}.magnitude": torch.arange(1.0, 33.0)}
