@@ -1,5 +1,6 @@
 """Story files: YAML and JSON read and written, and the formats of others imported."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from ..kontext import InputError
 from .faults import first_error, shown
-from .importers import Imported, import_csv, import_fountain, import_vistory, is_vistory
+from .importers import Imported, import_csv, import_fountain, import_vistory, is_heading, is_vistory
 from .reading import MAX_BYTES, Cut, check_size_of_text, json_as_yaml, read_yaml
 from .story import Story
 
@@ -42,12 +43,16 @@ def story_text(text: str, source: str = "story text") -> StoryText:
     """Read a story from YAML or JSON text, and what of it YAML may have taken for a comment; see parse_story."""
     check_size_of_text(len(text), source)
     cuts: list[Cut] = []
-    data, lines = read_yaml(json_as_yaml(text), source, cuts)
+    try:
+        data, lines = read_yaml(json_as_yaml(text), source, cuts)
+    except InputError as error:
+        raise (_screenplay(text, error.where) or error) from None
     if data is None:
         raise InputError(f"{source}:1", "text", "", "is empty", "write version, characters, panels, as in the README")
     if not isinstance(data, dict):
-        raise InputError(f"{source}:1", "text", shown(data), "is not a story",
-                         "begin with `version: 1`, then characters and panels, as in the README")
+        raise _screenplay(text, f"{source}:1") or InputError(
+            f"{source}:1", "text", shown(data), "is not a story",
+            "begin with `version: 1`, then characters and panels, as in the README")
     # Editors' note in JSON files which schema they follow; it says nothing of the story.
     data.pop("$schema", None)
     cut = {cut.line: cut for cut in cuts if _is_text(cut)}
@@ -64,6 +69,15 @@ def story_text(text: str, source: str = "story text") -> StoryText:
     return StoryText(story, text, tuple(
         f"line {line}: {one.rest[:80]} behind {_field(one)}, which YAML takes for a comment; if it belongs to the "
         'text, put the text in "quotes"' for line, one in sorted(cut.items())))
+
+
+def _screenplay(text: str, where: str) -> InputError | None:
+    """What to say of a text that is no YAML, if it looks like a screenplay."""
+    heading = next((row.strip() for row in text.splitlines() if is_heading(row.strip())), None)
+    if heading is None or re.search(r"^panels\s*:", text, re.MULTILINE):
+        return None
+    return InputError(where, "text", heading[:40], "looks like a screenplay, and a story is written as YAML",
+                      "save it as NAME.fountain in the input folder, and choose it as the file")
 
 
 def _is_text(cut: Cut) -> bool:

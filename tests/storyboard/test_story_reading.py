@@ -161,3 +161,15 @@ ENTRY = st.recursive(SCALARS | VALUES, lambda inner: st.lists(inner, max_size=4)
 @pytest.mark.parametrize("write", [lambda data: yaml.safe_dump(data, allow_unicode=True), json.dumps])
 def test_fuzz_every_field(write, data):
     only_input_errors(write(data))
+
+
+@pytest.mark.parametrize("text", [
+    "Title: Pier\n\nEXT. PIER - DAY\n\nA red boat leaves.\n", "INT. CABIN - NIGHT\n\nMira lights a candle.\n"])
+def test_a_pasted_screenplay_is_told_as_one(text):
+    with pytest.raises(InputError, match="looks like a screenplay, and .* save it as NAME.fountain"):
+        parse_story(text)
+
+
+def test_a_story_with_headings_is_told_as_a_story():
+    with pytest.raises(InputError, match="is not valid YAML"):
+        parse_story("version: 1\npanels:\n- id: a\n  notes: |\n    INT. CABIN - NIGHT\n  prompt: [x\n")
