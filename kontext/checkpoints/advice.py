@@ -11,7 +11,7 @@ from .folder import prepare_folder
 from .headers import read_weights_file
 from .identify import Identity, gib, recognise
 from .layouts import CLIP, T5, TRANSFORMER, VAE
-from .parts import check_file, check_fit, could_be, left_out, load_tokenizers
+from .parts import check_file, check_fit, left_out, load_tokenizers, parts_in
 
 FOLDER, LORA = "folder", "LoRA"  # what a file loads as, beside the parts
 _BESIDE = "beside it Kontext needs T5-XXL (8.9 GiB in bf16, 4.4 in fp8), CLIP-L (0.23) and the VAE (0.16)"
@@ -69,7 +69,7 @@ def _of_lora(path: Path, found: Identity) -> Identity:
 def _of_parts(path: Path, found: Identity, folders: tuple[str | Path, str | Path] | None) -> Identity:
     fillings: dict[str, Filling] = {}
     refusals: dict[str, InputError] = {}
-    others = [part for part in (CLIP, T5, VAE) if could_be(path, part)]
+    others = parts_in(path)
     has_words = folders is not None and (CLIP in others or T5 in others)
     tokenizers = load_tokenizers(*map(Path, folders)) if has_words else None
     for part in (TRANSFORMER, *others):

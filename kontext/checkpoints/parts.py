@@ -90,8 +90,9 @@ def load_parts(
     dtype = choose_dtype(dtype, device, str(path))
     parts = {TRANSFORMER: _transformer(path)}
     _warn_of_dev(path)
+    brought = parts_in(path)
     for part, given in ((CLIP, clip), (T5, t5), (VAE, vae)):
-        if given is None and not could_be(path, part):
+        if given is None and part not in brought:
             raise InputError(str(path), part, "missing", f"{_WHAT[part]} is not in this file and none was given",
                              f"choose {_WHAT[part]} too")
         parts[part] = _given(path if given is None else Path(given), part)
@@ -120,11 +121,11 @@ def check_file(path: Path, part: str, tokenizers: Tokenizers | None = None) -> F
     return fill_parts({part: found}, tokenizers, torch.float32)[part]
 
 
-def could_be(path: Path, part: str) -> bool:
-    """Whether a tensor that every such part has is in a file or in a folder of one component."""
+def parts_in(path: Path) -> tuple[str, ...]:
+    """CLIP, T5 and VAE, those of which a tensor that every such part has is in a file or in a component's folder."""
     files = read_weights_files(path) if path.is_dir() else {path: read_weights_file(path)}
     names = {name.removesuffix("._data") for file in files.values() for name in file.tensors}  # quanto's ending
-    return find_prefix(names, part) is not None
+    return tuple(part for part in (CLIP, T5, VAE) if find_prefix(names, part) is not None)
 
 
 def left_out(part: str, source: Source) -> str | None:

@@ -5,6 +5,7 @@ Low rank: Hu et al., arXiv:2106.09685. LoKr and LoHa: Yeh et al., arXiv:2309.148
 is one more kind.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
@@ -14,21 +15,21 @@ from torch.nn import functional as F
 Kind = TypeVar("Kind", bound="Change")
 
 
-class Change:
+class Change(ABC):
     """A matrix [outputs, inputs] (of a norm: a vector [n]), held in some smaller form. Its tensors never change."""
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, ...]:
         """Of what it is added to."""
-        raise NotImplementedError
 
+    @abstractmethod
     def matrix(self) -> torch.Tensor:
         """All of it, float32, on its tensors' device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows(self: Kind, start: int, stop: int) -> Kind:
         """Some of its outputs."""
-        raise NotImplementedError
 
     def take(self, index: torch.Tensor) -> torch.Tensor:
         """The rows [*index.shape, inputs] of these numbers, float32."""

@@ -2,12 +2,12 @@
 the same weights: lora_report.py COMFYUI PACK BASE. Float32, on the CPU.
 """
 
-import asyncio
 import json
 import sys
 from pathlib import Path
 
 import torch
+from native_report import start
 
 COMFYUIS = (  # cases that ComfyUI's own reader understands as their writers do
     "kohya", "diffusers, transformer.", "BFL, diffusion_model.", "flat diffusers, lora_transformer_", "LoKr whole",
@@ -15,22 +15,8 @@ COMFYUIS = (  # cases that ComfyUI's own reader understands as their writers do
 
 
 def main(comfyui: str, pack: str, base: str) -> None:
-    sys.argv = ["main.py", "--cpu", "--base-directory", base, "--force-fp32", "--fp32-text-enc", "--fp32-vae"]
-    sys.path[:0] = [comfyui, str(Path(__file__).parent.parent / "kontext")]
-    import comfy.options
-
-    comfy.options.enable_args_parsing()
-    import tiny_flux
-    from native_report import Bench
-
-    import nodes
-
-    torch.set_num_threads(1)
-    tiny_flux.write(Path(base, "models"))
-    tiny_flux.accept_tiny()
-    asyncio.run(nodes.load_custom_node(pack))
-    root = nodes.NODE_CLASS_MAPPINGS["Kontinuity_FromNative"].__module__.removesuffix(".nodes.native_models")
-    bench = Bench(nodes, root, Path(base), Path(pack))
+    sys.path.append(str(Path(__file__).parent.parent / "kontext"))  # lora_files.py
+    bench = start(comfyui, pack, base)
     with torch.inference_mode():  # as ComfyUI runs nodes
         print(json.dumps(Loras(bench, Path(base)).report()))
 

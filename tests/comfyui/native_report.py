@@ -23,7 +23,8 @@ PROMPTS = {
 REFERENCE_AREA = 96 * 96
 
 
-def main(comfyui: str, pack: str, base: str) -> None:
+def start(comfyui: str, pack: str, base: str) -> "Bench":
+    """ComfyUI in this process, with the pack in it and the tiny model's files."""
     sys.argv = ["main.py", "--cpu", "--base-directory", base, "--force-fp32", "--fp32-text-enc", "--fp32-vae"]
     sys.path.insert(0, comfyui)
     import comfy.options
@@ -38,7 +39,11 @@ def main(comfyui: str, pack: str, base: str) -> None:
     tiny_flux.accept_tiny()
     asyncio.run(nodes.load_custom_node(pack))
     root = nodes.NODE_CLASS_MAPPINGS["Kontinuity_FromNative"].__module__.removesuffix(".nodes.native_models")
-    bench = Bench(nodes, root, Path(base), Path(pack))
+    return Bench(nodes, root, Path(base), Path(pack))
+
+
+def main(comfyui: str, pack: str, base: str) -> None:
+    bench = start(comfyui, pack, base)
     with torch.inference_mode():  # as ComfyUI runs nodes
         report = {"parity": bench.parity(), "matters": bench.matters(), "round_trip": bench.round_trip(),
                   "patches": bench.patches(), "sampling": bench.sampling(), "negative": bench.negative(),

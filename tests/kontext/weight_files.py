@@ -1,9 +1,15 @@
-"""Writes weights files of any header; their data is a hole, so that true sizes cost nothing."""
+"""Writes weights files of any header; their data is a hole, so that true sizes cost nothing. And judges small ones."""
 
 import json
 import struct
+import tracemalloc
 from math import prod
 from pathlib import Path
+
+import torch
+from kontinuity.kontext import InputError
+from kontinuity.kontext.checkpoints.components import t5_filling
+from kontinuity.kontext.checkpoints.source import Source
 
 BITS = {"F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "U8": 8, "I8": 8, "I32": 32}
 MIB = 1024 * 1024
@@ -78,3 +84,18 @@ def real(part: str) -> dict:
     names = {name.removeprefix("text_model."): tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     return {name: shape for name, shape in names.items()
             if name != "encoder.embed_tokens.weight" and not name.endswith("position_ids")}
+
+
+def judge_t5(path: Path, most: int) -> None:
+    """A file is read as a T5 of at most `most` times its size, or refused by an InputError; either in the memory of
+    the file's size and what Python needs for a small model."""
+    tracemalloc.start()
+    try:
+        model = t5_filling(Source.of_file(path), torch.float32).read()
+        assert sum(t.nbytes for t in (*model.parameters(), *model.buffers())) <= most * path.stat().st_size
+    except InputError as error:
+        assert "\n" not in str(error) and str(path) in error.where
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < path.stat().st_size + 3 * MIB
