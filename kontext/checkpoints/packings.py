@@ -191,6 +191,8 @@ class Finder:
         if kind is None and stored.dtype == "U8" and scale.dtype in ("U8", "F8_E8M0"):
             return self._add_mxfp4(layer)
         rows = (stored.shape or (1,))[0]
+        if stored.dtype not in (*FP8, *FLOATS, "I8"):
+            raise self.refuse(weight, stored.dtype, "is no number format that one scale belongs to", REMEDY)
         if scale.dtype not in FLOATS:
             raise self.refuse(name, scale.dtype, "is no number format of a scale", REMEDY)
         if scale.shape not in ((), (1,), (1, 1), (rows,), (rows, 1)):
