@@ -81,7 +81,7 @@ def demo(options) -> int:
     output.mkdir(exist_ok=True)
     server = start_server(host, "server-demo.log")
     try:
-        done = subprocess.run([host.environment.python, "-m", "kontinuity.storyboard.queue",
+        done = subprocess.run([host.environment.python, "-m", "kontinuity.batch",
                                ROOT / "workflows" / "api" / "storyboard.json", "--server", server.url, "--out", output],
                               stdout=subprocess.PIPE, env=clean_environment(), cwd=BASE, check=False)
     finally:

@@ -213,7 +213,7 @@ def _demo(host: Host, environment: Environment, pictures: Path) -> dict:
                 tick=progress.update) as server:
             workflow = ROOT / "workflows" / "api" / "storyboard.json"
             done = subprocess.run(
-                [host.environment.python, "-m", "kontinuity.storyboard.queue", workflow, "--server", server.url,
+                [host.environment.python, "-m", "kontinuity.batch", workflow, "--server", server.url,
                  "--out", pictures], capture_output=True, text=True, env=clean_environment(), cwd=DEV, check=False)
     except Failure as failure:
         return {"error": str(failure)}

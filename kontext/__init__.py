@@ -6,13 +6,11 @@ from .checkpoints.check import check_folder
 from .checkpoints.folder import load_folder
 from .checkpoints.identify import Identity
 from .checkpoints.parts import load_parts
-from .errors import InputError
 from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
 from .lora import Lora, lora_component, read_lora, weight_patches
 from .memory import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
 from .offload import into_memory
-from .pictures import check_picture, check_values
 from .placement import Limited, Placement, Resident, resident_parts
 from .prompts import text_token_ids
 from .request import EditRequest, StepInfo
@@ -29,7 +27,6 @@ __all__ = [
     "FaceFinder",
     "Finder",
     "Identity",
-    "InputError",
     "KontextModel",
     "Limited",
     "Lora",
@@ -45,9 +42,7 @@ __all__ = [
     "StepInfo",
     "Velocity",
     "check_folder",
-    "check_picture",
     "check_size",
-    "check_values",
     "identify",
     "into_memory",
     "load_encoder",

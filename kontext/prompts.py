@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .errors import InputError
+from ..common import InputError
 from .quantised import largest_unpacking
 
 MAX_TOKENS = 512  # T5 tokens FLUX was trained with, the end mark included

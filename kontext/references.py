@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from .errors import InputError
-from .pictures import check_shape, check_values
+from ..common import InputError, check_shape, check_values
 from .sizes import whole_size
 
 MAX_REFERENCES = 8  # more than anyone has seen work; each costs as many tokens as the picture itself

@@ -6,7 +6,7 @@ from numbers import Real
 
 import torch
 
-from .errors import InputError
+from ..common import InputError
 from .sizes import check_size, is_whole
 
 MAX_STEPS = 200

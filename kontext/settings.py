@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 
-from .errors import InputError
+from ..common import InputError
 from .prompts import MAX_TOKENS
 from .sizes import MAX_AREA, MIN_SIDE, check_size, is_whole
 

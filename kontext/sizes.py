@@ -3,7 +3,7 @@
 from math import floor, log, sqrt
 from numbers import Integral
 
-from .errors import InputError
+from ..common import InputError
 
 MULTIPLE = 16  # pixels a token covers: 8 (VAE) x 2 (latent patch)
 MIN_SIDE = 64  # pixels

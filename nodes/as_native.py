@@ -22,7 +22,8 @@ import comfy.supported_models
 import torch
 from torch import nn
 
-from ..kontext import Conditions, InputError, KontextModel, ModelSettings, Velocity
+from ..common import InputError
+from ..kontext import Conditions, KontextModel, ModelSettings, Velocity
 
 log = logging.getLogger("kontinuity")
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import torch
 from comfy_api.latest import io
 
+from ..common import InputError
 from ..demo_model import figure_finder
-from ..kontext import FaceFinder, InputError, KontextModel
+from ..kontext import FaceFinder, KontextModel
 from ..publish import check_visible, key_border, visible_share
 from ..storyboard import ROLES, character_sheet, crop_picture
 from . import folders, host

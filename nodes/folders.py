@@ -10,7 +10,7 @@ from pathlib import Path
 import comfy.utils
 import folder_paths
 
-from ..kontext import InputError
+from ..common import InputError
 from ..storyboard import STORY_SUFFIXES
 
 DEMO_MODEL = "demo model (built in)"

@@ -23,7 +23,8 @@ from PIL import Image
 from torch import nn
 
 from .. import flow
-from ..kontext import InputError, resident_parts
+from ..common import InputError
+from ..kontext import resident_parts
 
 log = logging.getLogger("kontinuity")
 
@@ -295,16 +296,6 @@ def output_names(prefix: str, where: str) -> OutputNames:
 def saved_image(names: OutputNames, file_name: str) -> dict[str, str]:
     """A saved picture as ComfyUI's frontend wants to hear of it."""
     return {"filename": file_name, "subfolder": names.subfolder, "type": "output"}
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def video_of(path: Path):

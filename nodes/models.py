@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..kontext import PRESETS, InputError, KontextModel, load_folder, load_parts
+from ..common import InputError
+from ..kontext import PRESETS, KontextModel, load_folder, load_parts
 from . import folders, host
 from .choices import own_choices
 from .sockets import CATEGORY, KontextModelSocket

@@ -14,16 +14,8 @@ import comfy.samplers
 import torch
 from torch import nn
 
-from ..kontext import (
-    Conditions,
-    InputError,
-    KontextModel,
-    Lora,
-    ModelSettings,
-    Schedule,
-    Velocity,
-    text_token_ids,
-)
+from ..common import InputError
+from ..kontext import Conditions, KontextModel, Lora, ModelSettings, Schedule, Velocity, text_token_ids
 from . import host
 from .as_native import ORIGIN, KontextTokenizer, as_native
 from .native_loras import with_loras

@@ -12,7 +12,8 @@ import comfy.utils
 import comfy.weight_adapter
 import torch
 
-from ..kontext import InputError, Lora, lora_component, weight_patches
+from ..common import InputError
+from ..kontext import Lora, lora_component, weight_patches
 
 _ENDINGS = (".weight", ".scale")  # of a weight's name; norms' were called scale before ComfyUI 0.14
 _PARTS = {"MODEL": ("transformer",), "CLIP": ("clip", "t5")}

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
+from ..common import InputError, check_values
 from ..flow import multiplied, separated
-from ..kontext import InputError, check_values
 
 log = logging.getLogger("kontinuity")
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from comfy_api.latest import io, ui
 
+from ..common import InputError
 from ..demo_model import NAME as DEMO_NAME
-from ..kontext import InputError, KontextModel
+from ..kontext import KontextModel
 from ..storyboard import Story, panel_prompt, prompts
 from . import folders
 from .choices import own_choices

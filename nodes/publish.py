@@ -8,8 +8,8 @@ import torch
 from comfy_api.latest import io
 
 from .. import publish
+from ..common import InputError, complete_file
 from ..flow import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
-from ..kontext import InputError
 from . import host
 from .pictures import Frames, masks_of, resized
 from .sockets import CATEGORY
@@ -104,7 +104,8 @@ class Sticker(io.ComfyNode):
             made, format[0], rate, loops=loops[0], dither=dither[0],
             max_bytes=1000 * max_kilobytes[0], where=STICKER_TITLE, on_try=encoding)
         file_name = names.numbered(publish.SUFFIXES[format[0]])
-        host.write_file(names.folder / file_name, sticker.data)
+        with complete_file(names.folder / file_name) as file:
+            file.write(sticker.data)
         report = _sticker_report(sticker, format[0]) + _visible_report(shares)
         shown = {"images": [host.saved_image(names, file_name)], "text": (report,)}
         if format[0] != "GIF":  # the canvas would try to play a GIF as a video

@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from comfy_api.latest import io, ui
 
+from ..common import InputError
 from ..demo_model import figure_finder, identity_folder
-from ..kontext import FaceEncoder, FaceFinder, InputError, PictureScore, Scorer, load_encoder
-from ..storyboard import contact_sheet, own_references, story_judge
+from ..kontext import FaceEncoder, FaceFinder, PictureScore, Scorer, load_encoder
+from ..publish import contact_sheet
+from ..storyboard import own_references, story_judge
 from . import folders, host
 from .choices import own_choices
 from .pictures import as_image, as_pictures

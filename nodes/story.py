@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..kontext import InputError, KontextModel, Scorer
+from ..common import InputError
+from ..kontext import KontextModel, Scorer
+from ..publish import contact_sheet, panel_caption
 from ..storyboard import (
     PanelJob,
     Shortlist,
     StoryText,
-    contact_sheet,
     finished_panels,
     load_story,
     mask_files,
-    panel_caption,
-    plan,
+    plan_panels,
     record,
     render,
     save_panel,
@@ -205,8 +205,8 @@ class RenderStoryboard(io.ComfyNode):
                 filename_prefix: str, scorer: Scorer | None = None, reroll: int = 0,
                 budget: int = 0, resume: bool = False) -> io.NodeOutput:
         only = panels.replace(",", " ").split()
-        jobs = plan(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance, where=RENDER_TITLE,
-                    masks=story.masks)
+        jobs = plan_panels(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance,
+                           where=RENDER_TITLE, masks=story.masks)
         remarks = check_before_sampling(
             ((one.request.where, one.request.prompt,
               traits(story.story, [one.character] if one.character else job.characters))

@@ -1,8 +1,10 @@
-"""Moving pictures as files to send on: stickers (GIF, animated WebP, APNG) and clips (MP4, WebM). Knows no ComfyUI."""
+"""Pictures to send on: stickers (GIF, animated WebP, APNG), clips (MP4, WebM), contact sheets. Knows no ComfyUI."""
 
-from .background import LITTLE, check_visible, key_border, visible_share, with_mask
-from .clip import CONTAINERS, MAX_SECONDS, QUALITIES, Audio, frames_held, write_clip
-from .sticker import DITHERS, FORMATS, SUFFIXES, EncodedSticker, encode_sticker
+from .motion.background import LITTLE, check_visible, key_border, visible_share, with_mask
+from .motion.clips import CONTAINERS, MAX_SECONDS, QUALITIES, Audio, frames_held, write_clip
+from .motion.stickers import DITHERS, FORMATS, SUFFIXES, EncodedSticker, encode_sticker
+from .pages.captions import panel_caption
+from .pages.sheet import contact_sheet
 
 __all__ = [
     "CONTAINERS",
@@ -15,9 +17,11 @@ __all__ = [
     "Audio",
     "EncodedSticker",
     "check_visible",
+    "contact_sheet",
     "encode_sticker",
     "frames_held",
     "key_border",
+    "panel_caption",
     "visible_share",
     "with_mask",
     "write_clip",

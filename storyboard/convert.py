@@ -8,10 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..kontext import InputError
-from .records import complete_file
-from .story_file import STORY_SUFFIXES, load_story
-from .unused import unused_fields
+from ..common import InputError, complete_file
+from .story.file import STORY_SUFFIXES, load_story
+from .story.reserved import unused_fields
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

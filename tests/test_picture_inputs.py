@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import pytest
 import torch
-from kontinuity.kontext import InputError
-from kontinuity.publish import encode_sticker, key_border, write_clip
-from kontinuity.storyboard import contact_sheet, crop_picture
+from kontinuity.common import InputError
+from kontinuity.publish import contact_sheet, encode_sticker, key_border, write_clip
+from kontinuity.storyboard import crop_picture
 
 
 @pytest.fixture(scope="module")

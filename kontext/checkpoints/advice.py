@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import InputError
+from ...common import InputError
 from .fill import Filling
 from .flavours import ALIKE, DEV_SHAPED
 from .folder import prepare_folder

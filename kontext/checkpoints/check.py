@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 
-from ..errors import InputError
+from ...common import InputError
 from ..settings import FILE_NAME, ModelSettings, parse_settings
 from ..sizes import MULTIPLE, is_whole
 from .flavours import FLUX_BY_CHANNELS, KONTEXT, SCHNELL, pipeline_flavour

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ...common import InputError
 from ..networks import Autoencoder, FluxTransformer
 from . import dimensions, layouts
 from .fill import Filling

@@ -4,7 +4,7 @@ import struct
 from math import prod
 from typing import BinaryIO
 
-from ..errors import InputError
+from ...common import InputError
 from .headers import AGAIN, SLACK, Tensor
 
 GGML_TYPES = {  # number -> (name, weights in a block, bytes of a block)

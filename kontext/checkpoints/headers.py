@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError
+from ...common import InputError
 
 AGAIN = "download the file again"
 SLACK = 1024 * 1024  # bytes of memory any header may take on top of its file's size

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
-from ..errors import InputError
+from ...common import InputError
 from ..lora.header import flavour_of, looks_like_lora
 from .flavours import (
     BFL,

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...common import InputError
 from ..backends.modules import ModuleBackend
-from ..errors import InputError
 from ..model import KontextModel
 from ..placement import Resident
 from ..sampling import Schedule

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
+from ...common import InputError
 from ..dequantise import BLOCKS, scales_are_finite
-from ..errors import InputError
 from ..quantised import GgufLinear, QuantisedLinear, StoredLinear
 from .headers import AGAIN, Tensor, WeightsFile, read_weights_file
 from .packings import FLOATS, FP8, Finder, Packing, Rows, logical

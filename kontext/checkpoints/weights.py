@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import InputError
+from ...common import InputError
 from .headers import WeightsFile, read_weights_file
 
 _MAX_JSON = 16 * 1024 * 1024  # bytes; FLUX's largest index has 0.12 MB

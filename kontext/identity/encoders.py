@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 
-from ..errors import InputError
+from ...common import InputError
 from ..offload import into_memory
 
 _MAX_SIDE = 1024  # pixels; nobody's encoder looks at more

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..errors import InputError
+from ...common import InputError
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom; parts of the picture, 0..1
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..errors import InputError
+from ...common import InputError
 from .changes import Change, LowRank
 from .effects import Effect, Place, difference, dora_factor, effects_of, rows_of
 from .file import Layer, Lora

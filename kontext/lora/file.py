@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
+from ...common import InputError
 from ..checkpoints.flavours import FLUX_LORA
 from ..checkpoints.headers import WeightsFile, read_weights_file
 from ..checkpoints.source import read_tensor
-from ..errors import InputError
 from .changes import Change, Full, Hadamard, Kronecker, LowRank
 from .fit import misfit_with_flux
 from .header import Header, Outline, layer_pattern, read_header, shown

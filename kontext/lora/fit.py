@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from torch import nn
 
-from ..errors import InputError
+from ...common import InputError
 from .names import Target, find_target
 
 Rows = tuple[int, int]  # from, up to

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...common import InputError
 from ..checkpoints.flavours import FLUX_BY_CHANNELS, FLUX_LORA, LORA_STARTS
 from ..checkpoints.headers import Tensor, WeightsFile
 from ..checkpoints.weights import read_json
-from ..errors import InputError
 from .names import FIRST_LAYER, Target, can_have_bias, find_target, is_of_text_encoder
 
 _ADAPTER = r"(?:\.\w+)?"  # PEFT's name of the adapter, which some writers keep

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
-from ..errors import InputError
+from ...common import InputError
 from .branches import Choice, added_bias, join
 from .effects import Effect, difference, dora_factor
 from .fit import homes_of_weights, pieces

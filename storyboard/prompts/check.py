@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...kontext import InputError
+from ...common import InputError
 from .rules import ERROR, NOTE, RULES, WARNING
 from .wording import find_all
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from ..change import Change
+from ..story.change import Change
 from .who import with_article
 
 KEEP_SOMEBODY = "the same face, hair and clothes"

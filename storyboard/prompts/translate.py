@@ -11,10 +11,11 @@ from functools import cached_property
 from os.path import commonprefix
 from pathlib import Path
 
-from ...kontext import InputError, into_memory
-from ..change import Change
-from ..reading import MAX_BYTES, read_yaml
-from ..story import Panel, Story
+from ...common import InputError
+from ...kontext import into_memory
+from ..story.change import Change
+from ..story.models import Panel, Story
+from ..story.reading import MAX_BYTES, read_yaml
 from .folded import Folded, is_in_word, is_unspaced
 
 Translate = Callable[[str], str]
@@ -215,7 +216,7 @@ def translate_story(story: Story, translate: Translate) -> tuple[Story, dict[str
 
     Returns it, and the instructions as they were written, by panel id, of the panels whose instruction changed.
     """
-    from ..instruction import panel_prompt  # it needs this package's compose
+    from .instruction import panel_prompt  # it needs this package's compose
 
     def words(text: str) -> str:
         return translate(text) if text else text

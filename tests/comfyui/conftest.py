@@ -75,7 +75,7 @@ def server(make_base, make_server, tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(server):
     """run(graph): queue an API graph, wait for its end; (RunResult, [Event])."""
-    from kontinuity.storyboard.queue import QueueClient
+    from kontinuity.batch.client import QueueClient
 
     def run_graph(graph: dict):
         events = []

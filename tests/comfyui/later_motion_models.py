@@ -15,7 +15,7 @@ def main(comfyui: str, pack: str) -> None:
     import torch
     from comfy.model_patcher import ModelPatcher
     from kontinuity import flow
-    from kontinuity.kontext import InputError
+    from kontinuity.common import InputError
     from torchvision.models.optical_flow import raft_small
 
     torch.set_num_threads(1)

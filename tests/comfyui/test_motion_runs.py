@@ -355,7 +355,7 @@ def test_models_of_comfyuis_own_later_loaders_are_taken(comfyui):
 
 
 def test_cancel_stops_interpolation_at_once(server, slide):
-    from kontinuity.storyboard.queue import QueueClient
+    from kontinuity.batch.client import QueueClient
 
     graph = {"1": slide("d.png", 40), "2": slide("e.png", 34),
              "3": node("ImageScale", image=["1", 0], upscale_method="bilinear", width=384, height=256, crop="disabled"),

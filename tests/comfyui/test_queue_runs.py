@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture
 def queue(server, board, tmp_path, capfd):
     """queue(*options): queue the storyboard's first panel; exit code, lines of standard output, standard error."""
-    from kontinuity.storyboard.queue_command import main
+    from kontinuity.batch.command import main
 
     workflow = tmp_path / "board.json"
     workflow.write_text(json.dumps(board(panels="beach", steps=1)))

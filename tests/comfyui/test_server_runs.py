@@ -166,7 +166,7 @@ def test_an_edit_keeps_the_pictures_shape(server, run, edit):
 
 
 def test_cancel_stops_within_a_step_and_the_next_run_works(server, board, run):
-    from kontinuity.storyboard.queue import QueueClient
+    from kontinuity.batch.client import QueueClient
 
     graph, prompt_id = board(steps=200, filename_prefix="cancel/board"), str(uuid.uuid4())
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import tiny_files as files
 import torch
-from kontinuity.kontext import InputError, into_memory
+from kontinuity.common import InputError
+from kontinuity.kontext import into_memory
 from kontinuity.kontext.checkpoints import source as sources
 from kontinuity.kontext.checkpoints.components import t5_filling
 from kontinuity.kontext.checkpoints.source import Source

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import tiny_quants as quants
 import torch
-from kontinuity.kontext import InputError, ModelSettings, check_folder, identify, load_folder
+from kontinuity.common import InputError
+from kontinuity.kontext import ModelSettings, check_folder, identify, load_folder
 
 TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"
 

@@ -11,7 +11,7 @@ import tiny_files as files
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from kontinuity.kontext import InputError
+from kontinuity.common import InputError
 from kontinuity.kontext.checkpoints import components
 from kontinuity.kontext.checkpoints.source import Source
 from safetensors.torch import load_file, save_file

@@ -9,7 +9,7 @@ import tiny_quants as quants
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from kontinuity.kontext import InputError
+from kontinuity.common import InputError
 from kontinuity.kontext.checkpoints.components import t5_filling, transformer_filling
 from kontinuity.kontext.checkpoints.headers import read_weights_file
 from kontinuity.kontext.checkpoints.precision import read_precision

@@ -5,7 +5,8 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 import torch
-from kontinuity.kontext import Conditions, InputError, KontextModel, Resident, StepInfo
+from kontinuity.common import InputError
+from kontinuity.kontext import Conditions, KontextModel, Resident, StepInfo
 from kontinuity.kontext.references import reference_ids, token_ids
 
 

@@ -6,7 +6,8 @@ import file_matrix as matrix
 import pytest
 import tiny_files as files
 import torch
-from kontinuity.kontext import InputError, identify
+from kontinuity.common import InputError
+from kontinuity.kontext import identify
 from kontinuity.kontext.checkpoints import layouts, tables
 from kontinuity.kontext.checkpoints.flavours import KONTEXT
 from kontinuity.kontext.dequantise import BLOCKS

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kontinuity.kontext import InputError, identify
+from kontinuity.common import InputError
+from kontinuity.kontext import identify
 from kontinuity.kontext.checkpoints import layouts
 from weight_files import BITS, bfl, gguf_bytes, packed_string, write_gguf, write_safetensors
 

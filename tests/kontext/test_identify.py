@@ -4,7 +4,8 @@ import json
 from math import prod
 
 import pytest
-from kontinuity.kontext import Identity, InputError, identify
+from kontinuity.common import InputError
+from kontinuity.kontext import Identity, identify
 from weight_files import bfl, real, write_gguf, write_safetensors
 
 

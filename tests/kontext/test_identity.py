@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from kontinuity.kontext import FaceEncoder, FaceFinder, InputError, Scorer, load_encoder
+from kontinuity.common import InputError
+from kontinuity.kontext import FaceEncoder, FaceFinder, Scorer, load_encoder
 from kontinuity.kontext.identity.finders import widened
 from kontinuity.kontext.identity.scores import assign, crop, mirror_test
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import tiny_files as files
 import torch
-from kontinuity.kontext import Conditions, EditRequest, InputError
+from kontinuity.common import InputError
+from kontinuity.kontext import Conditions, EditRequest
 from kontinuity.kontext.backends.transformer import make_velocity
 from kontinuity.kontext.checkpoints import components
 from kontinuity.kontext.checkpoints.source import Source

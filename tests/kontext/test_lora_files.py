@@ -4,7 +4,8 @@ import json
 
 import pytest
 import torch
-from kontinuity.kontext import InputError, identify, networks, read_lora
+from kontinuity.common import InputError
+from kontinuity.kontext import identify, networks, read_lora
 from kontinuity.kontext.lora.names import Target, find_target
 from lora_files import bfl_layers, diffusers_layers, kohya, pair, peft, seeded, write
 from weight_files import gguf_bytes

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from kontinuity.kontext import InputError, identify, read_lora
+from kontinuity.common import InputError
+from kontinuity.kontext import identify, read_lora
 from kontinuity.kontext.lora.header import _NEEDED, _SUFFIX
 from kontinuity.kontext.lora.names import find_target
 from kontinuity.kontext.quantised import StoredLinear

@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from kontinuity.kontext import InputError, check_size
+from kontinuity.common import InputError
+from kontinuity.kontext import check_size
 from kontinuity.kontext.sizes import MAX_AREA
 
 

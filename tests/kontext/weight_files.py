@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 
 import torch
-from kontinuity.kontext import InputError
+from kontinuity.common import InputError
 from kontinuity.kontext.checkpoints.components import t5_filling
 from kontinuity.kontext.checkpoints.source import Source
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from kontinuity.kontext import InputError
+from kontinuity.common import InputError
 from kontinuity.publish import check_visible, key_border, visible_share, with_mask
 
 BACK, SKIN = torch.tensor([0.2, 0.7, 0.3]), torch.tensor([0.9, 0.5, 0.4])

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from kontinuity.kontext import InputError
+from kontinuity.common import InputError
 from kontinuity.publish import CONTAINERS, Audio, frames_held, write_clip
 
 av = pytest.importorskip("av", reason="PyAV comes with ComfyUI")
@@ -105,7 +105,7 @@ def test_the_largest_side(tmp_path, container, most):
 
 def test_what_an_encoder_refuses_is_one_line(tmp_path, monkeypatch):
     """Limits that are in no table of ours: an encoder of another build may have them."""
-    from kontinuity.publish import clip
+    from kontinuity.publish.motion import clips as clip
 
     monkeypatch.setattr(clip, "_MOST_SIDE", {"MP4": 10**9})
     with pytest.raises(InputError, match="frames '16386x16': is refused by the encoder libx264 .*; scale the pictures"):

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from kontinuity.kontext import InputError
+from kontinuity.common import InputError
 from kontinuity.publish import FORMATS, encode_sticker
 from PIL import Image, ImageSequence
 
@@ -114,7 +114,7 @@ def test_what_is_no_loop_is_said(file_format):
 
 def test_what_an_encoder_refuses_is_one_line(monkeypatch):
     """Frames that only the palette makes equal: the encoder adds their times up."""
-    monkeypatch.setattr("kontinuity.publish.sticker._longest_run", lambda frames: 1)
+    monkeypatch.setattr("kontinuity.publish.motion.stickers._longest_run", lambda frames: 1)
     with pytest.raises(InputError, match="frames '7 pictures': cannot be put into a GIF"):
         encode_sticker([cartoon(1)[0]] * 7, "GIF", Fraction(1, 100))
 
@@ -164,7 +164,7 @@ def test_dithering_keeps_the_mean_colours_and_a_still_ground_still():
     frames = [ground.copy() for _ in range(3)]
     for index, frame in enumerate(frames):
         frame[8 : 24, 8 + 16 * index : 24 + 16 * index] = (255, 255, 255)
-    from kontinuity.publish.sticker import _encode
+    from kontinuity.publish.motion.stickers import _encode
 
     images, errors, moved = [Image.fromarray(frame) for frame in frames], {}, {}
     for dither in ("ordered", "diffusion", "none"):

@@ -13,7 +13,7 @@ from kontinuity.storyboard import (
     Story,
     Wish,
     candidate_seed,
-    plan,
+    plan_panels,
     record,
     render,
     story_judge,
@@ -28,7 +28,7 @@ def story(*panels):
 
 def rendered(model, board, judge=None, only=(), **options):
     return {job.panel_id: (job, picture)
-            for job, picture in render(plan(board, {"mia": MIA}, model, steps=1, only=only), model, judge=judge,
+            for job, picture in render(plan_panels(board, {"mia": MIA}, model, steps=1, only=only), model, judge=judge,
                                        **options)}
 
 
@@ -103,9 +103,10 @@ def test_a_reroll_changes_the_named_panel_only(model):
 
 def test_passes_get_seeds_as_if_the_panel_had_that_seed(model):
     board = story(Panel(id="a", prompt="x", together="passes", candidates=2))
-    job = plan(board, {"mia": MIA}, model, steps=1)[0]
+    job = plan_panels(board, {"mia": MIA}, model, steps=1)[0]
     rolled = job.candidate(1)
-    same = plan(story(Panel(id="a", prompt="x", together="passes", seed=rolled.seed)), {"mia": MIA}, model, steps=1)[0]
+    again = story(Panel(id="a", prompt="x", together="passes", seed=rolled.seed))
+    same = plan_panels(again, {"mia": MIA}, model, steps=1)[0]
     assert [one.request.seed for one in rolled.passes] == [one.request.seed for one in same.passes]
     assert len({one.request.seed for one in (*job.passes, *rolled.passes)}) == 4
 

@@ -4,9 +4,10 @@ import re
 
 import pytest
 import yaml
-from kontinuity.kontext import InputError
-from kontinuity.storyboard import load_story, parse_story, reading, story_text
+from kontinuity.common import InputError
+from kontinuity.storyboard import load_story, parse_story, story_text
 from kontinuity.storyboard.convert import main
+from kontinuity.storyboard.story import reading
 
 LOADERS = sorted({yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)}, key=lambda loader: loader.__name__)
 

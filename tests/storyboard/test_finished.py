@@ -5,14 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from kontinuity.common import open_picture
 from kontinuity.storyboard import (
     Character,
     Panel,
     Story,
     finished_panels,
-    open_picture,
     parse_story,
-    plan,
+    plan_panels,
     record,
     render,
     save_panel,
@@ -25,7 +25,7 @@ STORY = Story(version=1, seed=7, characters={"mia": Character()}, panels=(
 
 
 def jobs_of(story, model, **options):
-    return plan(story, {"mia": MIA}, model, **{"steps": 2, **options})
+    return plan_panels(story, {"mia": MIA}, model, **{"steps": 2, **options})
 
 
 def saved(folder, model, jobs, **options):
@@ -86,7 +86,7 @@ def test_another_model_another_reference_and_a_reroll_are_made(tmp_path, model):
     files = saved(tmp_path, model, jobs)
     assert not finished_panels(jobs, files, "another model")
     assert not finished_panels(jobs, files, model.name, first=1)
-    assert not finished_panels(plan(STORY, {"mia": MIA * 2}, model, steps=2), files, model.name)
+    assert not finished_panels(plan_panels(STORY, {"mia": MIA * 2}, model, steps=2), files, model.name)
     alone = finished_panels(jobs_of(STORY, model, only=["night"]), files, model.name)
     assert list(alone) == ["beach", "night"]  # the one it is made from is not made, either
 
@@ -122,10 +122,10 @@ def test_candidates_count_if_the_choice_was_wide_enough(tmp_path, model):
 def test_two_passes_are_known_again(tmp_path, model):
     story = parse_story("version: 1\nseed: 7\ncharacters: {mia: {}, tom: {}}\n"
                         "panels: [{id: both, prompt: two friends, characters: [mia, tom], together: passes}]")
-    jobs = plan(story, {"mia": MIA, "tom": MIA * 2}, model, steps=1)
+    jobs = plan_panels(story, {"mia": MIA, "tom": MIA * 2}, model, steps=1)
     files = saved(tmp_path, model, jobs)
     assert len(jobs[0].passes) > 1 and list(finished_panels(jobs, files, model.name)) == ["both"]
-    other = plan(story, {"mia": MIA, "tom": MIA * 3}, model, steps=1)
+    other = plan_panels(story, {"mia": MIA, "tom": MIA * 3}, model, steps=1)
     assert not finished_panels(other, files, model.name)
 
 

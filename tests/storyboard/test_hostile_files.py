@@ -6,8 +6,9 @@ import time
 
 import pytest
 import yaml
-from kontinuity.kontext import InputError
-from kontinuity.storyboard import load_story, reading
+from kontinuity.common import InputError
+from kontinuity.storyboard import load_story
+from kontinuity.storyboard.story import reading
 
 PLAY = "EXT. PIER - DAY\n\nMIRA\nHello.\n\n"
 LIST = "Scene,Shot,Description,Cast,Lens\n1,1,A boat,Mia,35\n"

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kontinuity.kontext import InputError
-from kontinuity.storyboard import importers, load_story, parse_story
-from kontinuity.storyboard.importers.imported import Draft
+from kontinuity.common import InputError
+from kontinuity.storyboard import load_story, parse_story
+from kontinuity.storyboard.story import importers
+from kontinuity.storyboard.story.importers.imported import Draft
 from PIL import Image
 
 FILES = Path(__file__).with_name("imports")
@@ -264,7 +265,7 @@ def test_fuzz_vistory(tmp_path_factory, data):
 
 def only_input_errors(read, content):
     """And what is imported is a story without fault whose YAML says the same."""
-    from kontinuity.storyboard.story_file import _imported
+    from kontinuity.storyboard.story.file import _imported
 
     try:
         imported = read(content, "f")

@@ -5,11 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kontinuity.kontext import InputError, PictureScore
+from kontinuity.common import InputError
+from kontinuity.kontext import PictureScore
 from kontinuity.kontext.identity.scores import FigureScore
-from kontinuity.storyboard import parse_story, plan, record, render, story_masks
-from kontinuity.storyboard.masks import mask_share, may_change, paste
-from kontinuity.storyboard.records import picture_hash
+from kontinuity.storyboard import parse_story, plan_panels, record, render, story_masks
+from kontinuity.storyboard.plan.masks import mask_share, may_change, paste
+from kontinuity.storyboard.production.records import picture_hash
 from PIL import Image
 
 MIA, TOM = (torch.rand(96, 64, 3, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
@@ -45,7 +46,7 @@ def story_of(*panels):
 
 
 def made(story, folder, model, **options):
-    jobs = plan(story, PICTURES, model, steps=2, masks=story_masks(story, folder, "s.yaml"))
+    jobs = plan_panels(story, PICTURES, model, steps=2, masks=story_masks(story, folder, "s.yaml"))
     return {job.panel_id: (job, picture) for job, picture in render(jobs, model, **options)}
 
 
@@ -212,12 +213,12 @@ def test_a_mask_that_does_not_fit_is_refused_before_anything_is_sampled(model, f
 
 def test_masks_are_not_forgotten(model):
     with pytest.raises(InputError, match="panel 'b': masks 'face.png': are not opened"):
-        plan(story_of(FIRST, SECOND), PICTURES, model)
-    assert len(plan(story_of(FIRST, SECOND), PICTURES, model, only="a")) == 1
+        plan_panels(story_of(FIRST, SECOND), PICTURES, model)
+    assert len(plan_panels(story_of(FIRST, SECOND), PICTURES, model, only="a")) == 1
 
 
 def test_one_file_of_many_panels_is_opened_once(folder, monkeypatch):
-    from kontinuity.storyboard import masks
+    from kontinuity.storyboard.plan import masks
 
     opened = []
     monkeypatch.setattr(masks, "open_beside", lambda home, name, *_, **__: opened.append(name) or torch.ones(96, 64, 3))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from kontinuity.kontext import InputError
-from kontinuity.storyboard.importers import import_csv, import_fountain, import_vistory
-from kontinuity.storyboard.reading import read_yaml
+from kontinuity.common import InputError
+from kontinuity.storyboard.story.importers import import_csv, import_fountain, import_vistory
+from kontinuity.storyboard.story.reading import read_yaml
 
 FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 WORD = re.compile(r"w\d+w")

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from kontinuity.kontext import InputError
-from kontinuity.storyboard import panel_seed, parse_story, plan, record, render
-from kontinuity.storyboard.masks import box_share, paste
-from kontinuity.storyboard.passes import even_regions, pixel_box
-from kontinuity.storyboard.records import picture_hash
-from kontinuity.storyboard.references import stitch
+from kontinuity.common import InputError
+from kontinuity.storyboard import panel_seed, parse_story, plan_panels, record, render
+from kontinuity.storyboard.cast.references import stitch
+from kontinuity.storyboard.plan.masks import box_share, paste
+from kontinuity.storyboard.plan.passes import even_regions, pixel_box
+from kontinuity.storyboard.production.records import picture_hash
 
 PICTURES = {name: torch.full((32, 16 + 16 * i, 3), 0.2 * i) for i, name in enumerate(["mia", "tom", "eva", "bob"])}
 HEAD = "version: 1\nseed: 7\nsize: [64, 96]\ncharacters: {mia: {traits: a girl in red}, tom: , eva: , bob: }\npanels:\n"
@@ -21,7 +21,7 @@ def story_of(*panels, head=HEAD):
 
 def made(story, model, **options):
     return {job.panel_id: (job, picture) for job, picture in render(
-        plan(story, PICTURES, model, steps=2, **options), model)}
+        plan_panels(story, PICTURES, model, steps=2, **options), model)}
 
 
 # Panels from panels -----------------------------------------------------------------------------------------------
@@ -32,7 +32,7 @@ CHAIN = ("id: c, prompt: third, from: b", "id: a, prompt: first, characters: [mi
 
 def test_a_panel_starts_from_the_picture_of_another(model):
     story = story_of(*CHAIN)
-    jobs = plan(story, PICTURES, model, steps=2)
+    jobs = plan_panels(story, PICTURES, model, steps=2)
     assert [job.panel_id for job in jobs] == ["c", "a", "b", "d"]  # the story's order
     done = list(render(jobs, model))
     assert [job.panel_id for job, _ in done] == ["a", "b", "c", "d"]  # as they can be made
@@ -59,7 +59,7 @@ def test_what_a_panel_is_made_from_is_made_and_not_handed_out(model):
     everything = made(story_of(*CHAIN), model)
     alone = made(story_of(*CHAIN), model, only=["c"])
     assert set(alone) == {"c"} and torch.equal(alone["c"][1], everything["c"][1])
-    jobs = plan(story_of(*CHAIN), PICTURES, model, only="c")
+    jobs = plan_panels(story_of(*CHAIN), PICTURES, model, only="c")
     assert [(job.panel_id, job.wanted) for job in jobs] == [("c", True), ("a", False), ("b", False)]
     assert sum(job.steps for job in jobs) == 60
 
@@ -80,7 +80,7 @@ def test_a_new_character_joins_with_its_reference(model):
 
 def test_a_long_chain_of_edits_is_warned_of(model, caplog):
     panels = ["id: p0, prompt: x, characters: [mia]", *(f"id: p{i}, prompt: x, from: p{i - 1}" for i in range(1, 6))]
-    plan(story_of(*panels), PICTURES, model)
+    plan_panels(story_of(*panels), PICTURES, model)
     assert [record.message.split(";")[0] for record in caplog.records] == [
         "panels p4, p5 are more than 3 edits away from a reference"]
 
@@ -104,7 +104,7 @@ def test_stitched_references():
 def test_how_characters_come_together(model, characters, board, panel, together, references):
     own = f", together: {panel}" if panel else ""
     head = HEAD.replace("panels", f"together: {board}\npanels")
-    job, = plan(story_of(f"id: a, prompt: x, characters: {characters}{own}", head=head), PICTURES, model)
+    job, = plan_panels(story_of(f"id: a, prompt: x, characters: {characters}{own}", head=head), PICTURES, model)
     assert (job.together, len(job.request.references), len(job.passes)) == (together, references, 1)
     assert record(job, "fake").get("together", "") == together
     if together == "stitch":
@@ -114,21 +114,22 @@ def test_how_characters_come_together(model, characters, board, panel, together,
 
 def test_a_model_says_how_it_takes_several_best(model):
     model.settings.together = "offset"
-    jobs = plan(story_of("id: a, prompt: x, characters: [mia, tom]",
+    jobs = plan_panels(story_of("id: a, prompt: x, characters: [mia, tom]",
                          "id: b, prompt: x, characters: [mia, tom], together: stitch"), PICTURES, model)
     assert [(job.together, len(job.request.references)) for job in jobs] == [("offset", 2), ("stitch", 1)]
 
 
 def test_more_than_three_are_warned_of(model, caplog):
-    plan(story_of("id: a, prompt: x, characters: [mia, tom, eva]"), PICTURES, model)
+    plan_panels(story_of("id: a, prompt: x, characters: [mia, tom, eva]"), PICTURES, model)
     assert caplog.text == ""
-    job, = plan(story_of("id: a, prompt: x, characters: [mia, tom, eva, bob], together: stitch"), PICTURES, model)
+    four = story_of("id: a, prompt: x, characters: [mia, tom, eva, bob], together: stitch")
+    job, = plan_panels(four, PICTURES, model)
     assert "panel 'a': 4 characters at once; Kontext mixes up more than 3. Leave `together` out" in caplog.text
     assert len(job.passes) == 1 and len(job.characters) == 4
 
 
 def test_a_crowd_is_made_apart_from_the_back_to_the_front(model, caplog):
-    job, = plan(story_of("id: a, prompt: x, characters: [mia, tom, eva, bob]"), PICTURES, model)
+    job, = plan_panels(story_of("id: a, prompt: x, characters: [mia, tom, eva, bob]"), PICTURES, model)
     assert "Each gets a pass of its own, the first three in front." in caplog.text
     assert job.together == "passes" and [one.character for one in job.passes] == ["", "bob", "mia", "tom", "eva"]
     assert all(len(one.request.references) == (one.character != "") for one in job.passes)  # and the picture so far
@@ -143,7 +144,7 @@ def test_passes(model):
     story = story_of("id: a, prompt: They meet., together: passes, location: sea, characters: {mia: {action: waving}, "
                      "tom: {region: [0.75, 0.5, 0.25, 0.5]}}",
                      head=HEAD.replace("panels", "locations: {sea: a beach}\npanels"))
-    job, = plan(story, PICTURES, model, steps=3)
+    job, = plan_panels(story, PICTURES, model, steps=3)
     place, mia, tom = job.passes
     assert job.steps == 9 and job.together == "passes"
     assert place.request.prompt == "A beach, with nobody in the picture."
@@ -176,14 +177,14 @@ def test_passes_onto_another_panel_keep_its_pixels(model):
     other = story_of("id: a, prompt: x, size: [64, 64], characters: [mia]",
                      "id: b, prompt: y, from: a, together: passes, characters: [tom]")
     with pytest.raises(InputError, match="panel 'b': size '64x96': is not that of panel 'a'"):
-        plan(other, PICTURES, model)
+        plan_panels(other, PICTURES, model)
 
 
 def test_a_panel_without_new_characters_needs_no_passes(model):
     story = story_of("id: a, prompt: x, characters: [mia]", "id: b, prompt: y, from: a, together: passes")
-    assert [len(job.passes) for job in plan(story, PICTURES, model)] == [1, 1]
+    assert [len(job.passes) for job in plan_panels(story, PICTURES, model)] == [1, 1]
     board = HEAD.replace("panels", "together: passes\npanels")
-    jobs = plan(story_of("id: a, prompt: x, characters: [mia]", "id: b, prompt: x, characters: [mia, tom]",
+    jobs = plan_panels(story_of("id: a, prompt: x, characters: [mia]", "id: b, prompt: x, characters: [mia, tom]",
                          "id: c, prompt: x, from: a, characters: [tom]", head=board), PICTURES, model)
     assert [[one.character for one in job.passes] for job in jobs] == [[""], ["", "mia", "tom"], ["tom"]]
 
@@ -207,11 +208,11 @@ def test_boxes_and_their_masks():
 
 def test_the_board_s_style_and_shape(model):
     head = "version: 1\naspect: 2:1\nstyle: ink drawing\npanels:\n"
-    job, = plan(story_of("id: a, prompt: A dog.", head=head), {}, model)
+    job, = plan_panels(story_of("id: a, prompt: A dog.", head=head), {}, model)
     assert job.request.prompt == "A dog. Change the style to ink drawing."
     assert (job.request.width, job.request.height) == (128, 64)  # no side is under 64, and the shape is kept
     model.settings.width = model.settings.height = 1024
-    job, = plan(story_of("id: a, prompt: x", head=head.replace("2:1", "16:9")), {}, model)
+    job, = plan_panels(story_of("id: a, prompt: x", head=head.replace("2:1", "16:9")), {}, model)
     assert (job.request.width, job.request.height) == (1360, 768)
 
 
@@ -222,26 +223,26 @@ def test_a_close_up_uses_the_face(model):
                      "id: whole, prompt: x, characters: {mia: {reference: body}}")
     pictures = {"mia": PICTURES["mia"], "mia/face": PICTURES["tom"], "mia/back": PICTURES["eva"]}
     wanted = ["far", "near", "behind", "whole"]
-    used = {job.panel_id: job.request.references[0] for job in plan(story, pictures, model, only=wanted)}
+    used = {job.panel_id: job.request.references[0] for job in plan_panels(story, pictures, model, only=wanted)}
     assert used["far"] is pictures["mia"] and used["near"] is pictures["mia/face"]
     assert used["behind"] is pictures["mia/back"] and used["whole"] is pictures["mia"]
     with pytest.raises(InputError, match="panel 'side': characters mia reference 'side': is no picture this character"):
-        plan(story, pictures, model)
-    only_face, *_ = plan(story, {"mia/face": PICTURES["tom"]}, model, only="far")
+        plan_panels(story, pictures, model)
+    only_face, *_ = plan_panels(story, {"mia/face": PICTURES["tom"]}, model, only="far")
     assert only_face.request.references[0] is PICTURES["tom"]
 
 
 def test_a_change_becomes_a_sentence(model):
     head = HEAD.replace("panels", "locations: {sea: a beach}\nscenes: {one: {location: sea}}\nstyle: ink drawing\n"
                                   "panels")
-    a, b = plan(story_of(
+    a, b = plan_panels(story_of(
         "id: a, change: {keep: the same coat}, scene: one, shot: full body, angle: low angle, "
         "characters: {mia: {action: waving}}",
         "id: b, change: {scene: a forest, action: running, shot: close-up, style: oil painting}, scene: one, "
         "characters: {mia: {action: waving}}", head=head), PICTURES, model)
     assert a.request.prompt == ("Change the background to a beach, the girl in red is waving, full body, low angle. "
                                 "Change the style to ink drawing. Keep the same coat.")
-    c, d = plan(story_of(
+    c, d = plan_panels(story_of(
         "id: c, change: {}, characters: {mia: {region: left, action: waving}, tom: {region: right, action: jumping}}",
         "id: d, change: {action: dancing}, characters: {mia: {region: left}, tom: {action: jumping}}"), PICTURES, model)
     assert c.request.prompt == ("The girl in red on the left is waving, the character on the right is jumping. "
@@ -249,7 +250,8 @@ def test_a_change_becomes_a_sentence(model):
     assert "the girl in red and the character are dancing" in d.request.prompt.lower()
     long = HEAD.replace("a girl in red", "x" * 499)
     with pytest.raises(InputError, match="panel 'e': characters '5.. characters': of traits and actions are more than"):
-        plan(story_of("id: e, change: {}, characters: {mia: {action: waving}, tom: }", head=long), PICTURES, model)
+        plan_panels(story_of("id: e, change: {}, characters: {mia: {action: waving}, tom: }", head=long), PICTURES,
+                    model)
     assert b.request.prompt.startswith("Change the background to a forest, the girl in red is running, close-up. "
                                        "Change the style to oil painting. Keep the same face")
 
@@ -275,7 +277,7 @@ def test_a_real_model_gives_the_same_bits_whatever_stands_around(tiny, order):
 
     def render_all(*chosen):
         return {job.panel_id: picture for job, picture in render(
-            plan(story_of(*chosen, head=head), pictures, tiny, steps=1), tiny)}
+            plan_panels(story_of(*chosen, head=head), pictures, tiny, steps=1), tiny)}
 
     before = render_all(*panels)
     after = render_all("id: new, prompt: new, from: b", *(panels[i] for i in order))

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kontinuity.demo_model.toonworld.instructions import instruction
 from kontinuity.demo_model.toonworld.world import Shot
-from kontinuity.storyboard.change import Change
 from kontinuity.storyboard.prompts import check_prompt, compose
+from kontinuity.storyboard.story.change import Change
 
 MIA = {"mia": "a woman with short black hair"}
 TWO = {**MIA, "tom": "the man with the grey beard"}

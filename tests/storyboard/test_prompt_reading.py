@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from kontinuity.common import InputError
 from kontinuity.demo_model import weights_folder
 from kontinuity.demo_model.toonworld.instructions import PHRASINGS, instruction
 from kontinuity.demo_model.toonworld.world import ACTIONS, FRAMINGS, SCENES, Shot
-from kontinuity.kontext import InputError, prompts
+from kontinuity.kontext import prompts
 from kontinuity.kontext.checkpoints.parts import load_tokenizers
 from kontinuity.storyboard.prompts import check_prompt, raise_errors
 

@@ -7,9 +7,8 @@ import unicodedata
 
 import pytest
 import torch
-from kontinuity.kontext import InputError
+from kontinuity.common import InputError
 from kontinuity.storyboard import panel_prompt, parse_story
-from kontinuity.storyboard.change import Change
 from kontinuity.storyboard.prompts import (
     Dictionary,
     ModelTranslator,
@@ -17,6 +16,7 @@ from kontinuity.storyboard.prompts import (
     translate_change,
     translate_story,
 )
+from kontinuity.storyboard.story.change import Change
 
 CHINESE = Dictionary({"把背景换成": "Change the background to", "海滩": "a beach", "海": "the sea",
                       "日落时的海滩": "a beach at sunset", "女人": "the woman", "挥手": "is waving"})

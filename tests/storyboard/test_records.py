@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 import torch
-from kontinuity.storyboard import open_picture, record, records, save_panel
+from kontinuity.common import open_picture
+from kontinuity.storyboard import record, save_panel
 from PIL import Image
 
 PICTURE = torch.rand(16, 24, 3, generator=torch.Generator().manual_seed(0))
@@ -52,7 +53,7 @@ def test_a_crash_leaves_no_half_file(tmp_path, monkeypatch, before, when):
     if when == "while writing":
         monkeypatch.setattr(Image.Image, "save", half)
     else:
-        monkeypatch.setattr(records.os, "replace", crash)
+        monkeypatch.setattr(os, "replace", crash)
     with pytest.raises(OSError, match="No space"):
         save_panel(path, PICTURE, RECORD, {})
     assert os.listdir(tmp_path) == (["a.png"] if before else [])
@@ -68,7 +69,7 @@ def test_a_reader_never_sees_a_half_file(tmp_path, monkeypatch):
         seen.append([list(tmp_path.glob("*.png")), open_picture(source, "x", "y").shape])
         replace(source, target)
 
-    monkeypatch.setattr(records.os, "replace", look)
+    monkeypatch.setattr(os, "replace", look)
     save_panel(tmp_path / "a.png", PICTURE, RECORD, {})
     assert seen == [[[], (16, 24, 3)]]
 
@@ -86,10 +87,10 @@ def test_refuses(tmp_path):
 
 
 def test_the_record_of_a_job_is_json(tmp_path, model):
-    from kontinuity.storyboard import parse_story, plan
+    from kontinuity.storyboard import parse_story, plan_panels
 
     story = parse_story("version: 1\ncharacters: {mia: {}}\npanels: [{id: a, prompt: x}]")
-    job = plan(story, {"mia": PICTURE}, model)[0]
+    job = plan_panels(story, {"mia": PICTURE}, model)[0]
     save_panel(tmp_path / "a.png", model.edit(job.request), record(job, model.name), {})
     with Image.open(tmp_path / "a.png") as image:
         assert json.loads(image.text["kontinuity"]) == record(job, model.name)

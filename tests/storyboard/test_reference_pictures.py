@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from kontinuity.common import InputError
 from kontinuity.demo_model import toonworld
-from kontinuity.kontext import InputError
 from kontinuity.storyboard import parse_story, story_pictures
-from kontinuity.storyboard.crop import crop_picture, figure_box
+from kontinuity.storyboard.cast.crop import crop_picture, figure_box
 from PIL import Image
 
 

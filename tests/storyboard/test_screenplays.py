@@ -1,9 +1,9 @@
 """Fountain as people write it: speakers, headings, notes, title pages, lyrics."""
 
 import pytest
-from kontinuity.storyboard.importers import import_fountain
-from kontinuity.storyboard.importers.headings import read_heading
-from kontinuity.storyboard.importers.speakers import read_cue
+from kontinuity.storyboard.story.importers import import_fountain
+from kontinuity.storyboard.story.importers.headings import read_heading
+from kontinuity.storyboard.story.importers.speakers import read_cue
 
 SCENE = "INT. STUDY - NIGHT\n\n"
 

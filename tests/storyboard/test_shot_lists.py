@@ -1,10 +1,10 @@
 """CSV shot lists as people write them: titles, empty cells, merged cells, durations, speeches."""
 
 import pytest
-from kontinuity.storyboard.importers import import_csv
-from kontinuity.storyboard.importers.durations import is_time_of_day, rate_of, seconds
-from kontinuity.storyboard.importers.shot_columns import columns
-from kontinuity.storyboard.importers.speakers import read_speech
+from kontinuity.storyboard.story.importers import import_csv
+from kontinuity.storyboard.story.importers.durations import is_time_of_day, rate_of, seconds
+from kontinuity.storyboard.story.importers.shot_columns import columns
+from kontinuity.storyboard.story.importers.speakers import read_speech
 
 
 def read(*rows):

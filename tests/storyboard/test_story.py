@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kontinuity.kontext import InputError
+from kontinuity.common import InputError
 from kontinuity.storyboard import Panel, Story, parse_story, read_story, story_pictures
 from PIL import Image
 from pydantic import ValidationError

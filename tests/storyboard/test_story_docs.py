@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from kontinuity.storyboard import parse_story, unused_fields
-from kontinuity.storyboard.importers.shot_columns import COLUMNS
-from kontinuity.storyboard.schema import SCHEMA_FILE
+from kontinuity.storyboard.story.importers.shot_columns import COLUMNS
+from kontinuity.storyboard.story.schema import SCHEMA_FILE
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "story_file.md").read_text("utf-8")
 TITLES = {"Appearance": "### Appearances", "Caption": "### Captions", "Change": "### Changes",
@@ -36,7 +36,7 @@ def test_every_field_has_a_row_and_no_other_has():
 
 def test_what_is_not_used_yet_is_marked():
     """Every field that unused_fields reports is marked in its row, and no other is."""
-    from kontinuity.storyboard import unused
+    from kontinuity.storyboard.story import reserved as unused
 
     marked = set(re.findall(r"^\| `(\w+)` \|.*[Nn]ot used yet", section("## Panels"), re.MULTILINE))
     assert marked == set(unused._PANEL)

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from kontinuity.kontext import InputError
+from kontinuity.common import InputError
 from kontinuity.storyboard import Change, panel_seed, parse_story, read_story, unused_fields
-from kontinuity.storyboard.story import Appearance
+from kontinuity.storyboard.story.models import Appearance
 
 FULL = Path(__file__).with_name("every_field.yaml").read_text("utf-8")
 
@@ -124,7 +124,8 @@ def test_every_field_is_used_or_listed():
     used = {"id", "prompt", "change", "from_", "characters", "together", "scene", "location", "shot", "seed", "size",
             "notes", "angle", "candidates", "min_score", "stop_score", "masks", "captions",
             "duration"}
-    from kontinuity.storyboard import Panel, unused
+    from kontinuity.storyboard import Panel
+    from kontinuity.storyboard.story import reserved as unused
     assert used | set(unused._PANEL) == set(Panel.model_fields)
 
 

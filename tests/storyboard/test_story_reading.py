@@ -7,8 +7,9 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from kontinuity.kontext import InputError
-from kontinuity.storyboard import Change, Panel, Story, parse_story, reading
+from kontinuity.common import InputError, did_you_mean
+from kontinuity.storyboard import Change, Panel, Story, parse_story
+from kontinuity.storyboard.story import reading
 
 LOADERS = sorted({yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)}, key=lambda loader: loader.__name__)
 
@@ -87,10 +88,10 @@ def test_scalars_stay_text_and_lines_are_kept(loader):
 
 
 def test_did_you_mean():
-    assert reading.did_you_mean("promt", ["id", "prompt"]) == "did you mean 'prompt'?"
-    assert reading.did_you_mean("zzz", ["id", "prompt"]) == "known: id, prompt"
-    assert reading.did_you_mean("x", [f"panel{i}" for i in range(20)]).endswith("and 8 more")
-    assert reading.did_you_mean("x", []) == "there are none"
+    assert did_you_mean("promt", ["id", "prompt"]) == "did you mean 'prompt'?"
+    assert did_you_mean("zzz", ["id", "prompt"]) == "known: id, prompt"
+    assert did_you_mean("x", [f"panel{i}" for i in range(20)]).endswith("and 8 more")
+    assert did_you_mean("x", []) == "there are none"
 
 
 PIECES = st.sampled_from([

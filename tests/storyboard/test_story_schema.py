@@ -6,9 +6,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from kontinuity.kontext import InputError
+from kontinuity.common import InputError
 from kontinuity.storyboard import parse_story
-from kontinuity.storyboard.schema import SCHEMA_FILE, story_schema
+from kontinuity.storyboard.story.schema import SCHEMA_FILE, story_schema
 
 FULL = Path(__file__).with_name("every_field.yaml").read_text("utf-8")
 HEAD = "version: 1\npanels: [{id: a, prompt: x}]\n"
@@ -49,7 +49,7 @@ def schema():
 
 def test_the_file_is_made_from_the_models():
     assert json.loads(SCHEMA_FILE.read_text("utf-8")) == story_schema(), \
-        "run python -m kontinuity.storyboard.schema and look at what changed"
+        "run python -m kontinuity.storyboard.story.schema and look at what changed"
 
 
 @pytest.mark.parametrize("text", GOOD)

@@ -11,8 +11,8 @@ import re
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from kontinuity.kontext import InputError
-from kontinuity.storyboard.importers import import_csv, import_fountain
+from kontinuity.common import InputError
+from kontinuity.storyboard.story.importers import import_csv, import_fountain
 
 FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -1,0 +1,1 @@
+"""Moving pictures as files: stickers (GIF, animated WebP, APNG) and clips (MP4, WebM)."""

@@ -1,0 +1,1 @@
+"""Pages of still pictures: contact sheets, captions, letters of every script."""

@@ -1,0 +1,66 @@
+"""Reference pictures of characters: opened, cropped, chosen for a panel, put side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from ...common import Picture, open_beside
+from ..story.models import Panel, Story
+from .crop import crop_picture
+
+
+def story_pictures(story: Story, folder: str | Path, where: str,
+                   given: Mapping[str, Picture] | None = None) -> dict[str, Picture]:
+    """Open and crop the reference pictures of each character that has some, from the story's folder.
+
+    Returns pictures by character name, and further ones by "name/role", such as "mia/face"; of several of one role the
+    first counts. `given` are pictures brought otherwise (Character nodes), by the same names: they come first, and the
+    files of a character whose main picture is given are not opened.
+
+    Raises InputError (where = `where:line`) for a missing, unreadable or outside picture.
+    """
+    pictures = dict(given or {})
+    home = Path(folder).resolve()
+    for name, character in story.characters.items():
+        for index, reference in enumerate(() if name in (given or {}) else character.pictures):
+            key = f"{name}/{reference.role}"
+            if key in pictures:
+                continue
+            entry = ("reference",) if character.reference else ("references", index)
+            line = story.line("characters", name, *entry)
+            place = f"{where}:{line}" if line else where
+            picture = open_beside(home, reference.picture, place, f"character '{name}' reference")
+            picture = crop_picture(picture, reference.crop, place, f"character '{name}' crop")
+            pictures.setdefault(name, picture)
+            if character.references:
+                pictures[key] = picture
+    return pictures
+
+
+def choose_reference(pictures: Mapping[str, Picture], panel: Panel, name: str) -> Picture | None:
+    """The picture of a character for a panel: of the role the panel asks for, else the face in a close-up, else the
+    body, else the first there is. None if there is none."""
+    close = "close" in (panel.shot + (panel.change.shot if panel.change else "")).casefold()
+    role = panel.appearance(name).reference or ("face" if close else "body")
+    for key in (f"{name}/{role}", name):
+        if key in pictures:
+            return pictures[key]
+    return next((picture for key, picture in pictures.items() if key.startswith(f"{name}/")), None)
+
+
+def stitch(pictures: Sequence[Picture]) -> Picture:
+    """Put pictures side by side, the first on the left, each scaled (bicubic) to the height of the tallest.
+
+    Kontext was trained with one reference; people and maintainers find that several figures work best as one picture.
+    """
+    height = max(picture.shape[0] for picture in pictures)
+    scaled = []
+    for picture in pictures:
+        width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+        if picture.shape[0] != height:
+            planes = F.interpolate(picture.permute(2, 0, 1)[None], size=(height, width), mode="bicubic", antialias=True)
+            picture = planes[0].permute(1, 2, 0).clamp(0, 1)
+        scaled.append(picture)
+    return torch.cat(scaled, dim=1).contiguous()

@@ -1,0 +1,1 @@
+"""What is to be made: the jobs of a board, with their prompts, references, masks and seeds."""

@@ -1,0 +1,103 @@
+"""Where a result may go into a picture: a box, or what a panel's masks leave free. Outside, every pixel stays as it is.
+
+A mask file becomes a `bool` tensor [height, width], True where it is white; how much of the result goes into each pixel
+is a `float32` tensor [height, width], 0..1.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...common import InputError, Picture, open_beside
+from ..story.models import Panel, Story
+
+PixelBox = tuple[int, int, int, int]  # left, top, right, bottom
+PanelMasks = Mapping[str, torch.Tensor]  # "edit" and "keep", those that a panel has
+
+_BOX_FEATHER = 0.08  # of the box's shorter side: how wide the result fades in at the box's edges
+_MASK_FEATHER = 1 / 128  # of the picture's shorter side: how wide the result fades in at the edge of a mask
+_MEANS = {"edit": "may change", "keep": "must stay"}  # what white says
+
+
+def paste(picture: Picture, result: Picture, share: torch.Tensor) -> Picture:
+    """The picture with as much of the result as `share` says (float32 [height, width], 0..1). Where that is 0, every
+    pixel is the picture's, bit for bit. Both pictures have one size."""
+    share = share.unsqueeze(-1)
+    return torch.where(share > 0, torch.lerp(picture, result, share), picture)
+
+
+def box_share(box: PixelBox, width: int, height: int) -> torch.Tensor:
+    """1 inside the box, falling to those of its edges that lie inside the picture; 0 outside."""
+    left, top, right, bottom = box
+    feather = max(1, round(_BOX_FEATHER * min(right - left, bottom - top)))
+
+    def ramp(start: int, end: int, length: int) -> torch.Tensor:
+        place = torch.arange(length, dtype=torch.float32)
+        rising = (place - start + 1) / (feather + 1) if start > 0 else torch.ones_like(place)
+        falling = (end - place) / (feather + 1) if end < length else torch.ones_like(place)
+        return torch.minimum(rising, falling).clamp(0, 1)
+
+    return ramp(top, bottom, height)[:, None] * ramp(left, right, width)[None, :]
+
+
+def mask_share(masks: PanelMasks) -> torch.Tensor:
+    """1 where the masks let a picture change, falling inwards to the edge of that area; 0 elsewhere. The border of the
+    picture is no edge."""
+    import cv2
+
+    free = may_change(masks)
+    if free.all():
+        return torch.ones(free.shape)
+    inwards = torch.from_numpy(cv2.distanceTransform(free.numpy().astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
+    # A small area is not all edge: its middle changes wholly.
+    feather = min(max(1, round(_MASK_FEATHER * min(free.shape))), int(inwards.max()) - 1)
+    return (inwards / (feather + 1)).clamp(0, 1)
+
+
+def may_change(masks: PanelMasks) -> torch.Tensor:
+    """bool [height, width]: inside the edit mask, or anywhere without one, and not inside the keep mask."""
+    free = masks.get("edit")
+    keep = masks.get("keep")
+    if keep is None:
+        return free
+    return ~keep if free is None else free & ~keep
+
+
+def story_masks(story: Story, folder: str | Path, where: str) -> dict[str, dict[str, torch.Tensor]]:
+    """Open the masks of each panel that has some, from the story's folder: by panel id, then "edit" and "keep".
+
+    Half-way between black and white is black. Raises InputError (where = `where:line`) for a missing, unreadable or
+    outside file, one with transparent parts, and one without any white.
+    """
+    home, opened, found = Path(folder).resolve(), {}, {}
+    for index, panel in enumerate(story.panels):
+        for field, name in mask_files(panel).items():
+            line = story.line("panels", index, "masks", field)
+            place, entry = f"{where}:{line}" if line else where, f"panel '{panel.id}' masks {field}"
+            if name not in opened:
+                opened[name] = open_beside(home, name, place, entry, opaque=True).mean(dim=2) > 0.5
+            if not opened[name].any():
+                raise InputError(place, entry, name, f"has no white, which says what {_MEANS[field]}",
+                                 "paint those parts white on black, or leave this mask out")
+            found.setdefault(panel.id, {})[field] = opened[name]
+    return found
+
+
+def mask_files(panel: Panel) -> dict[str, str]:
+    """The files of a panel's masks by field."""
+    return {field: name for field in _MEANS if panel.masks and (name := getattr(panel.masks, field)) is not None}
+
+
+def check_masks(panel: Panel, masks: PanelMasks, width: int, height: int) -> None:
+    """Raise InputError for masks of another size than the panel, and for masks that together let nothing change."""
+    where, files = f"panel '{panel.id}'", mask_files(panel)
+    for field, mask in masks.items():
+        if mask.shape != (height, width):
+            raise InputError(where, f"masks {field}", files[field],
+                             f"is {mask.shape[1]}x{mask.shape[0]}, and the panel is {width}x{height}",
+                             f"make the mask {width}x{height}, or give the panel its size")
+    if not may_change(masks).any():
+        raise InputError(where, "masks", ", ".join(files.values()), "let nothing change",
+                         "paint less of keep white, or more of edit")

@@ -1,0 +1,84 @@
+"""Panels on disk: a PNG with the record of how it was made, written so that no half-written file carries its name."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL.PngImagePlugin import PngInfo
+
+from ...common import Picture, complete_file, to_bytes, to_image
+from ...kontext import EditRequest
+
+if TYPE_CHECKING:
+    from ..plan.jobs import PanelJob
+
+RECORD_FORMAT = 1
+RECORD_KEY = "kontinuity"
+
+
+def record(job: "PanelJob", model_name: str) -> dict[str, Any]:
+    """What must be known to make a panel again, ready for JSON. `references` are the SHA-256 of the pixels.
+
+    Panels that are made from another one say which (`from`), those with several references how they were combined
+    (`together`), those in several passes each of them (`passes`), and those with masks the SHA-256 of each in black and
+    white (`masks`). Where there were candidates, each is in
+    `candidates` with its seed, its score and who scored, and `candidate` is the number of the one kept.
+    """
+    request = job.request
+    entry = {
+        "format": RECORD_FORMAT,
+        "panel": job.panel_id,
+        "number": job.number,
+        **_sampling(request),
+        "size": [request.width, request.height],
+        "steps": request.steps,
+        "guidance": request.guidance,
+        "characters": list(job.characters),
+        "reference_method": request.reference_method,
+        "model": model_name,
+    }
+    if job.source:
+        entry["from"] = job.source
+    if job.together:
+        entry["together"] = job.together
+    if job.together == "passes":
+        entry["passes"] = [{"character": one.character, **_sampling(one.request), "box": one.box and list(one.box)}
+                           for one in job.passes]
+    if job.masks:
+        entry["masks"] = {field: picture_hash(mask[..., None].expand(-1, -1, 3)) for field, mask in job.masks.items()}
+    if job.chosen or any(one.score for one in job.tried):
+        entry["candidate"] = job.chosen
+        entry["candidates"] = [one.as_json() for one in job.tried]
+    return entry
+
+
+def _sampling(request: EditRequest) -> dict[str, Any]:
+    return {"prompt": request.prompt, "seed": request.seed,
+            "references": [picture_hash(picture) for picture in request.references]}
+
+
+def picture_hash(picture: Picture) -> str:
+    """SHA-256 of a picture's size and 8-bit pixels, in hexadecimal."""
+    pixels = to_bytes(picture)
+    return hashlib.sha256(f"{pixels.shape[1]}x{pixels.shape[0]}\0".encode() + pixels.tobytes()).hexdigest()
+
+
+def save_panel(path: str | Path, picture: Picture, record: Mapping[str, Any], extra: Mapping[str, str]) -> None:
+    """Write a picture as PNG with its record (text chunk "kontinuity", JSON) and `extra` text chunks.
+
+    The file appears under its name only when it is complete, and replaces an older one. Folders are made. Raises
+    ValueError for a name that does not end in .png and an `extra` key that PNG does not allow, OSError for a full disk.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"a panel is saved as .png, not as '{path.name}'")
+    chunks = PngInfo()
+    chunks.add_text(RECORD_KEY, json.dumps(record))
+    for key, text in extra.items():
+        if key == RECORD_KEY or not 1 <= len(key.encode("latin-1", "replace")) <= 79:
+            raise ValueError(f"'{key}' cannot be the key of an extra text chunk")
+        chunks.add_text(key, text)
+    with complete_file(path) as file:
+        to_image(picture).save(file, "PNG", pnginfo=chunks)

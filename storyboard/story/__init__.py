@@ -1,0 +1,1 @@
+"""The story file: its fields and models, reading and writing it, faults with their lines, other formats, seeds."""

@@ -1,0 +1,338 @@
+"""The story: characters with their references, locations, scenes, and panels with stable ids; version 1 of the format.
+
+What each field means for people is in docs/story_file.md. Reading a file is story_file.py.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from ...common import did_you_mean
+from .change import Change
+from .fields import (
+    NAME,
+    OR_NOTHING,
+    Aspect,
+    Crop,
+    FileName,
+    Frame,
+    Line,
+    Name,
+    Prompt,
+    Region,
+    Seed,
+    Shorthand,
+    Size,
+    Text,
+    Written,
+    fault,
+    nothing_is_empty,
+    one_line,
+)
+from .reading import EntryPath
+
+MAX_PANELS = 1000
+MAX_CHARACTERS = 100
+MAX_PLACES = 500  # locations, and scenes
+MAX_REFERENCES = 10  # of one character
+MAX_CAPTIONS = 50  # of one panel
+MAX_CANDIDATES = 16
+MAX_SECONDS = 3600.0
+MAX_TITLE = 200  # characters
+REFERENCE = "reference"  # what `from` says when a panel is made from its characters' references
+
+Role = Literal["body", "face", "outfit", "side", "back"]
+ROLES: tuple[str, ...] = get_args(Role)
+Together = Literal["auto", "stitch", "offset", "passes"]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Reference(_Entry):
+    """A picture of a character. `picture` is a path relative to the story's folder with `/` between folders; `crop` is
+    (left, top, width, height) in pixels, "auto" (the figure before a plain background) or None (all of it)."""
+
+    picture: FileName
+    role: Role = "body"
+    crop: Crop = None
+
+
+class Character(_Entry):
+    """Somebody who appears in panels.
+
+    `reference` is the short form of one reference, and `references` the long form of several; none at all means that
+    Character nodes bring the pictures. `traits` are visible ones, in the prompt's language. `voice` says how it sounds.
+    """
+
+    reference: FileName | None = None
+    name: Line = ""
+    traits: Line = ""
+    references: Annotated[tuple[Annotated[Reference, Shorthand("picture")], ...],
+                          Field(max_length=MAX_REFERENCES)] = ()
+    voice: Line = ""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Character":
+        if self.reference is not None and self.references:
+            raise fault(self.reference, "is written beside references", "put it among them", "reference")
+        return self
+
+    @property
+    def pictures(self) -> tuple[Reference, ...]:
+        """All references, in the story's order."""
+        return self.references if self.reference is None else (Reference(picture=self.reference),)
+
+
+class Style(_Entry):
+    """How everything is drawn: in words, which every panel's prompt gets, and as an example."""
+
+    text: Line = ""
+    picture: FileName | None = None
+
+
+class Location(_Entry):
+    """A place. `description` is what a panel's `change` says as its scene if it says none itself."""
+
+    description: Line = ""
+    picture: FileName | None = None
+
+
+class Scene(_Entry):
+    """Panels that belong together; `location` is that of its panels."""
+
+    heading: Line = ""
+    location: Name | None = None
+    notes: Text = ""
+
+
+class Appearance(_Entry):
+    """How a character is in one panel. `region` is (left, top, width, height) in parts of the picture, 0..1."""
+
+    region: Region | None = None
+    action: Line = ""
+    reference: Role | None = None
+
+
+class Masks(_Entry):
+    """Pictures, white where something may change (`edit`) or must stay (`keep`)."""
+
+    edit: FileName | None = None
+    keep: FileName | None = None
+
+
+class Caption(_Entry):
+    """Lettering on a panel."""
+
+    text: Text
+    speaker: Line = ""
+    kind: Literal["speech", "thought", "narration", "sound"] = "speech"
+    position: Line = ""
+
+
+class Voice(_Entry):
+    """What is spoken during a panel, or a sound file beside the story."""
+
+    text: Text = ""
+    file: FileName | None = None
+
+
+_Names = Annotated[tuple[Name, ...], Tag("[names]")]
+_Appearances = Annotated[dict[Name, Annotated[
+    Appearance, BeforeValidator(lambda value: {} if value is None else value), OR_NOTHING]], Tag("[appearances]")]
+_Cast = Annotated[_Names | _Appearances, Discriminator(
+    lambda value: "[appearances]" if isinstance(value, dict) else "[names]")]
+_Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Panel(_Entry):
+    """One picture of the story.
+
+    It is made from `prompt` (one line; white space is normalised) or from `change`. `characters` iterates over names:
+    None means the story's only character, or those of the panel it is made `from_`; empty means nobody. `seed`
+    (0 .. 2**64-1) None means `panel_seed(story.seed, id)`. `size` is (width, height) in pixels, multiples of 16; None
+    means the story's size. `duration` is in seconds.
+    """
+
+    id: Name
+    prompt: Prompt = ""
+    change: Change | None = None
+    from_: Name = Field(REFERENCE, alias="from")
+    characters: _Cast | None = None
+    together: Together | None = None
+    scene: Name | None = None
+    location: Name | None = None
+    shot: Line = ""
+    angle: Line = ""
+    seed: Seed | None = None
+    size: Size | None = None
+    candidates: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] = 1
+    min_score: _Score | None = None
+    stop_score: _Score | None = None
+    masks: Masks | None = None
+    captions: Annotated[tuple[Annotated[Caption, Shorthand("text")], ...], Field(max_length=MAX_CAPTIONS)] = ()
+    voice: Annotated[Voice, Shorthand("text")] | None = None
+    duration: Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)] | None = None
+    start_frame: Frame | None = None
+    end_frame: Frame | None = None
+    transition: Line = ""
+    notes: Text = ""
+
+    @model_validator(mode="after")
+    def _says_what_to_show(self) -> "Panel":
+        if not self.prompt and self.change is None:
+            raise fault("", "is missing", "add `prompt: ...`", "prompt")
+        if self.prompt and self.change is not None:
+            raise fault(self.prompt, "is written beside change", "keep one of the two", "prompt")
+        return self
+
+    def appearance(self, name: str) -> Appearance:
+        """How a character of this panel is in it."""
+        return self.characters[name] if isinstance(self.characters, dict) else Appearance()
+
+
+class Story(_Entry):
+    """A whole storyboard; what is wrong with it is known when it has been made.
+
+    `seed` is the board seed (0 .. 2**64-1); `size` is (width, height) in pixels, multiples of 16; without it pictures
+    have the model's native size, in the shape `aspect` (width / height) if that is given.
+    """
+
+    version: int
+    title: Annotated[str, Field(max_length=MAX_TITLE), BeforeValidator(one_line), BeforeValidator(nothing_is_empty),
+                     Written({"type": ["string", "number", "boolean", "null"], "maxLength": MAX_TITLE})] = ""
+    language: Line = ""
+    seed: Seed = 0
+    size: Size | None = None
+    aspect: Aspect | None = None
+    fps: Annotated[float, Field(gt=0, le=240, allow_inf_nan=False)] | None = None
+    style: Annotated[Style, Shorthand("text"), OR_NOTHING] = Style()
+    together: Together = "auto"
+    characters: Annotated[dict[Name, Annotated[Character, OR_NOTHING]],
+                          Field(max_length=MAX_CHARACTERS), OR_NOTHING] = Field(default_factory=dict)
+    locations: Annotated[dict[Name, Annotated[Location, Shorthand("description"), OR_NOTHING]],
+                         Field(max_length=MAX_PLACES), OR_NOTHING] = Field(default_factory=dict)
+    scenes: Annotated[dict[Name, Annotated[Scene, Shorthand("heading"), OR_NOTHING]],
+                      Field(max_length=MAX_PLACES), OR_NOTHING] = Field(default_factory=dict)
+    panels: tuple[Panel, ...] = Field(min_length=1, max_length=MAX_PANELS)
+    _lines: dict[EntryPath, int] = PrivateAttr(default_factory=dict)
+    _places: dict[str, int] = PrivateAttr(default_factory=dict)  # panel id -> index
+
+    @field_validator("version")
+    @classmethod
+    def _is_known(cls, value: int) -> int:
+        if value != 1:
+            raise fault(value, "is not a version this Kontinuity reads", "write version: 1, or update Kontinuity")
+        return value
+
+    @field_validator("style", mode="before")
+    @classmethod
+    def _may_be_left_open(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @field_validator("characters", "locations", "scenes", mode="before")
+    @classmethod
+    def _a_name_alone_is_enough(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        if isinstance(value, dict):
+            return {name: {} if entry is None else entry for name, entry in value.items()}
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Story":
+        if self.size is not None and self.aspect is not None:
+            raise fault(f"{self.aspect:.4g}", "is written beside size", "keep one of the two", "aspect")
+        for name, scene in self.scenes.items():
+            self._check_known(scene.location, self.locations, "location", "scenes", name, "location")
+        seen: dict[str, int] = {}
+        for index, panel in enumerate(self.panels):
+            first = seen.setdefault(panel.id.casefold(), index)
+            if first != index:
+                raise fault(panel.id, f"is also the id of panel {first + 1} (capitals make no difference: ids become "
+                            "file names)", "give each panel an id of its own", "panels", index, "id")
+            self._places[panel.id] = index
+        for index, panel in enumerate(self.panels):
+            self._check_panel(index, panel)
+        self._check_circles()
+        return self
+
+    def _check_known(self, name: str | None, known: dict, kind: str, *inside: str | int) -> None:
+        if name is not None and name not in known:
+            raise fault(name, f"is not a {kind} of this story", did_you_mean(name, known), *inside)
+
+    def _check_panel(self, index: int, panel: Panel) -> None:
+        path: EntryPath = ("panels", index)
+        self._check_known(panel.location, self.locations, "location", *path, "location")
+        self._check_known(panel.scene, self.scenes, "scene", *path, "scene")
+        if panel.from_ != REFERENCE:
+            self._check_known(panel.from_, self._places, "panel", *path, "from")
+        for field in ("start_frame", "end_frame"):
+            frame = getattr(panel, field)
+            if frame is not None and NAME.fullmatch(frame):  # a file has a dot in its name
+                self._check_known(frame, self._places, "panel", *path, field)
+        if panel.characters is None and panel.from_ == REFERENCE and len(self.characters) > 1:
+            raise fault("", f"is missing, and the story has {len(self.characters)} characters",
+                        f"name those in the panel, such as [{next(iter(self.characters))}], or [] for nobody",
+                        *path, "characters")
+        before: set[str] = set()
+        for place, name in enumerate(panel.characters or ()):
+            entry = (*path, "characters", name if isinstance(panel.characters, dict) else place)
+            self._check_known(name, self.characters, "character", *entry)
+            if name in before:
+                raise fault(name, "is named twice", "name each character once", *entry)
+            before.add(name)
+
+    def _check_circles(self) -> None:
+        """Each panel is made from at most one other, so following them ends, or comes back to where it has been."""
+        done: set[str] = set()
+        for index, panel in enumerate(self.panels):
+            way: dict[str, None] = {}
+            while panel.id not in done:
+                if panel.id in way:
+                    circle = [*list(way)[list(way).index(panel.id):], panel.id]
+                    raise fault(self.panels[index].from_, f"goes round in a circle: {' from '.join(circle[:12])}",
+                                "make one of them from reference", "panels", index, "from")
+                way[panel.id] = None
+                if panel.from_ == REFERENCE:
+                    break
+                panel = self.panel(panel.from_)
+            done.update(way)
+
+    def panel(self, panel_id: str) -> Panel:
+        """The panel of that id. Raises KeyError."""
+        return self.panels[self._places[panel_id]]
+
+    def sources(self, panel: Panel) -> Iterator[Panel]:
+        """The panels a panel is made from: the nearest first, back to one that is made from references."""
+        while panel.from_ != REFERENCE:
+            panel = self.panel(panel.from_)
+            yield panel
+
+    def cast(self, panel: Panel) -> tuple[str, ...]:
+        """The names of the characters in a panel of this story."""
+        for shown in (panel, *self.sources(panel)) if panel.characters is None else (panel,):
+            if shown.characters is not None:
+                return tuple(shown.characters)
+        return tuple(self.characters)
+
+    def location(self, panel: Panel) -> Location:
+        """Where a panel plays: its own location, or its scene's; an empty one if neither is given."""
+        name = panel.location or (self.scenes[panel.scene].location if panel.scene else None)
+        return self.locations[name] if name else Location()
+
+    def line(self, *path: str | int) -> int | None:
+        """The line of an entry in the text this story was read from, such as line("panels", 0, "prompt")."""
+        return self._lines.get(path)
