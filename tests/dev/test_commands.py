@@ -81,7 +81,7 @@ def fake_module(folder: Path, name: str, text: str) -> None:
 
 def test_demo_prints_where_the_pictures_are(fake_comfyui, checkout, monkeypatch, capsys):
     monkeypatch.setattr(dev, "prepare", lambda tree: install.Host(fake_comfyui, install.OWN))
-    fake_module(checkout / ".dev" / "base", "storyboard/queue",
+    fake_module(checkout / ".dev" / "base", "batch",
                 "import sys\nprint('a b.png', *sys.argv[1:], sep='\\n')\nsys.exit('--fail' in sys.argv)")
     assert dev.main(["demo"]) == 0
     out = capsys.readouterr().out.splitlines()
