@@ -3,17 +3,11 @@
 Conventions are in ``field.py``; pictures in between come from ``Between``, ``interpolate`` and ``in_betweens``.
 """
 
-from .cutout import multiplied, separated
-from .estimate import QUALITIES, DisFlow, Estimator, Motion, estimate_motion
-from .field import FlowError, flat_share
-from .interpolate import MODES, Between, Report, interpolate
-from .keyframes import Keyed, insert_keyframes
-from .learnt import InBetweenModel, load_in_between
-from .occlusion import consistent, coverage, round_trip
-from .pyramid import PyramidFlow, pyramid_flow
-from .raft import RaftFlow, load_raft
-from .retime import CADENCES, HOLDS, MAX_RATE, MIN_RATE, frame_rate, frame_times, on_cadence, pictures_at
-from .score import (
+from .between.frame_pair import MODES, Between, Report, interpolate
+from .between.learnt import InBetweenModel, load_in_between
+from .clips.keyframes import Keyed, insert_keyframes
+from .clips.retime import CADENCES, HOLDS, MAX_RATE, MIN_RATE, frame_rate, frame_times, on_cadence, pictures_at
+from .clips.score import (
     FORMS,
     ClipScores,
     MotionTerms,
@@ -27,8 +21,14 @@ from .score import (
     motion_terms,
     moving_region,
 )
-from .sequence import EASINGS, MAX_MULTIPLIER, InBetween, in_betweens
-from .show import arrows, colour_wheel
+from .clips.sequence import EASINGS, MAX_MULTIPLIER, InBetween, in_betweens
+from .clips.show import arrows, colour_wheel
+from .cutout import multiplied, separated
+from .estimators.pyramid import PyramidFlow, pyramid_flow
+from .estimators.raft import RaftFlow, load_raft
+from .field import FlowError, flat_share
+from .motion import QUALITIES, DisFlow, Estimator, Motion, estimate_motion
+from .occlusion import consistent, coverage, round_trip
 from .splat import fill_holes, splat, splat_softmax
 from .warp import warp, warp_bicubic
 

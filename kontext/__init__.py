@@ -1,22 +1,22 @@
 """FLUX.1 Kontext: load a model folder, check a request, make the edit. Knows no ComfyUI and no story."""
 
 from .backends import Backend, Conditions
-from .checkpoints.advice import identify
-from .checkpoints.check import check_folder
-from .checkpoints.folder import load_folder
-from .checkpoints.identify import Identity
-from .checkpoints.parts import load_parts
 from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
+from .load.advice import identify
+from .load.folder import load_folder
+from .load.parts import load_parts
 from .lora import Lora, lora_component, read_lora, weight_patches
-from .memory import PRESETS, Plan, plan, plan_flux
+from .memory.offload import into_memory
+from .memory.placement import Limited, Placement, Resident, resident_parts
+from .memory.plan import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
-from .offload import into_memory
-from .placement import Limited, Placement, Resident, resident_parts
-from .prompts import text_token_ids
+from .recognise.check import check_folder
+from .recognise.identify import Identity
 from .request import EditRequest, StepInfo
 from .sampling import Schedule, Velocity
 from .settings import ModelSettings
 from .sizes import MIN_SIDE, check_size, whole_size
+from .text import text_token_ids
 
 __all__ = [
     "Backend",

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import prompts, references
+from . import references, text
 from .backends import Backend, Conditions
-from .cache import Recent
 from .lora import Lora
-from .placement import Placement
+from .memory.cache import Recent
+from .memory.placement import Placement
 from .request import EditRequest, StepInfo, check_numbers
 from .sampling import Schedule, denoise, make_noise
 from .settings import ModelSettings
@@ -54,15 +54,15 @@ class KontextModel:
 
     def token_count(self, prompt: str) -> int:
         """T5 tokens of a prompt, the end mark included; at most 512 can be used."""
-        return prompts.t5_token_count(self.backend.t5_tokenizer, prompt)
+        return text.t5_token_count(self.backend.t5_tokenizer, prompt)
 
-    def t5_pieces(self, prompt: str) -> list[prompts.Piece]:
+    def t5_pieces(self, prompt: str) -> list[text.Piece]:
         """The T5 tokens of a prompt, without the end mark: Piece(start, end, known); unknown ones cannot be read."""
-        return prompts.t5_pieces(self.backend.t5_tokenizer, prompt)
+        return text.t5_pieces(self.backend.t5_tokenizer, prompt)
 
     def clip_token_count(self, prompt: str) -> int:
         """CLIP tokens of a prompt, both marks included; the first 77 are read."""
-        return prompts.t5_token_count(self.backend.clip_tokenizer, prompt)
+        return text.t5_token_count(self.backend.clip_tokenizer, prompt)
 
     def check(self, request: EditRequest) -> None:
         """Raise every InputError that can be known before sampling. Looks at no weights and moves nothing.
@@ -71,7 +71,7 @@ class KontextModel:
             InputError: prompt empty or over 512 T5 tokens; size, steps, guidance, seed or reference method out of
                 range; a reference with a wrong shape, dtype or values.
         """
-        prompts.check_prompt(self.backend.t5_tokenizer, request.prompt, request.where)
+        text.check_prompt(self.backend.t5_tokenizer, request.prompt, request.where)
         check_numbers(request)
         references.check_references(request.references, request.where)
 

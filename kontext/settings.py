@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from numbers import Real
 
 from ..common import InputError
-from .prompts import MAX_TOKENS
 from .sizes import MAX_AREA, MIN_SIDE, check_size, is_whole
+from .text import MAX_TOKENS
 
 FILE_NAME = "kontinuity.json"
 _FIELDS = ("format", "name", "width", "height", "reference_area", "min_text_tokens", "together", "latent_rgb")

@@ -12,8 +12,9 @@ from ..demo_model import figure_finder
 from ..kontext import FaceFinder, KontextModel
 from ..publish import check_visible, key_border, visible_share
 from ..storyboard import ROLES, character_sheet, crop_picture
-from . import folders, host
+from . import host
 from .choices import own_choices
+from .host import folders
 from .pictures import as_image, one_picture
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket
 

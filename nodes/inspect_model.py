@@ -5,8 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..kontext import Identity, identify, plan_flux
-from . import folders, host
+from . import host
 from .choices import own_choices
+from .host import folders
 from .sockets import CATEGORY
 
 TITLE = "Inspect Model"

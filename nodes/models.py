@@ -8,8 +8,9 @@ from comfy_api.latest import io
 
 from ..common import InputError
 from ..kontext import PRESETS, KontextModel, load_folder, load_parts
-from . import folders, host
+from . import host
 from .choices import own_choices
+from .host import folders
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Load Kontext Model"

@@ -10,8 +10,9 @@ from comfy_api.latest import io, ui
 
 from .. import flow
 from ..kontext import EditRequest, KontextModel
-from . import folders, host
+from . import host
 from .choices import own_choices
+from .host import folders
 from .pictures import Frames, as_image, mask_for_each, one_picture, resized
 from .sockets import (
     CATEGORY,

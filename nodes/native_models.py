@@ -7,8 +7,8 @@ import logging
 from comfy_api.latest import io, ui
 
 from ..kontext import KontextModel
-from . import native
-from .as_native import TO_TITLE
+from .host import native_in as native
+from .host.native_out import TO_TITLE
 from .sockets import CATEGORY, KontextModelSocket
 
 log = logging.getLogger("kontinuity")

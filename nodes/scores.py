@@ -13,8 +13,9 @@ from ..demo_model import figure_finder, identity_folder
 from ..kontext import FaceEncoder, FaceFinder, PictureScore, Scorer, load_encoder
 from ..publish import contact_sheet
 from ..storyboard import own_references, story_judge
-from . import folders, host
+from . import host
 from .choices import own_choices
+from .host import folders
 from .pictures import as_image, as_pictures
 from .sockets import CATEGORY, CharactersSocket, ScorerSocket, Storyboard, StorySocket
 

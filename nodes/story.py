@@ -31,8 +31,9 @@ from ..storyboard import (
     story_text,
     unused_fields,
 )
-from . import folders, host
+from . import host
 from .choices import own_choices
+from .host import folders
 from .pictures import as_image, as_pictures
 from .prompts import check_before_sampling, traits
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, ScorerSocket, Storyboard, StorySocket

@@ -27,9 +27,7 @@ ALLOWED_FACES = {"common": (), "demo_model": (), "kontext": ("common",), "flow":
 # the command `kontinuity.batch` under the name that scripts know
 OLD_NAME = ("storyboard", "queue.py")
 HOST = re.compile(r"(comfy(_\w+)?|folder_paths|nodes|server|execution|latent_preview|node_helpers|app|utils)(\.|$)")
-HOST_FILES = (  # ComfyUI's services; its folders; its own model types
-    ("nodes", "host.py"), ("nodes", "folders.py"), ("nodes", "native.py"), ("nodes", "as_native.py"),
-    ("nodes", "native_loras.py"))
+HOST_FOLDER = ("nodes", "host")
 BROUGHT = ("torch", "torchvision", "triton", "transformers", "safetensors", "numpy", "scipy", "PIL", "yaml", "pydantic",
            "pydantic_core", "aiohttp", "yarl", "av", "cv2")  # triton with torch on Linux, pydantic_core with pydantic
 MAX_LINES = 450
@@ -98,11 +96,11 @@ def at(root: Path, path: Path, line: int, problem: str) -> str:
 
 
 def knows_the_host(root: Path) -> list[str]:
-    """kontext/, flow/, storyboard/, demo_model/ import nothing of ComfyUI; among the nodes only HOST_FILES do."""
+    """PARTS import nothing of ComfyUI; among the nodes only those in nodes/host/ do."""
     problems = []
     for path in python_files(root, *PARTS, "nodes"):
         place = path.relative_to(root).parts
-        if place in HOST_FILES:
+        if place[:2] == HOST_FOLDER:
             continue
         for item in imports(root, path):
             api = item.module == "comfy_api.latest" and set(item.names) <= {"io", "ui", "ComfyExtension"}
@@ -273,8 +271,8 @@ PLANTED: list[tuple[Callable[[Path], list[str]], str, str]] = [
 # what the walls must let through: (wall, file, text)
 INNOCENT: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (knows_the_host, "nodes/a.py", "from comfy_api.latest import ComfyExtension, io, ui"),
-    (knows_the_host, "nodes/host.py", "import comfy.utils, folder_paths"),
-    (knows_the_host, "nodes/native.py", "import comfy.samplers"),
+    (knows_the_host, "nodes/host/memory.py", "import comfy.utils, folder_paths"),
+    (knows_the_host, "nodes/host/native_in.py", "import comfy.samplers"),
     (knows_the_host, "kontext/a.py", "from .utils import f\nfrom . import nodes"),
     (goes_past_a_face, "storyboard/a.py", "from ..kontext import EditRequest"),
     (goes_past_a_face, "nodes/a.py", "from ..storyboard import prompts"),

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..lora import Lora
-from ..placement import Placement
+from ..memory.placement import Placement
 from ..sampling import Velocity
 
 

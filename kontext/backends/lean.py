@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ..fast.modulation import ModulationTable, modulation_layers
-from ..memory import GIB, Residency, TransformerSizes, choose_residency, transformer_blocks
-from ..offload import Carousels
-from ..placement import Placement
+from ..memory.offload import Carousels
+from ..memory.placement import Placement
+from ..memory.plan import GIB, Residency, TransformerSizes, choose_residency, transformer_blocks
 from ..sampling import timesteps_of
 from . import Conditions
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
-from .. import prompts
+from .. import text
 from ..lora import Branches, Lora, with_branches
-from ..memory import encoder_blocks_away, needs_tiles
-from ..offload import carousel_bytes
-from ..placement import Placement, Resident
+from ..memory.offload import carousel_bytes
+from ..memory.placement import Placement, Resident
+from ..memory.plan import encoder_blocks_away, needs_tiles
+from ..memory.vae import TILE, vae_bytes
 from ..sampling import Velocity
-from ..vae import TILE, vae_bytes
 from . import Conditions
 from .lean import LeanTransformer
 from .transformer import activation_bytes, make_velocity
@@ -55,15 +55,15 @@ class ModuleBackend:
 
     @with_branches("text_encoders")
     def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `prompts.encode_prompt`."""
+        """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `text.encode_prompt`."""
         encoders = self.components["text_encoders"]
-        work = prompts.activation_bytes(encoders, prompts.MAX_TOKENS)
+        work = text.activation_bytes(encoders, text.MAX_TOKENS)
         work += self.branches.bytes("text_encoders", torch.float32)
         blocks = encoder_blocks_away(encoders, self.placement.room(), work)
         away = {"away": blocks} if blocks else {}
         device = self.placement.use("text_encoders", work + carousel_bytes(blocks), **away)
         with self._lean.carousels.get("text", blocks, device) as carousel, carousel.attached():
-            return prompts.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
+            return text.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
 
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
         vae, device, tile = self._place_vae(picture.shape[1], picture.shape[0])

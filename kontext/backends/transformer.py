@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..quantised import largest_unpacking
+from ..layers.quantised import largest_unpacking
 from ..references import reference_ids, token_ids
 from ..sampling import Velocity, pack, unpack
 from . import Conditions

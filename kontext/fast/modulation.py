@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import nn
 
-from ..offload import Carousel
+from ..memory.offload import Carousel
 
 EMBEDDING = "time_text_embed"  # timestep, guidance and pooled text -> one vector
 _NORMS = ("norm1", "norm1_context", "norm")  # of a block, those with a linear layer of their own

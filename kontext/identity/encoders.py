@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ...common import InputError
-from ..offload import into_memory
+from ..memory.offload import into_memory
 
 _MAX_SIDE = 1024  # pixels; nobody's encoder looks at more
 _HALF = (0.5, 0.5, 0.5)

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 
 from ...common import InputError
-from ..checkpoints.flavours import FLUX_LORA
-from ..checkpoints.headers import WeightsFile, read_weights_file
-from ..checkpoints.source import read_tensor
+from ..files.headers import WeightsFile, read_weights_file
+from ..files.source import read_tensor
+from ..recognise.flavours import FLUX_LORA
 from .changes import Change, Full, Hadamard, Kronecker, LowRank
 from .fit import misfit_with_flux
 from .header import Header, Outline, layer_pattern, read_header, shown
@@ -156,7 +156,7 @@ def read_lora(path: str | Path) -> Lora:
         InputError: no safetensors file, a broken or hostile header, no LoRA or one of another kind (OFT, Canny) or for
             another model, half a pair, shapes that do not fit each other, NaN.
     """
-    from ..checkpoints.identify import recognise  # which asks header.py about LoRAs
+    from ..recognise.identify import recognise  # which asks header.py about LoRAs
 
     path = Path(path)
     file = read_weights_file(path)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...common import InputError
-from ..checkpoints.flavours import FLUX_BY_CHANNELS, FLUX_LORA, LORA_STARTS
-from ..checkpoints.headers import Tensor, WeightsFile
-from ..checkpoints.weights import read_json
+from ..files.headers import Tensor, WeightsFile
+from ..files.weights import read_json
+from ..recognise.flavours import FLUX_BY_CHANNELS, FLUX_LORA, LORA_STARTS
 from .names import FIRST_LAYER, Target, can_have_bias, find_target, is_of_text_encoder
 
 _ADAPTER = r"(?:\.\w+)?"  # PEFT's name of the adapter, which some writers keep
@@ -317,7 +317,7 @@ def _check_twice(where: str, layers: Iterable[Outline | None]) -> None:
 
 def _mismatch(path: Path, file: WeightsFile, keys: list[str], flavour: str, partly: bool) -> InputError:
     """Keys that belong to no layer of FLUX.1, and why that may be."""
-    from ..checkpoints.identify import recognise  # which asks this module about every LoRA, but never about others
+    from ..recognise.identify import recognise  # which asks this module about every LoRA, but never about others
 
     count = f"{len(keys)} of its tensors have no" if partly else "none of its tensors has a"
     cause = f"{count} place in FLUX.1, such as {shown(keys)}"

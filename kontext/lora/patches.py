@@ -1,4 +1,4 @@
-"""LoRAs as patches of the weights of a model that is not made of our classes (ComfyUI's: nodes/native_loras.py)."""
+"""LoRAs as patches of the weights of a model not made of our classes (ComfyUI's: nodes/host/native_loras.py)."""
 
 from collections.abc import Collection, Mapping, Sequence
 

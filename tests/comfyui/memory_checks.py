@@ -33,8 +33,8 @@ def main(comfyui: str, pack: str, folder: str) -> None:
     host = load_pack(comfyui, pack)
     import torch
     from kontinuity.kontext import EditRequest, load_folder
-    from kontinuity.kontext.memory import Residency, TransformerSizes
-    from kontinuity.kontext.offload import weight_bytes
+    from kontinuity.kontext.memory.offload import weight_bytes
+    from kontinuity.kontext.memory.plan import Residency, TransformerSizes
 
     memory = host.memory
     torch.set_num_threads(1)

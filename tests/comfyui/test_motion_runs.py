@@ -316,7 +316,7 @@ def test_raft_from_a_file_takes_the_place_of_dis(server, run, slide):
 
 def test_rife_from_a_file_makes_the_pictures(server, run, slide):
     import torch
-    from kontinuity.flow.rife import IFNet
+    from kontinuity.flow.between.rife import IFNet
     from safetensors.torch import save_file
 
     torch.manual_seed(0)

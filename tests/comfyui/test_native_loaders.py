@@ -41,8 +41,8 @@ def velocities(comfyui, tmp_path_factory) -> dict:
     """(layout, precision) -> (our velocity, ComfyUI's or why not); "clip", "t5" -> ComfyUI's token numbers."""
     from kontinuity.kontext import Conditions
     from kontinuity.kontext.backends.transformer import make_velocity
-    from kontinuity.kontext.checkpoints.components import transformer_filling
-    from kontinuity.kontext.checkpoints.source import Source
+    from kontinuity.kontext.files.source import Source
+    from kontinuity.kontext.load.components import transformer_filling
 
     folder = tmp_path_factory.mktemp("native")
     tiny = files.build()
@@ -94,8 +94,8 @@ def test_comfyui_computes_the_same(velocities, layout, precision):
 
 def test_comfyuis_tokenizers_give_its_tokens(velocities, comfyui):
     """From ComfyUI's folders as nodes/host.py hands them over; T5 padded to FLUX's 512."""
-    from kontinuity.kontext.checkpoints.parts import load_tokenizers
-    from kontinuity.kontext.prompts import MAX_TOKENS, t5_token_count
+    from kontinuity.kontext.load.parts import load_tokenizers
+    from kontinuity.kontext.text import MAX_TOKENS, t5_token_count
 
     folder = comfyui / "comfy"
     clip, t5 = load_tokenizers(folder / "sd1_tokenizer", folder / "text_encoders" / "t5_tokenizer")

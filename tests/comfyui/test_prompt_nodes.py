@@ -142,7 +142,7 @@ def marian(folder: Path, scratch: Path) -> None:
 
 def test_the_hundred_prompts_with_the_vocabulary_of_flux(comfyui):
     """T5 v1.1's own tokenizer, which ComfyUI ships."""
-    from kontinuity.kontext import prompts as reading
+    from kontinuity.kontext import text as reading
     from kontinuity.storyboard.prompts import check_prompt
     from transformers import T5TokenizerFast
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from kontinuity.flow import QUALITIES, DisFlow, FlowError, estimate_motion, warp_bicubic
-from kontinuity.flow.coarse import coarse_flow
+from kontinuity.flow.estimators.coarse import coarse_flow
 
 
 def median_error(flow, truth, border=16):

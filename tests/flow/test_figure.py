@@ -6,22 +6,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from kontinuity.flow import (
-    Between,
-    DisFlow,
-    FlowError,
-    Motion,
-    estimate_motion,
-    frame_times,
-    interpolate,
-    pictures_at,
-    splat,
-    warp,
-)
-from kontinuity.flow.drift import Drift, find_drift
-from kontinuity.flow.estimate import in_order
+from kontinuity.flow import Between, DisFlow, FlowError, Motion, estimate_motion, frame_times, pictures_at, splat, warp
+from kontinuity.flow.between import frame_pair as interpolate
 from kontinuity.flow.field import shrunk
-from kontinuity.flow.figure import find_figure
+from kontinuity.flow.figures.background import Drift, find_drift
+from kontinuity.flow.figures.figure import find_figure
+from kontinuity.flow.motion import in_order
 from kontinuity.flow.occlusion import round_trip
 from kontinuity.flow.warp import warp_bicubic
 
@@ -152,7 +142,7 @@ def test_a_redrawn_background_does_not_pulse(busy, monkeypatch):
     pair = Between(a, b)
     assert "drifting background" in pair.report.reason
     assert torch.equal(Between(b, a).at(0.7), pair.at(0.3))
-    monkeypatch.setattr(sys.modules["kontinuity.flow.interpolate"], "find_drift", lambda *args: None)
+    monkeypatch.setattr(sys.modules["kontinuity.flow.between.frame_pair"], "find_drift", lambda *args: None)
     made, pulsing = (one.at(0.5)[6:-6, 6:-6] for one in (pair, Between(a, b)))
     assert psnr(made, truth[6:-6, 6:-6]) > 25
     assert psnr(made, truth[6:-6, 6:-6]) > psnr(pulsing, truth[6:-6, 6:-6]) + 2

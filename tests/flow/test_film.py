@@ -127,7 +127,7 @@ def test_half_precision_and_the_first_ports_names_are_read_and_sizes_are_kept(tm
 
 
 def test_the_published_sizes_are_the_ones_that_fit():
-    from kontinuity.flow.film import FilmNet
+    from kontinuity.flow.between.film import FilmNet
 
     with torch.device("meta"):
         published = FilmNet(64, (32, 64, 128, 256)).state_dict()

@@ -35,7 +35,7 @@ def test_odd_small_and_large_pictures_come_back_at_their_size(small, texture, mo
     estimator = RaftFlow(small[0], updates=1)
     assert estimator(texture(1, 50, 71), texture(2, 50, 71)).shape == (50, 71, 2)
     a, b = texture(1, 256, 256), texture(2, 256, 256)
-    monkeypatch.setattr("kontinuity.flow.raft._MOST_PIXELS", 128 * 128)
+    monkeypatch.setattr("kontinuity.flow.estimators.raft._MOST_PIXELS", 128 * 128)
     halved = estimator(a, b)
 
     def half(picture):

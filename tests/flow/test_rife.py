@@ -109,7 +109,7 @@ def test_equals_the_reference(tmp_path, texture, channels, head, scales, size):
 
 
 def test_the_published_number_of_tensors():
-    from kontinuity.flow.rife import IFNet
+    from kontinuity.flow.between.rife import IFNet
 
     with torch.device("meta"):
         assert len(IFNet(4, (192, 128, 96, 64, 32)).state_dict()) == 158  # of flownet.pkl without its training part

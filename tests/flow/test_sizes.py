@@ -22,10 +22,10 @@ from kontinuity.flow import (
     colour_wheel,
     estimate_motion,
 )
-from kontinuity.flow.drift import find_drift
+from kontinuity.flow.between.film import FilmNet
+from kontinuity.flow.between.rife import IFNet
 from kontinuity.flow.field import check_picture
-from kontinuity.flow.film import FilmNet
-from kontinuity.flow.rife import IFNet
+from kontinuity.flow.figures.background import find_drift
 from torchvision.models.optical_flow import raft_small
 
 LEAST, MOST, PATCH = 16, 2000, 8  # pixels
@@ -234,6 +234,6 @@ def test_the_estimate_after_a_match_is_checked_too(texture, answer):
 
 def test_the_estimate_of_a_drift_is_checked_too(texture, monkeypatch):
     nothing = torch.full((96, 128, 2), torch.nan)
-    monkeypatch.setattr("kontinuity.flow.drift.DisFlow", lambda quality: lambda a, b: nothing)
+    monkeypatch.setattr("kontinuity.flow.figures.background.DisFlow", lambda quality: lambda a, b: nothing)
     with pytest.raises(FlowError, match="estimated flow"):
         find_drift(texture(0), texture(1))

@@ -3,7 +3,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from kontinuity.kontext.cache import Recent, tensor_bytes
+from kontinuity.kontext.memory.cache import Recent, tensor_bytes
 
 
 def of(size: int) -> torch.Tensor:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import tiny_files as files
 import torch
-from kontinuity.kontext.checkpoints import source as sources
-from kontinuity.kontext.checkpoints.parts import choose_dtype
+from kontinuity.kontext.files import source as sources
+from kontinuity.kontext.layers.quantised import StoredLinear
+from kontinuity.kontext.load.parts import choose_dtype
+from kontinuity.kontext.memory.offload import weight_bytes
 from kontinuity.kontext.networks.flux import SingleBlock
-from kontinuity.kontext.offload import weight_bytes
-from kontinuity.kontext.quantised import StoredLinear
 from test_layouts import request, shrink
 
 

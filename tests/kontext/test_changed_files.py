@@ -10,11 +10,11 @@ import tiny_files as files
 import torch
 from kontinuity.common import InputError
 from kontinuity.kontext import into_memory
-from kontinuity.kontext.checkpoints import source as sources
-from kontinuity.kontext.checkpoints.components import t5_filling
-from kontinuity.kontext.checkpoints.source import Source
-from kontinuity.kontext.offload import Carousel
-from kontinuity.kontext.quantised import StoredLinear
+from kontinuity.kontext.files import source as sources
+from kontinuity.kontext.files.source import Source
+from kontinuity.kontext.layers.quantised import StoredLinear
+from kontinuity.kontext.load.components import t5_filling
+from kontinuity.kontext.memory.offload import Carousel
 
 IDS = torch.tensor([[0, 5, 9, 23, 1, 1, 1]])
 LAYER = "encoder.block.0.layer.0.SelfAttention.q"
@@ -128,9 +128,9 @@ spec = importlib.util.spec_from_file_location("kontinuity", root + "/__init__.py
 sys.modules["kontinuity"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules["kontinuity"])
 from pathlib import Path
-from kontinuity.kontext import InputError
-from kontinuity.kontext.checkpoints import source
-from kontinuity.kontext.checkpoints.components import transformer_filling
+from kontinuity.common import InputError
+from kontinuity.kontext.files import source
+from kontinuity.kontext.load.components import transformer_filling
 import torch
 source.LARGE = 0
 path = Path({str(path)!r})
@@ -153,8 +153,8 @@ except InputError as error:
 def test_no_other_reader_maps(tmp_path, tiny):
     """Those of LoRAs, of motion models, of the identity finder, and what transformers loads."""
     from kontinuity.flow.weights import read_tensors
-    from kontinuity.kontext.checkpoints.headers import read_weights_file
-    from kontinuity.kontext.checkpoints.source import read_tensor
+    from kontinuity.kontext.files.headers import read_weights_file
+    from kontinuity.kontext.files.source import read_tensor
     from safetensors.torch import save_file
 
     path = tmp_path / "x.safetensors"

@@ -261,7 +261,7 @@ def test_weights_that_are_none(folder, content, words):
 
 
 def test_fp8_weights_stay_fp8(folder, loaded):
-    from kontinuity.kontext.quantised import StoredLinear
+    from kontinuity.kontext.layers.quantised import StoredLinear
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(folder / TRANSFORMER)

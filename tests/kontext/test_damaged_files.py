@@ -12,8 +12,8 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kontinuity.common import InputError
-from kontinuity.kontext.checkpoints import components
-from kontinuity.kontext.checkpoints.source import Source
+from kontinuity.kontext.files.source import Source
+from kontinuity.kontext.load import components
 from safetensors.torch import load_file, save_file
 from weight_files import GGML, judge_t5, write_gguf
 

@@ -10,10 +10,10 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kontinuity.common import InputError
-from kontinuity.kontext.checkpoints.components import t5_filling, transformer_filling
-from kontinuity.kontext.checkpoints.headers import read_weights_file
-from kontinuity.kontext.checkpoints.precision import read_precision
-from kontinuity.kontext.checkpoints.source import Source
+from kontinuity.kontext.files.headers import read_weights_file
+from kontinuity.kontext.files.source import Source
+from kontinuity.kontext.load.components import t5_filling, transformer_filling
+from kontinuity.kontext.recognise.precision import read_precision
 from safetensors.torch import save_file
 from weight_files import judge_t5
 

@@ -8,9 +8,10 @@ import tiny_files as files
 import torch
 from kontinuity.common import InputError
 from kontinuity.kontext import identify
-from kontinuity.kontext.checkpoints import layouts, tables
-from kontinuity.kontext.checkpoints.flavours import KONTEXT
-from kontinuity.kontext.dequantise import BLOCKS
+from kontinuity.kontext import names as layouts
+from kontinuity.kontext.layers.dequantise import BLOCKS
+from kontinuity.kontext.recognise import tables
+from kontinuity.kontext.recognise.flavours import KONTEXT
 from test_layouts import assert_means
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
@@ -144,7 +145,7 @@ def test_one_part_of_an_all_in_one(load, states, tmp_path):
 
 def test_the_page_has_the_readers_own_tables():
     text = PAGE.read_text("utf-8")
-    assert tables.page(text) == text, "run python -m kontinuity.kontext.checkpoints.tables docs/checkpoints.md"
+    assert tables.page(text) == text, "run python -m kontinuity.kontext.recognise.tables docs/checkpoints.md"
     for names in (*layouts.PREFIXES.values(), *layouts.TELL_TALES.values(), BLOCKS):
         assert all(f"`{name}`" in text or name in BLOCKS and name in text for name in names if name)
     with pytest.raises(ValueError, match="needs the lines"):

@@ -257,7 +257,7 @@ def test_gguf_as_the_gguf_package_writes_it(tmp_path):
 
 def test_block_sizes_are_those_of_the_gguf_package():
     constants = pytest.importorskip("gguf.constants")
-    from kontinuity.kontext.checkpoints.gguf import GGML_TYPES
+    from kontinuity.kontext.files.gguf import GGML_TYPES
 
     for number, (name, block, width) in GGML_TYPES.items():
         kind = constants.GGMLQuantizationType(number)

@@ -10,10 +10,10 @@ import torch
 from kontinuity.common import InputError
 from kontinuity.kontext import Conditions, EditRequest
 from kontinuity.kontext.backends.transformer import make_velocity
-from kontinuity.kontext.checkpoints import components
-from kontinuity.kontext.checkpoints.source import Source
+from kontinuity.kontext.files.source import Source
+from kontinuity.kontext.layers.quantised import BlockLinear, GgufLinear, QuantisedLinear, StoredLinear
+from kontinuity.kontext.load import components
 from kontinuity.kontext.networks import AutoencoderConfig, FluxTransformer
-from kontinuity.kontext.quantised import BlockLinear, GgufLinear, QuantisedLinear, StoredLinear
 
 EXACT = 1e-6  # of a weight, relative to its tensor's largest
 VELOCITY = 2e-5  # of a velocity of about 1; the same float32 sums in another order

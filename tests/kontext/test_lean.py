@@ -8,10 +8,10 @@ import pytest
 import torch
 from kontinuity.kontext import Limited, load_folder
 from kontinuity.kontext.backends.modules import ModuleBackend
-from kontinuity.kontext.memory import Residency, TransformerSizes, plan
+from kontinuity.kontext.memory.offload import weight_bytes
+from kontinuity.kontext.memory.placement import resident_parts
+from kontinuity.kontext.memory.plan import Residency, TransformerSizes, plan
 from kontinuity.kontext.networks import FluxTransformer
-from kontinuity.kontext.offload import weight_bytes
-from kontinuity.kontext.placement import resident_parts
 
 
 @pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16], ids=str)
@@ -183,7 +183,7 @@ def test_weights_beside_what_is_away_are_refused():
 
 
 def test_a_large_picture_is_decoded_in_tiles_only_when_it_must(own, request_for, monkeypatch):
-    monkeypatch.setattr("kontinuity.kontext.vae.TILE", 64)
+    monkeypatch.setattr("kontinuity.kontext.memory.vae.TILE", 64)
     monkeypatch.setattr("kontinuity.kontext.backends.modules.TILE", 64)
     request = request_for(width=160, height=96)
     own.placement = Limited(own.components, "cpu", 10**9)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from kontinuity.common import InputError
 from kontinuity.kontext import identify, read_lora
+from kontinuity.kontext.layers.quantised import StoredLinear
 from kontinuity.kontext.lora.header import _NEEDED, _SUFFIX
 from kontinuity.kontext.lora.names import find_target
-from kontinuity.kontext.quantised import StoredLinear
 from lora_files import (
     HEAD,
     WIDTH,

@@ -5,9 +5,10 @@ import torch
 from dry_run import peak_bytes
 from hypothesis import given
 from hypothesis import strategies as st
-from kontinuity.kontext import networks, prompts
+from kontinuity.kontext import networks, text
 from kontinuity.kontext.backends.transformer import activation_bytes
-from kontinuity.kontext.memory import (
+from kontinuity.kontext.memory.offload import carousel_bytes, weight_bytes
+from kontinuity.kontext.memory.plan import (
     GIB,
     PRESETS,
     Phase,
@@ -18,8 +19,7 @@ from kontinuity.kontext.memory import (
     plan,
     transformer_blocks,
 )
-from kontinuity.kontext.offload import carousel_bytes, weight_bytes
-from kontinuity.kontext.vae import TILE, vae_bytes
+from kontinuity.kontext.memory.vae import TILE, vae_bytes
 
 ONE_REFERENCE = 512 + 4096 + 4096  # tokens
 GB = 10**9
@@ -71,7 +71,7 @@ def test_the_vaes_work_is_not_below_its_tensors(flux, work):
 def test_the_text_encoders_work_is_not_below_its_tensors(flux):
     t5 = flux["text_encoders"]["t5"]
     counted = peak_bytes(lambda: t5(torch.zeros(1, 512, dtype=torch.long, device="meta"))[0], [t5])
-    assert counted < prompts.activation_bytes(flux["text_encoders"], 512) < 3 * counted
+    assert counted < text.activation_bytes(flux["text_encoders"], 512) < 3 * counted
 
 
 def test_sizes_add_up(flux, sizes):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from kontinuity.kontext import networks
 from kontinuity.kontext.fast.modulation import ModulationTable, modulation_layers
+from kontinuity.kontext.memory.offload import Carousel, weight_bytes
 from kontinuity.kontext.networks import FluxTransformer, TransformerConfig
-from kontinuity.kontext.offload import Carousel, weight_bytes
 from kontinuity.kontext.sampling import Schedule
 
 SCHEDULE = Schedule(use_dynamic_shifting=True)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from kontinuity.kontext.offload import Carousel, carousel_bytes, weight_bytes
+from kontinuity.kontext.memory.offload import Carousel, carousel_bytes, weight_bytes
 from torch import nn
 
 

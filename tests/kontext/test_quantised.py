@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
-from kontinuity.kontext.dequantise import BLOCKS, E2M1, SCALE_BYTES, dequantise, scales_are_finite
-from kontinuity.kontext.quantised import (
+from kontinuity.kontext.layers.dequantise import BLOCKS, E2M1, SCALE_BYTES, dequantise, scales_are_finite
+from kontinuity.kontext.layers.quantised import (
     BlockLinear,
     GgufLinear,
     StoredLinear,
@@ -47,7 +47,7 @@ def test_rows_at_a_time_change_nothing(monkeypatch):
     packed = random_blocks("Q4_K", rows=7)
     whole = dequantise(packed, "Q4_K")
     for at_once in (1, 512 * 3):
-        monkeypatch.setattr("kontinuity.kontext.dequantise._AT_ONCE", at_once)
+        monkeypatch.setattr("kontinuity.kontext.layers.dequantise._AT_ONCE", at_once)
         assert torch.equal(dequantise(packed, "Q4_K"), whole)
     assert torch.equal(dequantise(packed, "Q4_K", torch.bfloat16), whole.bfloat16())
 
@@ -118,7 +118,7 @@ def test_blocks_are_the_plain_twins(layer, monkeypatch):
     wanted = torch.tensor(plainly(layer))
     found = layer.weight_as(torch.float32)
     assert torch.allclose(found, wanted, rtol=1e-6, atol=0) and found.shape == (6, layer.in_features)
-    monkeypatch.setattr("kontinuity.kontext.dequantise._AT_ONCE", 1)
+    monkeypatch.setattr("kontinuity.kontext.layers.dequantise._AT_ONCE", 1)
     assert torch.equal(layer.weight_as(torch.float32), found)
     assert torch.equal(layer.weight_as(torch.bfloat16), found.bfloat16())
 
@@ -137,7 +137,7 @@ def test_turned_columns(monkeypatch):
     wanted = torch.cat([values[:, i : i + 16].double() @ hadamard(16).double() for i in (0, 16)], 1) * scale[:, None]
     layer = StoredLinear(values, scale, rotation=16)
     assert torch.allclose(layer.weight_as(torch.float32).double(), wanted, rtol=1e-5, atol=1e-4)
-    monkeypatch.setattr("kontinuity.kontext.dequantise._AT_ONCE", 1)
+    monkeypatch.setattr("kontinuity.kontext.layers.dequantise._AT_ONCE", 1)
     assert torch.allclose(layer.weight_as(torch.float32).double(), wanted, rtol=1e-5, atol=1e-4)
     assert torch.allclose(StoredLinear(values, scale[:1], rotation=16).weight_as(torch.float32).double(),
                           wanted / scale[:, None] * scale[0], rtol=1e-5, atol=1e-4)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from kontinuity.demo_model import weights_folder
-from kontinuity.kontext.checkpoints.parts import load_tokenizers
-from kontinuity.kontext.prompts import Piece, t5_pieces, text_token_ids
+from kontinuity.kontext.load.parts import load_tokenizers
+from kontinuity.kontext.text import Piece, t5_pieces, text_token_ids
 
 DEMO = (Path(weights_folder(), "tokenizer"), Path(weights_folder(), "tokenizer_2"))
 COMFYUI = os.environ.get("KONTINUITY_COMFYUI")

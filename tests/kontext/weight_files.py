@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 from kontinuity.common import InputError
-from kontinuity.kontext.checkpoints.components import t5_filling
-from kontinuity.kontext.checkpoints.source import Source
+from kontinuity.kontext.files.source import Source
+from kontinuity.kontext.load.components import t5_filling
 
 BITS = {"F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "U8": 8, "I8": 8, "I32": 32}
 MIB = 1024 * 1024

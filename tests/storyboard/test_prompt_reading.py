@@ -11,8 +11,8 @@ from kontinuity.common import InputError
 from kontinuity.demo_model import weights_folder
 from kontinuity.demo_model.toonworld.instructions import PHRASINGS, instruction
 from kontinuity.demo_model.toonworld.world import ACTIONS, FRAMINGS, SCENES, Shot
-from kontinuity.kontext import prompts
-from kontinuity.kontext.checkpoints.parts import load_tokenizers
+from kontinuity.kontext import text
+from kontinuity.kontext.load.parts import load_tokenizers
 from kontinuity.storyboard.prompts import check_prompt, raise_errors
 
 KEPT = "Keep the same face, hair and clothes."
@@ -23,8 +23,8 @@ def demo():
     """What KontextModel says of the demo model's tokenizers, without its weights (which take long to load)."""
     clip, t5 = load_tokenizers(Path(weights_folder(), "tokenizer"), Path(weights_folder(), "tokenizer_2"))
     return SimpleNamespace(
-        t5_pieces=partial(prompts.t5_pieces, t5), token_count=partial(prompts.t5_token_count, t5),
-        clip_token_count=partial(prompts.t5_token_count, clip))
+        t5_pieces=partial(text.t5_pieces, t5), token_count=partial(text.t5_token_count, t5),
+        clip_token_count=partial(text.t5_token_count, clip))
 
 
 def only(found, rule):

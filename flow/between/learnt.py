@@ -1,0 +1,97 @@
+"""Pictures in between by a learnt model from a weight file: RIFE or FILM. Nothing is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ..field import FlowError, check_pair
+from ..weights import read_tensors
+from .film import film_of, is_film
+from .rife import is_rife, rife_of
+
+
+class InBetweenNetwork(Protocol):
+    """A network for pictures ``[1, 3, H, W]`` in 0..1, both sides multiples of ``align``."""
+
+    name: str
+    align: int
+    work_bytes: int  # memory a pixel needs while it works, about
+
+    def prepare(self, a: Tensor, b: Tensor) -> Any:
+        """What all times of a pair have in common."""
+
+    def make(self, prepared: Any, t: float) -> Tensor:
+        """The picture at ``t`` in 0..1, ``[1, 3, H, W]``."""
+
+
+@dataclass(frozen=True)
+class InBetweenModel:
+    """Makes pictures in between by a network.
+
+    Args:
+        network: see ``InBetweenNetwork``; in eval mode, its weights in ``dtype``.
+        device: called before each use with the bytes of memory the work needs, brings the network to the device that
+            it names.
+        dtype: of the network's inputs.
+    """
+
+    network: InBetweenNetwork
+    device: Callable[[int], torch.device] = lambda work_bytes: torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def name(self) -> str:
+        """What reports call it: "RIFE"."""
+        return self.network.name
+
+    def pair(self, a: Tensor, b: Tensor) -> Callable[[float], Tensor]:
+        """A function of the time in 0..1 that makes the picture ``float32 [H, W, 3]`` between ``a`` and ``b``.
+
+        Raises:
+            FlowError: no pair of pictures; from the function: a network that made no picture of their size, or NaN.
+        """
+        check_pair(a, b)
+        height, width = a.shape[:2]
+        align = self.network.align
+        more = (0, -width % align, 0, -height % align)
+        work_bytes = self.network.work_bytes * (width + more[1]) * (height + more[3])
+        prepared = None
+
+        def at(t: float) -> Tensor:
+            nonlocal prepared
+            device = self.device(work_bytes)
+            with torch.no_grad():
+                if prepared is None:
+                    images = torch.stack([a, b]).permute(0, 3, 1, 2).to(device, self.dtype)
+                    prepared = self.network.prepare(*pad(images, more, "replicate").split(1))
+                made = self.network.make(prepared, t)[0, :, :height, :width]
+            made = made.permute(1, 2, 0).float().cpu()
+            if made.shape != a.shape or not torch.isfinite(made).all():
+                found = "NaN or infinity" if made.shape == a.shape else f"{list(made.shape)}"
+                raise FlowError(f"{self.name}: made {found} between pictures {list(a.shape)}; use another file")
+            return made.clamp(0, 1).contiguous()
+        return at
+
+
+def load_in_between(path: Path) -> InBetweenNetwork:
+    """RIFE 4.25 or later, or FILM, from a file, as float32 on the CPU.
+
+    Args:
+        path: ``.safetensors``, or a ``.pth``, ``.pt`` or ``.pkl`` of plain tensors (no code is run while reading it).
+    Raises:
+        FlowError: a file that cannot be read, or holds neither.
+    """
+    state = read_tensors(path, "RIFE or FILM")
+    if is_film(state):
+        return film_of(state, path)
+    if is_rife(state):
+        return rife_of(state, path)
+    raise FlowError(f"{path.name}: holds neither RIFE nor FILM; use rife_v4.26.safetensors or "
+                    "film_net_fp16.safetensors")

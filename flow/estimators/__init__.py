@@ -1,0 +1,1 @@
+"""Estimators: DIS and RAFT, the pyramid that needs neither, the coarse pass before them."""

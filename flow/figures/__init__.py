@@ -1,0 +1,1 @@
+"""What moves as one: a figure in front, the background behind it."""

@@ -1,0 +1,1 @@
+"""Bytes of a model file as named tensors: safetensors, GGUF, every packing of numbers."""

@@ -1,0 +1,122 @@
+"""What a file is good for: the loaders' own checks are run on its header, and what they say is passed on."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ...common import InputError
+from ..files.headers import read_weights_file
+from ..names import CLIP, T5, TRANSFORMER, VAE
+from ..recognise.flavours import ALIKE, DEV_SHAPED
+from ..recognise.identify import Identity, gib, recognise
+from .fill import Filling
+from .folder import prepare_folder
+from .parts import check_file, check_fit, left_out, load_tokenizers, parts_in
+
+FOLDER, LORA = "folder", "LoRA"  # what a file loads as, beside the parts
+_BESIDE = "beside it Kontext needs T5-XXL (8.9 GiB in bf16, 4.4 in fp8), CLIP-L (0.23) and the VAE (0.16)"
+_ALIKE = "it was not trained to edit, if it is dev or Krea dev"
+_PLACES = {TRANSFORMER: "models/diffusion_models", CLIP: "models/text_encoders", T5: "models/text_encoders",
+           VAE: "models/vae"}
+_OWN = {CLIP: ("hidden_size", 768), T5: ("d_model", 4096)}  # FLUX.1's own width of text, and the field that has it
+
+
+def identify(path: str | Path, tokenizers: tuple[str | Path, str | Path] | None = None) -> Identity:
+    """Say what a model file (safetensors, GGUF) or folder is, and what this pack's loaders say to it.
+
+    Reads headers and configs, and the folder's tokenizers.
+
+    Args:
+        path: a file, the folder that holds model_index.json, or one component's folder.
+        tokenizers: folders of CLIP's and T5's tokenizer, as for `load_parts`; without them it is not checked whether
+            a text encoder has their words.
+
+    Returns:
+        The finding; its flavour may be "unknown". `loads_as` says what it loads as, judged by itself (its partners
+        may not fit it), NaN and infinity among its numbers aside, which only reading finds; `refusal` why it does not.
+
+    Raises:
+        InputError: nothing is there, it is a pickle, or its header is cut off or broken.
+    """
+    path = Path(path)
+    found = recognise(path)
+    if found.kind == "diffusers folder":
+        return _of_folder(path, found)
+    if found.kind == "LoRA" and path.is_file():
+        return _of_lora(path, found)
+    return _of_parts(path, found, tokenizers)
+
+
+def _of_folder(root: Path, found: Identity) -> Identity:
+    try:
+        prepare_folder(root)
+    except InputError as error:
+        return _refused(found, error, f"Load Kontext Model refuses it: {_said(error)}.")
+    alike = f"; {_ALIKE}" if found.flavour in ALIKE else ""
+    return replace(found, loads_as=(FOLDER,), advice=f"whole and ready{alike}: put it under models/diffusers and "
+                                                     "choose it in Load Kontext Model.")
+
+
+def _of_lora(path: Path, found: Identity) -> Identity:
+    from ..lora.file import lora_advice  # which recognises files, too
+
+    advice = lora_advice(path, read_weights_file(path))
+    refused = advice.startswith("Load Kontext LoRA refuses")
+    return replace(found, loads_as=() if refused else (LORA,), refusal=advice if refused else "",
+                   advice=f"{advice.removesuffix('.')}.")
+
+
+def _of_parts(path: Path, found: Identity, folders: tuple[str | Path, str | Path] | None) -> Identity:
+    fillings: dict[str, Filling] = {}
+    refusals: dict[str, InputError] = {}
+    others = parts_in(path)
+    has_words = folders is not None and (CLIP in others or T5 in others)
+    tokenizers = load_tokenizers(*map(Path, folders)) if has_words else None
+    for part in (TRANSFORMER, *others):
+        try:
+            fillings[part] = check_file(path, part, tokenizers)
+            check_fit(fillings)
+        except InputError as error:
+            fillings.pop(part, None)
+            refusals[part] = error
+    weights = f"its weights take {gib(found.bytes)}"
+    if not fillings:
+        whole = found.kind in ("transformer", "all-in-one checkpoint")
+        error = refusals.get(found.part) or refusals[TRANSFORMER if whole else next(reversed(refusals))]
+        return _refused(found, error, f"Load Kontext Files refuses it: {_said(error)}; {weights}.")
+    loads = tuple(part for part in (TRANSFORMER, CLIP, T5, VAE) if part in fillings)
+    parts = [part for part in loads if part != TRANSFORMER]
+    if TRANSFORMER in fillings:
+        place = "models/checkpoints" if parts else _PLACES[TRANSFORMER]
+        said = [f"choose it in Load Kontext Files, from {place}"]
+        if found.flavour in ALIKE:
+            said.append(f"{_ALIKE}" if found.flavour == DEV_SHAPED else f"{found.flavour} was not trained to edit")
+        missing = [part for part in (CLIP, T5, VAE) if part not in parts]
+        said.append(weights + (f", and {_BESIDE}" if missing == [CLIP, T5, VAE] else ""))
+        if parts and missing:
+            said.append(f"choose {' and '.join(missing)} too")
+            said += [f"its own {part} is refused: {_said(refusals[part])}" for part in missing if part in refusals]
+    else:
+        place = _PLACES[parts[0]] if len(parts) == 1 and found.kind != "all-in-one checkpoint" else "its folder"
+        said = [f"choose it in Load Kontext Files as {' and as '.join(parts)}, from {place}", weights]
+        if found.kind == "all-in-one checkpoint":
+            said.append(f"its transformer is refused there: {_said(refusals[TRANSFORMER])}")
+        said = [*_misfits(fillings), *said]
+    said += [note for part, filling in fillings.items() if (note := left_out(part, filling.source))]
+    return replace(found, loads_as=loads, refusal="", advice="; ".join(said) + ".")
+
+
+def _misfits(fillings: Mapping[str, Filling]) -> list[str]:
+    """Text encoders of another width than those of FLUX.1, which fit other transformers only."""
+    widths = {part: getattr(fillings[part].model.config, field) for part, (field, _) in _OWN.items()
+              if part in fillings}
+    return [f"not for FLUX.1 Kontext itself, whose transformer reads a width of {_OWN[part][1]} as {part}, but for one "
+            f"that reads {width}" for part, width in widths.items() if width != _OWN[part][1]]
+
+
+def _refused(found: Identity, error: InputError, advice: str) -> Identity:
+    return replace(found, refusal=str(error), advice=advice)
+
+
+def _said(error: InputError) -> str:
+    return str(error).removeprefix(f"{error.where}: ")

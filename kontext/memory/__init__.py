@@ -1,0 +1,1 @@
+"""Where weights are: what fits on the card, what visits it, what is kept."""

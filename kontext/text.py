@@ -1,0 +1,131 @@
+"""Prompts: how long they are, which are refused, and what the two text encoders make of them."""
+
+import re
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ..common import InputError
+from .layers.quantised import largest_unpacking
+
+MAX_TOKENS = 512  # T5 tokens FLUX was trained with, the end mark included
+
+
+def t5_token_count(tokenizer, prompt: str) -> int:
+    """T5 tokens of a prompt, the end mark included, before any padding or cutting."""
+    return len(tokenizer(prompt, truncation=False, verbose=False).input_ids)
+
+
+class Piece(NamedTuple):
+    """One T5 token: prompt[start:end], and whether the vocabulary has it (else the model reads `<unk>`)."""
+
+    start: int
+    end: int
+    known: bool
+
+
+def t5_pieces(tokenizer, prompt: str) -> list[Piece]:
+    """The T5 tokens of a prompt, without the end mark, before any padding or cutting."""
+    text = re.sub("[\ud800-\udfff]", "\ufffd", prompt)  # half an emoji is no text
+    read = tokenizer(text, truncation=False, verbose=False, add_special_tokens=False, return_offsets_mapping=True)
+    pieces = []
+    for token, (start, end) in zip(read.input_ids, read.offset_mapping, strict=True):
+        while start < end - 1 and text[start].isspace():  # transformers 4 counts the space before a word to it
+            start += 1
+        pieces.append(Piece(start, end, token != tokenizer.unk_token_id))
+    return pieces
+
+
+def check_prompt(tokenizer, prompt: str, where: str) -> None:
+    """Refuse a prompt that is no text, is empty, or is over 512 T5 tokens (it would be cut silently).
+
+    Args:
+        tokenizer: the model's T5 tokenizer.
+        prompt: the instruction.
+        where: who asks, for the message.
+
+    Raises:
+        InputError: with the token count if that is the trouble.
+    """
+    if not isinstance(prompt, str):
+        raise InputError(where, "prompt", type(prompt).__name__, "is not text", "write an instruction")
+    if not prompt.strip():
+        raise InputError(where, "prompt", prompt, "is empty", "say what should be changed or shown")
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(where, "prompt", prompt, "holds half a character (a lone surrogate)",
+                         "delete the broken character, often a cut emoji") from None
+    # Above this it cannot be 512 tokens of anything sensible, and tokenizing a pasted book would take long.
+    count = t5_token_count(tokenizer, prompt) if len(prompt) <= 100 * MAX_TOKENS else None
+    if count is None or count > MAX_TOKENS:
+        length = f"has {count} T5 tokens" if count else f"has {len(prompt)} characters"
+        raise InputError(where, "prompt", prompt, f"{length}, more than the {MAX_TOKENS} tokens the model reads",
+                         "shorten it")
+
+
+def text_token_ids(
+    clip_tokenizer, t5_tokenizer, prompt: str, min_tokens: int, clip_positions: int = 77
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The token ids both encoders get, for every backend the same.
+
+    T5 is padded to max(min_tokens, its own length), at most 512, and gets no attention mask, as FLUX was trained:
+    the padding takes part, so another `min_tokens` gives other embeddings. CLIP is padded or cut to its positions.
+
+    Args:
+        clip_tokenizer, t5_tokenizer: of transformers.
+        prompt: checked text; nothing in it is syntax.
+        min_tokens: 1..512, `ModelSettings.min_text_tokens`.
+        clip_positions: how many the CLIP encoder has.
+
+    Returns:
+        (CLIP ids int64 [1, 77], T5 ids int64 [1, n]) on the CPU.
+    """
+    length = min(MAX_TOKENS, max(min_tokens, t5_token_count(t5_tokenizer, prompt)))
+    # some published CLIP tokenizers carry no length, or a far longer one than the encoder has positions for
+    clip_ids = _padded_ids(clip_tokenizer, prompt, min(clip_tokenizer.model_max_length, clip_positions))
+    return clip_ids, _padded_ids(t5_tokenizer, prompt, length)
+
+
+def encode_prompt(
+    text_encoders: nn.ModuleDict, clip_tokenizer, t5_tokenizer, prompt: str, min_tokens: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the transformer reads of a prompt: T5's states and CLIP's pooled vector, see `text_token_ids`.
+
+    Args:
+        text_encoders: "clip" (CLIPTextModel) and "t5" (T5EncoderModel), both on `device`.
+        clip_tokenizer, t5_tokenizer: theirs.
+        prompt: checked text.
+        min_tokens: 1..512, `ModelSettings.min_text_tokens`.
+        device: where to run.
+
+    Returns:
+        (embeddings [1, n, T5 width], pooled [1, CLIP width]) in the encoders' dtype, on the CPU.
+    """
+    positions = text_encoders["clip"].config.max_position_embeddings
+    clip_ids, t5_ids = text_token_ids(clip_tokenizer, t5_tokenizer, prompt, min_tokens, positions)
+    embeds = text_encoders["t5"](t5_ids.to(device), output_hidden_states=False)[0]
+    pooled = text_encoders["clip"](clip_ids.to(device), output_hidden_states=False).pooler_output
+    return embeds.cpu(), pooled.cpu()
+
+
+def _padded_ids(tokenizer, prompt: str, length: int) -> torch.Tensor:
+    return tokenizer([prompt], padding="max_length", max_length=length, truncation=True,
+                     return_tensors="pt").input_ids
+
+
+def activation_bytes(text_encoders: nn.ModuleDict, tokens: int) -> int:
+    """Bytes encoding a prompt needs beside the weights, a generous estimate for T5 (CLIP is far smaller).
+
+    A layer holds about 8 tensors of the model's width, 4 of the feed-forward's, and the attention scores (T5 adds a
+    position bias, so they are not fused) twice in float32. A quantised layer unpacks its matrix for the call.
+
+    Args:
+        tokens: padded length of the prompt.
+    """
+    config = text_encoders["t5"].config
+    scores = 2 * 4 * config.num_heads * tokens * tokens
+    dtype = text_encoders["t5"].dtype
+    activations = tokens * (8 * config.d_model + 4 * config.d_ff) * dtype.itemsize
+    return activations + scores + largest_unpacking(text_encoders["t5"], dtype)
