@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from ..flow import Between, DisFlow, FlowError, InBetweenModel, RaftFlow, estimate_motion, load_in_between, load_raft
-from ..flow.drift import Drift
+from ..flow.figures.background import Drift
 from ._cartoon import MOTIONS, moment
 
 METHODS = ("fade", "naive", "project", "splat", "auto")

@@ -23,12 +23,12 @@ from torch import nn
 from ..kontext import Conditions, Limited, networks
 from ..kontext.backends.modules import ModuleBackend
 from ..kontext.backends.transformer import activation_bytes
-from ..kontext.memory import GIB, PRESETS, Residency, TransformerSizes
-from ..kontext.offload import weight_bytes
-from ..kontext.prompts import activation_bytes as text_bytes
-from ..kontext.quantised import StoredLinear
+from ..kontext.layers.quantised import StoredLinear
+from ..kontext.memory.offload import weight_bytes
+from ..kontext.memory.plan import GIB, PRESETS, Residency, TransformerSizes
+from ..kontext.memory.vae import TILE, vae_bytes
 from ..kontext.sampling import Schedule, denoise
-from ..kontext.vae import TILE, vae_bytes
+from ..kontext.text import activation_bytes as text_bytes
 
 SCHEDULE = Schedule(shift=3.0, use_dynamic_shifting=True)
 SMALL = {"num_layers": 2, "num_single_layers": 4, "num_attention_heads": 2, "joint_attention_dim": 256,

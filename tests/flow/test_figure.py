@@ -6,8 +6,18 @@ import sys
 import numpy as np
 import pytest
 import torch
-from kontinuity.flow import Between, DisFlow, FlowError, Motion, estimate_motion, frame_times, pictures_at, splat, warp
-from kontinuity.flow.between import frame_pair as interpolate
+from kontinuity.flow import (
+    Between,
+    DisFlow,
+    FlowError,
+    Motion,
+    estimate_motion,
+    frame_times,
+    interpolate,
+    pictures_at,
+    splat,
+    warp,
+)
 from kontinuity.flow.field import shrunk
 from kontinuity.flow.figures.background import Drift, find_drift
 from kontinuity.flow.figures.figure import find_figure

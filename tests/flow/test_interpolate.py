@@ -6,8 +6,7 @@ import sys
 
 import pytest
 import torch
-from kontinuity.flow import EASINGS, MODES, Between, FlowError, Motion, coverage, in_betweens
-from kontinuity.flow.between import frame_pair as interpolate
+from kontinuity.flow import EASINGS, MODES, Between, FlowError, Motion, coverage, in_betweens, interpolate
 
 NOT_PICTURES = {
     "alpha": torch.rand(96, 128, 4),
