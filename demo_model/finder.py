@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..common import Box
+
 HEIGHT = 128  # pixels a picture is brought to: the unit of the drawn world is the picture's height
 STRIDE = 8
 _WIDTHS = (16, 32, 48)
@@ -49,8 +51,8 @@ class FigureFinder:
         self._net.load_state_dict({key: value.float() for key, value in load(Path(path).read_bytes()).items()})
         self._net.eval().requires_grad_(False)
 
-    def find(self, picture: torch.Tensor) -> list[tuple[float, float, float, float]]:
-        """Boxes (left, top, right, bottom in 0..1) of head and trunk in `float32 [H, W, 3]`, the surest first."""
+    def find(self, picture: torch.Tensor) -> list[Box]:
+        """Boxes, in parts of the picture, of head and trunk in `float32 [H, W, 3]`, the surest first."""
         height, width = picture.shape[:2]
         columns = min(max(2, round(width * HEIGHT / height / STRIDE)), _WIDEST * HEIGHT // STRIDE)
         planes = F.interpolate(picture.permute(2, 0, 1)[None] * 2 - 1, size=(HEIGHT, columns * STRIDE),
@@ -59,7 +61,7 @@ class FigureFinder:
             return read_heat(self._net(planes)[0])
 
 
-def read_heat(maps: torch.Tensor) -> list[tuple[float, float, float, float]]:
+def read_heat(maps: torch.Tensor) -> list[Box]:
     """The boxes in `HeatMap`'s answer `[5, rows, columns]`: at each peak of the heat, the surest first."""
     heat, edges = maps[0].sigmoid(), maps[1:] * (128 / STRIDE)
     rows, columns = heat.shape
@@ -68,9 +70,9 @@ def read_heat(maps: torch.Tensor) -> list[tuple[float, float, float, float]]:
     boxes = []
     for y, x in places:
         left, top, right, bottom = edges[:, y, x].tolist()
-        box = (max(0.0, (x + 0.5 - left) / columns), max(0.0, (y + 0.5 - top) / rows),
-               min(1.0, (x + 0.5 + right) / columns), min(1.0, (y + 0.5 + bottom) / rows))
-        if box[0] < box[2] and box[1] < box[3] and all(overlap(box, other) < 0.6 for other in boxes):
+        box = Box(max(0.0, (x + 0.5 - left) / columns), max(0.0, (y + 0.5 - top) / rows),
+                  min(1.0, (x + 0.5 + right) / columns), min(1.0, (y + 0.5 + bottom) / rows))
+        if box.width > 0 and box.height > 0 and all(overlap(box, other) < 0.6 for other in boxes):
             boxes.append(box)
     return boxes[:_MOST]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from comfy_api.latest import io
 
-from ..common import InputError
+from ..common import Box, InputError
 from ..demo_model import figure_finder
 from ..kontext import FaceFinder, KontextModel
 from ..publish import check_visible, key_border, visible_share
@@ -148,10 +148,10 @@ def _crop(picture: torch.Tensor, find: str, number: int) -> torch.Tensor:
         raise InputError(CROP_TITLE, "number", str(number), f"is more than were found: {len(found)}",
                          "lower it, use a larger picture, or crop by hand with Image Crop")
     height, width = picture.shape[:2]
-    left, top, right, bottom = found[number - 1]
-    box = (int(left * width), int(top * height))
-    size = (max(1, round(right * width) - box[0]), max(1, round(bottom * height) - box[1]))
-    return crop_picture(picture, (*box, *size), CROP_TITLE, "find")
+    figure = found[number - 1]
+    left, top = int(figure.left * width), int(figure.top * height)
+    box = Box(left, top, max(left + 1, round(figure.right * width)), max(top + 1, round(figure.bottom * height)))
+    return crop_picture(picture, box, CROP_TITLE, "find")
 
 
 class CharacterSheet(io.ComfyNode):

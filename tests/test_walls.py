@@ -21,7 +21,7 @@ PARTS = ("common", "kontext", "flow", "storyboard", "publish", "batch", "demo_mo
 PACK = (*PARTS, "nodes", "benchmarks")
 FACES = ("common", "kontext", "flow", "storyboard", "storyboard.prompts", "publish", "demo_model",
          "demo_model.toonworld")
-ALLOWED_FACES = {"common": (), "demo_model": (), "kontext": ("common",), "flow": ("common",),
+ALLOWED_FACES = {"common": (), "demo_model": ("common",), "kontext": ("common",), "flow": ("common",),
                  "storyboard": ("common", "kontext", "flow"), "publish": ("common", "kontext", "storyboard"),
                  "batch": ("common",), "nodes": FACES}
 # the command `kontinuity.batch` under the name that scripts know

@@ -8,9 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ...common import InputError
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom; parts of the picture, 0..1
+from ...common import Box, InputError
 
 _LONGER_SIDE = 640  # pixels YuNet looks at: it finds faces of 10 to 300
 _SURE = 0.7
@@ -22,7 +20,7 @@ class Finder(Protocol):
     name: str
 
     def find(self, picture: torch.Tensor) -> list[Box]:
-        """The figures of a picture `float32 [H, W, 3]` in 0..1, the surest first."""
+        """Boxes, in parts of the picture, of the figures of a picture `float32 [H, W, 3]` in 0..1, the surest first."""
         ...
 
 
@@ -59,5 +57,5 @@ class FaceFinder:
 
 def widened(left: float, top: float, width: float, height: float) -> Box:
     """A face's box, a quarter larger on each side, inside the picture."""
-    return (max(0.0, left - width / 4), max(0.0, top - height / 4),
-            min(1.0, left + width * 5 / 4), min(1.0, top + height * 5 / 4))
+    return Box(max(0.0, left - width / 4), max(0.0, top - height / 4),
+               min(1.0, left + width * 5 / 4), min(1.0, top + height * 5 / 4))

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ...common import WHOLE, Box
 from .encoders import Encoder
-from .finders import Box, Finder
+from .finders import Finder
 
-WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 COPIED = 0.95  # from here on the mirror test is worth a remark
 _MIRROR_TEMPERATURE = 0.01  # ViStoryBench's
 
@@ -123,7 +123,7 @@ class Cast:
             return nobody
         figures = encoder.embed([crop(picture, box) for box in boxes])
         likeness = torch.stack([(vectors @ figures.T).amax(0) for vectors, _ in self._vectors.values()])
-        allowed = torch.tensor([[name not in regions or _inside(box, regions[name]) for box in boxes]
+        allowed = torch.tensor([[name not in regions or regions[name].holds(*box.centre) for box in boxes]
                                 for name in names])
         if found is None and len(boxes) == 1:
             places = [(row, 0) for row in range(len(names))]  # the whole picture is everybody
@@ -159,15 +159,10 @@ def mirror_test(figure: torch.Tensor, straight: torch.Tensor, mirrored: torch.Te
 def crop(picture: torch.Tensor, box: Box) -> torch.Tensor:
     """The part of a picture `[H, W, 3]` inside a box, made square by its longer side; edges are repeated outside."""
     height, width = picture.shape[:2]
-    left, right = sorted((box[0] * width, box[2] * width))
-    top, bottom = sorted((box[1] * height, box[3] * height))
+    left, right = sorted((box.left * width, box.right * width))
+    top, bottom = sorted((box.top * height, box.bottom * height))
     side = max(1, round(max(right - left, bottom - top)))
     x, y = round((left + right - side) / 2), round((top + bottom - side) / 2)
     rows, columns = (torch.arange(start, start + side).clamp(0, length - 1)
                      for start, length in ((y, height), (x, width)))
     return picture[rows][:, columns]
-
-
-def _inside(box: Box, region: Box) -> bool:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return region[0] <= x <= region[2] and region[1] <= y <= region[3]

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from ...common import InputError, Picture, check_picture, to_bytes
-
-Box = tuple[int, int, int, int]  # left, top, width, height in pixels
+from ...common import Box, InputError, Picture, check_picture, to_bytes
 
 _DIFFERENT = 24  # of 255, in the channel that differs most: above JPEG's noise
 _PLAIN = 0.9  # share of the border that must have the background's colour
@@ -13,7 +11,7 @@ _MARGIN = 0.04  # kept around the figure, as a share of its longer side
 
 
 def crop_picture(picture: Picture, crop: Box | str | None, where: str, field: str) -> Picture:
-    """Crop a picture to a box, to its figure ("auto") or not at all (None).
+    """Crop a picture to a box in whole pixels, to its figure ("auto") or not at all (None).
 
     Raises InputError for a box that is not inside the picture, and for "auto" without a plain background.
     """
@@ -28,17 +26,16 @@ def crop_picture(picture: Picture, crop: Box | str | None, where: str, field: st
                              "write crop: [left, top, width, height] in pixels, or none")
     else:
         box = crop
-        if box[0] + box[2] > width or box[1] + box[3] > height:
-            raise InputError(where, field, f"[{', '.join(map(str, box))}]",
+        if box.right > width or box.bottom > height:
+            raise InputError(where, field, f"[{box.left}, {box.top}, {box.width}, {box.height}]",
                              f"reaches out of the picture, which is {width}x{height}",
                              "write [left, top, width, height] in its pixels")
-    left, top, width, height = box
-    return picture[top:top + height, left:left + width].contiguous()
+    return picture[box.top:box.bottom, box.left:box.right].contiguous()
 
 
 def figure_box(picture: Picture) -> Box | None:
-    """The box around what differs from the border's colour, with a small margin; None if the border has several
-    colours (no plain background) or nothing differs from it."""
+    """The box (in pixels) around what differs from the border's colour, with a small margin; None if the border has
+    several colours (no plain background) or nothing differs from it."""
     import cv2
 
     pixels = to_bytes(picture).astype(np.int16)
@@ -58,4 +55,4 @@ def figure_box(picture: Picture) -> Box | None:
     bottom = (parts[:, cv2.CC_STAT_TOP] + parts[:, cv2.CC_STAT_HEIGHT]).max()
     margin = round(_MARGIN * max(right - left, bottom - top))
     left, top = max(0, int(left) - margin), max(0, int(top) - margin)
-    return left, top, min(width, int(right) + margin) - left, min(height, int(bottom) + margin) - top
+    return Box(left, top, min(width, int(right) + margin), min(height, int(bottom) + margin))

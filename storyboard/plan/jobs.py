@@ -8,15 +8,15 @@ from functools import partial
 
 import torch
 
-from ...common import InputError, Picture, did_you_mean
+from ...common import Box, InputError, Picture, did_you_mean
 from ...kontext import MIN_SIDE, EditRequest, KontextModel, StepInfo, whole_size
 from ..cast.references import choose_reference, stitch
 from ..production.candidates import Candidate, Judge, Wish, best_of, candidate_seed, candidates_of
 from ..prompts.instruction import figure_prompt, panel_prompt, place_prompt
 from ..story.models import REFERENCE, ROLES, Panel, Story
 from ..story.seeds import panel_seed
-from .masks import PanelMasks, PixelBox, box_share, check_masks, mask_files, mask_share, paste
-from .passes import even_regions, pixel_box
+from .masks import PanelMasks, box_share, check_masks, mask_files, mask_share, paste
+from .passes import even_regions
 
 log = logging.getLogger("kontinuity")
 
@@ -32,7 +32,7 @@ class Pass:
 
     request: EditRequest
     on_picture: bool = False
-    box: PixelBox | None = None
+    box: Box | None = None
     character: str = ""
 
 
@@ -225,7 +225,7 @@ class _Board:
             region = panel.appearance(name).region or places[name]
             figure = replace(request, prompt=figure_prompt(self.story, panel, name, region),
                              references=(request.references[names.index(name)],), seed=panel_seed(request.seed, name))
-            passes.append(Pass(figure, True, pixel_box(region, request.width, request.height), name))
+            passes.append(Pass(figure, True, region.in_pixels(request.width, request.height), name))
         return tuple(passes)
 
     def panel_masks(self, panel: Panel, source: str | None, references: tuple[Picture, ...],

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...common import InputError, Picture, open_beside
+from ...common import Box, InputError, Picture, open_beside
 from ..story.models import Panel, Story
 
-PixelBox = tuple[int, int, int, int]  # left, top, right, bottom
 PanelMasks = Mapping[str, torch.Tensor]  # "edit" and "keep", those that a panel has
 
 _BOX_FEATHER = 0.08  # of the box's shorter side: how wide the result fades in at the box's edges
@@ -28,10 +27,9 @@ def paste(picture: Picture, result: Picture, share: torch.Tensor) -> Picture:
     return torch.where(share > 0, torch.lerp(picture, result, share), picture)
 
 
-def box_share(box: PixelBox, width: int, height: int) -> torch.Tensor:
-    """1 inside the box, falling to those of its edges that lie inside the picture; 0 outside."""
-    left, top, right, bottom = box
-    feather = max(1, round(_BOX_FEATHER * min(right - left, bottom - top)))
+def box_share(box: Box, width: int, height: int) -> torch.Tensor:
+    """1 inside the box (in pixels), falling to those of its edges that lie inside the picture; 0 outside."""
+    feather = max(1, round(_BOX_FEATHER * min(box.width, box.height)))
 
     def ramp(start: int, end: int, length: int) -> torch.Tensor:
         place = torch.arange(length, dtype=torch.float32)
@@ -39,7 +37,7 @@ def box_share(box: PixelBox, width: int, height: int) -> torch.Tensor:
         falling = (end - place) / (feather + 1) if end < length else torch.ones_like(place)
         return torch.minimum(rising, falling).clamp(0, 1)
 
-    return ramp(top, bottom, height)[:, None] * ramp(left, right, width)[None, :]
+    return ramp(box.top, box.bottom, height)[:, None] * ramp(box.left, box.right, width)[None, :]
 
 
 def mask_share(masks: PanelMasks) -> torch.Tensor:

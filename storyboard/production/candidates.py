@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...common import Picture
+from ...common import Box, Picture
 from ...kontext import PictureScore, Scorer
 from ..story.models import Panel, Story
 from ..story.seeds import panel_seed
@@ -119,8 +119,7 @@ def story_judge(story: Story, pictures: Mapping[str, Picture], scorer: Scorer) -
     return judge
 
 
-def regions(panel: Panel) -> dict[str, tuple[float, float, float, float]]:
+def regions(panel: Panel) -> dict[str, Box]:
     """Where a panel says its characters are: left, top, right, bottom."""
-    said = {name: panel.appearance(name).region for name in panel.characters or ()}
-    return {name: (region[0], region[1], region[0] + region[2], region[1] + region[3])
-            for name, region in said.items() if region}
+    regions = {name: panel.appearance(name).region for name in panel.characters or ()}
+    return {name: region for name, region in regions.items() if region}

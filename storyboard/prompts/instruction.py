@@ -1,8 +1,8 @@
 """What the model is told: for a whole panel, and for each pass of a panel that is made in passes."""
 
-from ...common import InputError
+from ...common import Box, InputError
 from ..story.change import Change
-from ..story.fields import MAX_LINE, Region
+from ..story.fields import MAX_LINE
 from ..story.models import Panel, Story
 from . import compose
 from .compose import KEEP_SOMEBODY
@@ -68,12 +68,12 @@ def _who(story: Story, name: str) -> str:
     return with_article(traits) if traits else "the character"
 
 
-def _place(region: Region) -> str:
-    middle = region[0] + region[2] / 2
+def _place(region: Box) -> str:
+    middle = region.centre[0]
     return "on the left" if middle < 0.4 else "on the right" if middle > 0.6 else "in the middle"
 
 
-def figure_prompt(story: Story, panel: Panel, name: str, region: Region) -> str:
+def figure_prompt(story: Story, panel: Panel, name: str, region: Box) -> str:
     """The prompt of the pass that adds one character."""
     action = panel.appearance(name).action
     who = story.characters[name].traits or "the character"

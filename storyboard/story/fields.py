@@ -8,10 +8,10 @@ import re
 from pathlib import PureWindowsPath
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, InstanceOf
 from pydantic_core import PydanticCustomError, core_schema
 
-from ...common import InputError
+from ...common import Box, InputError
 from ...kontext import check_size
 
 MAX_SEED = 2**64 - 1
@@ -22,8 +22,8 @@ MAX_ASPECT = 4.0
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NAME_REMEDY = "use 1 to 64 letters, digits, - and _, beginning with a letter or digit (names become file names)"
 _NUMBER = re.compile(r"[+-]?([0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9})")
-_SIDES = {"left": (0.0, 0.0, 0.5, 1.0), "right": (0.5, 0.0, 0.5, 1.0), "centre": (0.25, 0.0, 0.5, 1.0),
-          "center": (0.25, 0.0, 0.5, 1.0)}
+_SIDES = {"left": Box(0.0, 0.0, 0.5, 1.0), "right": Box(0.5, 0.0, 1.0, 1.0), "centre": Box(0.25, 0.0, 0.75, 1.0),
+          "center": Box(0.25, 0.0, 0.75, 1.0)}
 
 
 def fault(value: Any, problem: str, remedy: str, *inside: str | int) -> PydanticCustomError:
@@ -124,25 +124,25 @@ def _aspect(value: Any) -> Any:
 def _crop(value: Any) -> Any:
     if value is None or value == "none":
         return None
-    if value == "auto":
+    if value == "auto" or isinstance(value, Box):
         return value
     numbers = _whole_numbers(value, 4)
     if numbers is None or min(numbers) < 0 or min(numbers[2:]) < 1:
         raise fault(value, "is not a part of a picture",
                     "write auto, none, or [left, top, width, height] in the picture's pixels")
-    return tuple(numbers)
+    return Box.of_size(*numbers)
 
 
 def _region(value: Any) -> Any:
-    if value is None:
-        return None
+    if value is None or isinstance(value, Box):
+        return value
     if isinstance(value, str) and value.strip().lower() in _SIDES:
         return _SIDES[value.strip().lower()]
     numbers = [str(number).strip() for number in value] if isinstance(value, (list, tuple)) else []
     if len(numbers) == 4 and all(_NUMBER.fullmatch(number) for number in numbers):
         x, y, width, height = (float(number) for number in numbers)
         if min(x, y) >= 0 and min(width, height) > 0 and max(x + width, y + height) <= 1 + 1e-9:
-            return x, y, width, height
+            return Box.of_size(x, y, width, height)
     raise fault(value, "is not a region", "write left, centre, right, or [left, top, width, height] as parts of the "
                 "picture from 0 to 1, such as [0, 0.2, 0.5, 0.8]")
 
@@ -181,9 +181,9 @@ Size = Annotated[tuple[int, int], BeforeValidator(_size), Written({
     "type": "array", "minItems": 2, "maxItems": 2,
     "items": {"type": "integer", "minimum": 64, "maximum": 4096, "multipleOf": 16}})]
 Aspect = Annotated[float, BeforeValidator(_aspect), Written({"type": ["string", "number"]})]
-Crop = Annotated[tuple[int, int, int, int] | str | None, BeforeValidator(_crop), Written({"anyOf": [
+Crop = Annotated[InstanceOf[Box] | str | None, BeforeValidator(_crop), Written({"anyOf": [
     {"enum": ["auto", "none", None]}, {**_BOX, "items": {"type": "integer", "minimum": 0}}]})]
-Region = Annotated[tuple[float, float, float, float], BeforeValidator(_region), Written({"anyOf": [
+Region = Annotated[InstanceOf[Box], BeforeValidator(_region), Written({"anyOf": [
     {"enum": [*_SIDES]}, {**_BOX, "items": {"type": "number", "minimum": 0, "maximum": 1}}]})]
 FileName = Annotated[str, BeforeValidator(_file_name), Written({"type": "string", "minLength": 1, "maxLength": 1000})]
 Frame = Annotated[str, BeforeValidator(_frame), Written(_NAME_SCHEMA | {"pattern": "."})]  # a panel's id or a file

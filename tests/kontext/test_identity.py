@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from kontinuity.common import InputError
+from kontinuity.common import Box, InputError
 from kontinuity.kontext import FaceEncoder, FaceFinder, Scorer, load_encoder
 from kontinuity.kontext.identity.finders import widened
 from kontinuity.kontext.identity.scores import assign, crop, mirror_test
@@ -27,7 +27,7 @@ class Columns:
 
     def find(self, picture):
         width = picture.shape[1]
-        return [(x / width, 0.0, (x + 20) / width, 1.0) for x in range(0, width, 20)
+        return [Box(x / width, 0.0, (x + 20) / width, 1.0) for x in range(0, width, 20)
                 if picture[:, x:x + 20].sum() > 0]
 
 
@@ -74,15 +74,15 @@ def test_without_a_finder_nobody_counts():
     whole = cast.score(RED)
     assert whole.count_is_right is None and whole.figures["mia"].likeness == pytest.approx(1)
     assert "count not checked" in str(whole)
-    halves = {"mia": (0.5, 0.0, 1.0, 1.0), "tom": (0.0, 0.0, 0.5, 1.0)}
+    halves = {"mia": Box(0.5, 0.0, 1.0, 1.0), "tom": Box(0.0, 0.0, 0.5, 1.0)}
     assert cast.score(beside(GREEN, RED), halves).total == pytest.approx(1)
     assert cast.score(beside(RED, GREEN), halves).total < 0.3  # in each other's places: a region is whose it is
 
 
 def test_a_region_says_whose_a_figure_is(scorer):
     cast = scorer.cast({"mia": [RED]})
-    assert cast.score(beside(RED, BLACK), {"mia": (0.5, 0.0, 1.0, 1.0)}).total == 0
-    assert cast.score(beside(BLACK, RED), {"mia": (0.5, 0.0, 1.0, 1.0)}).total == pytest.approx(1)
+    assert cast.score(beside(RED, BLACK), {"mia": Box(0.5, 0.0, 1.0, 1.0)}).total == 0
+    assert cast.score(beside(BLACK, RED), {"mia": Box(0.5, 0.0, 1.0, 1.0)}).total == pytest.approx(1)
 
 
 def test_assignment_is_the_best_together_not_one_after_the_other():
@@ -100,9 +100,9 @@ def test_mirror_test_tells_a_copy():
 
 def test_crops_are_square_and_repeat_the_edge():
     picture = torch.arange(8.0).view(1, 8, 1).expand(4, 8, 3)
-    made = crop(picture, (0.75, 0.0, 1.0, 1.0))
+    made = crop(picture, Box(0.75, 0.0, 1.0, 1.0))
     assert made.shape == (4, 4, 3) and made[0, :, 0].tolist() == [5, 6, 7, 7]
-    assert crop(picture, (0.5, 0.5, 0.5, 0.5)).shape == (1, 1, 3)
+    assert crop(picture, Box(0.5, 0.5, 0.5, 0.5)).shape == (1, 1, 3)
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from kontinuity.common import InputError
+from kontinuity.common import Box, InputError
 from kontinuity.storyboard import panel_seed, parse_story, plan_panels, record, render
 from kontinuity.storyboard.cast.references import stitch
 from kontinuity.storyboard.plan.masks import box_share, paste
-from kontinuity.storyboard.plan.passes import even_regions, pixel_box
+from kontinuity.storyboard.plan.passes import even_regions
 from kontinuity.storyboard.production.records import picture_hash
 
 PICTURES = {name: torch.full((32, 16 + 16 * i, 3), 0.2 * i) for i, name in enumerate(["mia", "tom", "eva", "bob"])}
@@ -190,10 +190,8 @@ def test_a_panel_without_new_characters_needs_no_passes(model):
 
 
 def test_boxes_and_their_masks():
-    assert even_regions(2, 3) == [(0, 0, 0.5, 1), (0.5, 0, 0.5, 1)]
-    assert pixel_box((0.5, 0, 0.5, 1), 63, 10) == (32, 0, 63, 10)
-    assert pixel_box((0.999, 0.999, 0.0001, 0.0001), 64, 64) == (63, 63, 64, 64)
-    share = box_share((0, 10, 50, 60), 100, 100)
+    assert even_regions(2, 3) == [(0, 0, 0.5, 1), (0.5, 0, 1, 1)]
+    share = box_share(Box(0, 10, 50, 60), 100, 100)
     assert share.shape == (100, 100) and share[35, 0] == 1 and share[35, 25] == 1  # the left edge is the picture's
     assert 0 < share[10, 25] < share[11, 25] < 1 and 0 < share[35, 49] < 0.5
     assert not share[:10].any() and not share[60:].any() and not share[:, 50:].any()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from kontinuity.common import InputError
+from kontinuity.common import Box, InputError
 from kontinuity.demo_model import toonworld
 from kontinuity.storyboard import parse_story, story_pictures
 from kontinuity.storyboard.cast.crop import crop_picture, figure_box
@@ -19,11 +19,10 @@ def figure(noise=0.0):
 
 @pytest.mark.parametrize("noise", [0, 0.02])
 def test_the_figure_before_a_plain_background(noise):
-    left, top, width, height = figure_box(figure(noise))
-    assert (left, top, width, height) == (18, 8, 24, 64)  # a margin of 4 % of 60 pixels
+    assert figure_box(figure(noise)) == Box.of_size(18, 8, 24, 64)  # a margin of 4 % of 60 pixels
     speck = figure()
     speck[75:77, 90:92] = 0
-    assert figure_box(speck) == (18, 8, 24, 64)
+    assert figure_box(speck) == Box.of_size(18, 8, 24, 64)
 
 
 def test_no_figure():
@@ -39,16 +38,16 @@ def test_a_figure_of_the_drawn_world():
     for seed in range(5):
         drawn = toonworld.draw(toonworld.Character.from_seed(seed), toonworld.REFERENCE_SHOT)
         box = figure_box(torch.from_numpy(drawn).float() / 255)
-        assert box is None or (box[2] < 128 and box[3] > 60)
+        assert box is None or (box.width < 128 and box.height > 60)
 
 
 def test_crop():
     picture = figure()
     assert crop_picture(picture, None, "s", "crop") is picture
-    assert torch.equal(crop_picture(picture, (20, 10, 5, 6), "s", "crop"), picture[10:16, 20:25])
+    assert torch.equal(crop_picture(picture, Box.of_size(20, 10, 5, 6), "s", "crop"), picture[10:16, 20:25])
     assert crop_picture(picture, "auto", "s", "crop").shape == (64, 24, 3)
     with pytest.raises(InputError, match=r"s: crop '\[90, 0, 11, 5\]': reaches out of the picture, which is 100x80"):
-        crop_picture(picture, (90, 0, 11, 5), "s", "crop")
+        crop_picture(picture, Box.of_size(90, 0, 11, 5), "s", "crop")
     with pytest.raises(InputError, match="s: crop 'auto': finds no figure before a plain background"):
         crop_picture(torch.rand(40, 40, 3), "auto", "s", "crop")
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from kontinuity.common import InputError
+from kontinuity.common import Box, InputError
 from kontinuity.storyboard import Change, panel_seed, parse_story, read_story, unused_fields
 from kontinuity.storyboard.story.models import Appearance
 
@@ -24,7 +24,7 @@ def test_reads_every_field():
     assert (story.style.text, story.style.picture) == ("watercolour, soft edges", "style.png")
     mia, tom = story.characters.values()
     assert [(r.picture, r.role, r.crop) for r in mia.pictures] == [
-        ("mia.png", "body", None), ("mia_face.png", "face", (10, 20, 300, 300)), ("mia_back.png", "back", "auto")]
+        ("mia.png", "body", None), ("mia_face.png", "face", (10, 20, 310, 320)), ("mia_back.png", "back", "auto")]
     assert mia.traits.startswith("a girl") and [r.picture for r in tom.pictures] == ["tom.png"]
     rain, aid = story.panels
     assert story.location(rain).description == "a park in autumn" and story.location(aid).picture == "cafe.png"
@@ -34,8 +34,8 @@ def test_reads_every_field():
     assert aid.change == Change(action="holding an umbrella over her", add=("a yellow umbrella",),
                                 keep=("the same faces",), recolour={"the coat": "blue"}, text={"OPEN": "CLOSED"})
     assert (aid.from_, aid.prompt, story.cast(aid)) == ("rain", "", ("mia", "tom"))
-    assert aid.appearance("mia") == Appearance(region=(0, 0, 0.5, 1), action="smiling")
-    assert aid.appearance("tom").region == (0.5, 0, 0.5, 1) and rain.appearance("mia") == Appearance()
+    assert aid.appearance("mia") == Appearance(region=Box(0, 0, 0.5, 1), action="smiling")
+    assert aid.appearance("tom").region == Box(0.5, 0, 1, 1) and rain.appearance("mia") == Appearance()
 
 
 def test_json_says_the_same():
