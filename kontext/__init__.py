@@ -12,10 +12,10 @@ from .memory.plan import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
 from .recognise.check import check_folder
 from .recognise.identify import Identity
-from .request import EditRequest, StepInfo
+from .request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, EditRequest, StepInfo
 from .sampling import Schedule, Velocity
 from .settings import ModelSettings
-from .sizes import MIN_SIDE, check_size, whole_size
+from .sizes import MAX_SIDE, MIN_SIDE, MULTIPLE, check_size, whole_size
 from .text import text_token_ids
 
 __all__ = [
@@ -30,7 +30,12 @@ __all__ = [
     "KontextModel",
     "Limited",
     "Lora",
+    "MAX_GUIDANCE",
+    "MAX_SEED",
+    "MAX_SIDE",
+    "MAX_STEPS",
     "MIN_SIDE",
+    "MULTIPLE",
     "ModelSettings",
     "PRESETS",
     "PictureScore",

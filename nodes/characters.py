@@ -13,8 +13,8 @@ from ..kontext import FaceFinder, KontextModel
 from ..publish import check_visible, key_border, visible_share
 from ..storyboard import ROLES, character_sheet, crop_picture
 from . import host
-from .choices import own_choices
 from .host import folders
+from .inputs import guidance_input, own_choices, seed_input, steps_input
 from .pictures import as_image, one_picture
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket
 
@@ -27,7 +27,6 @@ FACE = "face, by "
 KEEP, NEUTRAL = "keep", "light grey, in place of a plain one"
 _GREY = 0.85
 _TOLERANCE = 0.1  # of a plain background's own pixels: above JPEG's noise
-MAX_SEED = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class DemoCharacter(io.ComfyNode):
@@ -42,8 +41,7 @@ class DemoCharacter(io.ComfyNode):
             description="Draws a cartoon character of the demo model's world, so that a workflow runs without any "
                         "file. With a real Kontext model put Load Image in its place.",
             inputs=[
-                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True,
-                             tooltip="Which character: every seed is another one, the same seed always the same."),
+                seed_input("Which character: every seed is another one, the same seed always the same."),
             ],
             outputs=[io.Image.Output(display_name="picture",
                                      tooltip="The character, standing, full body, before a plain backdrop.")],
@@ -171,13 +169,9 @@ class CharacterSheet(io.ComfyNode):
                 io.String.Input("traits", default="", multiline=False,
                                 tooltip="What the character looks like, in a few words: a woman with short black hair "
                                         "and a red coat. Empty says 'the character'."),
-                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True,
-                             tooltip="Another seed gives other views; the same seed the same."),
-                io.Int.Input("steps", default=20, min=1, max=200,
-                             tooltip="Sampling steps for each view. More is slower and sometimes finer."),
-                io.Float.Input("guidance", default=2.5, min=0.0, max=30.0, step=0.1,
-                               tooltip="How strictly the instruction is followed. 2.5 suits FLUX.1 Kontext; the demo "
-                                       "model ignores it."),
+                seed_input("Another seed gives other views; the same seed the same."),
+                steps_input("Sampling steps for each view. More is slower and sometimes finer."),
+                guidance_input("instruction"),
             ],
             outputs=[
                 io.Image.Output(display_name="front", tooltip="Facing the viewer: for the role body."),

@@ -7,12 +7,12 @@ from comfy_api.latest import io
 
 from ..kontext import MIN_SIDE, EditRequest, KontextModel, whole_size
 from . import host
+from .inputs import guidance_input, seed_input, side_input, steps_input
 from .pictures import as_image, one_picture
 from .prompts import check_before_sampling
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Kontext Edit"
-MAX_SEED = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Edit(io.ComfyNode):
@@ -32,19 +32,11 @@ class Edit(io.ComfyNode):
                                 default="Change the background to a beach, the character is waving, full body. "
                                         "Keep the same face, hair and clothes.",
                                 tooltip="What to change and what to keep, in English, at most 512 tokens."),
-                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True,
-                             tooltip="Another seed gives another variant; the same seed the same picture."),
-                io.Int.Input("steps", default=20, min=1, max=200,
-                             tooltip="Sampling steps. More is slower and sometimes finer."),
-                io.Float.Input("guidance", default=2.5, min=0.0, max=30.0, step=0.1,
-                               tooltip="How strictly the instruction is followed. 2.5 suits FLUX.1 Kontext; the demo "
-                                       "model ignores it."),
-                io.Int.Input("width", default=0, min=0, max=4096, step=16,
-                             tooltip="Of the result, in pixels, a multiple of 16. 0 follows the picture's shape; if "
-                                     "height is 0 too, at the area the model works best at."),
-                io.Int.Input("height", default=0, min=0, max=4096, step=16,
-                             tooltip="Of the result, in pixels, a multiple of 16. 0 follows the picture's shape; if "
-                                     "width is 0 too, at the area the model works best at."),
+                seed_input("Another seed gives another variant; the same seed the same picture."),
+                steps_input("Sampling steps. More is slower and sometimes finer."),
+                guidance_input("instruction"),
+                side_input("width", "height"),
+                side_input("height", "width"),
             ],
             outputs=[io.Image.Output(display_name="result", tooltip="The changed picture.")],
         )

@@ -6,8 +6,8 @@ from comfy_api.latest import io, ui
 
 from ..kontext import Identity, identify, plan_flux
 from . import host
-from .choices import own_choices
 from .host import folders
+from .inputs import own_choices
 from .sockets import CATEGORY
 
 TITLE = "Inspect Model"

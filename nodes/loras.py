@@ -5,8 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..kontext import KontextModel, read_lora
-from .choices import own_choices
 from .host import folders
+from .inputs import own_choices
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Load Kontext LoRA"

@@ -9,8 +9,8 @@ from comfy_api.latest import io
 from ..common import InputError
 from ..kontext import PRESETS, KontextModel, load_folder, load_parts
 from . import host
-from .choices import own_choices
 from .host import folders
+from .inputs import own_choices
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Load Kontext Model"

@@ -9,10 +9,10 @@ import torch
 from comfy_api.latest import io, ui
 
 from .. import flow
-from ..kontext import EditRequest, KontextModel
+from ..kontext import MAX_SEED, EditRequest, KontextModel
 from . import host
-from .choices import own_choices
 from .host import folders
+from .inputs import guidance_input, own_choices, seed_input, steps_input
 from .pictures import Frames, as_image, mask_for_each, one_picture, resized
 from .sockets import (
     CATEGORY,
@@ -32,7 +32,6 @@ SHOW_TITLE = "Show Motion"
 SCORE_TITLE = "Motion Score"
 CLIP_TITLE = "Clip Score"
 KEYFRAME_TITLE = "In-Between Keyframe"
-MAX_SEED = 0xFFFF_FFFF_FFFF_FFFF
 WHEEL, ARROWS = "colour wheel", "arrows"
 GPU = "gpu"
 QUALITIES = [*flow.QUALITIES, GPU]
@@ -377,12 +376,9 @@ class InBetweenKeyframe(io.ComfyNode):
                 io.Float.Input("threshold", default=0.3, min=0.0, max=1.0, step=0.01,
                                tooltip="A keyframe is asked for where motion explains less than this share of what "
                                        "changed. 0 never asks, 1 nearly always."),
-                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, control_after_generate=True,
-                             tooltip="Another seed gives another variant; gaps count on from it."),
-                io.Int.Input("steps", default=20, min=1, max=200, tooltip="Sampling steps of each keyframe."),
-                io.Float.Input("guidance", default=2.5, min=0.0, max=30.0, step=0.1,
-                               tooltip="How strictly the instruction is followed. 2.5 suits FLUX.1 Kontext; the demo "
-                                       "model ignores it."),
+                seed_input("Another seed gives another variant; gaps count on from it."),
+                steps_input("Sampling steps of each keyframe."),
+                guidance_input("instruction"),
             ],
             outputs=[
                 io.Image.Output(display_name="frames", tooltip="The pictures with the new keyframes, one batch."),

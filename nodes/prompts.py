@@ -13,8 +13,8 @@ from ..common import InputError
 from ..demo_model import NAME as DEMO_NAME
 from ..kontext import KontextModel
 from ..storyboard import Story, panel_prompt, prompts
-from .choices import own_choices
 from .host import folders
+from .inputs import own_choices
 from .sockets import CATEGORY, KontextModelSocket, Storyboard, StorySocket
 
 CHECK_TITLE = "Check Prompts"

@@ -11,6 +11,7 @@ from .. import publish
 from ..common import InputError, complete_file
 from ..flow import MAX_RATE, MIN_RATE, frame_rate, frame_times, pictures_at
 from . import host
+from .inputs import filename_prefix_input
 from .pictures import Frames, masks_of, resized
 from .sockets import CATEGORY
 
@@ -55,9 +56,7 @@ class Sticker(io.ComfyNode):
                 io.Int.Input("max_kilobytes", default=0, min=0, max=1_000_000,
                              tooltip="The largest file, in thousands of bytes: colours or quality are reduced first, "
                                      "then the size. 0 sets no limit."),
-                io.String.Input("filename_prefix", default="kontinuity/sticker",
-                                tooltip="Where it goes in the output folder; subfolders are allowed. A counter is "
-                                        "added."),
+                filename_prefix_input("sticker"),
                 io.Mask.Input("mask", optional=True,
                               tooltip="What to keep: white stays, black becomes transparent. One for all pictures, or "
                                       "one for each."),
@@ -161,9 +160,7 @@ class SaveClip(io.ComfyNode):
                                tooltip="MP4 plays everywhere. WebM is free of patents."),
                 io.Combo.Input("quality", options=list(publish.QUALITIES), default="good",
                                tooltip="best is hardly to be told from the pictures, small is for sending."),
-                io.String.Input("filename_prefix", default="kontinuity/clip",
-                                tooltip="Where it goes in the output folder; subfolders are allowed. A counter is "
-                                        "added."),
+                filename_prefix_input("clip"),
                 io.Audio.Input("audio", optional=True,
                                tooltip="Sound from the clip's beginning; what is longer than the pictures is cut."),
                 io.Float.Input("target_fps", default=0.0, min=0.0, max=240.0, step=0.001, optional=True,

@@ -14,8 +14,8 @@ from ..kontext import FaceEncoder, FaceFinder, PictureScore, Scorer, load_encode
 from ..publish import contact_sheet
 from ..storyboard import own_references, story_judge
 from . import host
-from .choices import own_choices
 from .host import folders
+from .inputs import own_choices
 from .pictures import as_image, as_pictures
 from .sockets import CATEGORY, CharactersSocket, ScorerSocket, Storyboard, StorySocket
 

@@ -32,8 +32,8 @@ from ..storyboard import (
     unused_fields,
 )
 from . import host
-from .choices import own_choices
 from .host import folders
+from .inputs import filename_prefix_input, guidance_input, own_choices, steps_input
 from .pictures import as_image, as_pictures
 from .prompts import check_before_sampling, traits
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, ScorerSocket, Storyboard, StorySocket
@@ -163,14 +163,9 @@ class RenderStoryboard(io.ComfyNode):
                 io.String.Input("panels", default="", multiline=False,
                                 tooltip="Which panels to render: ids with commas between them. Empty renders all. A "
                                         "panel looks the same whether it is rendered alone or with the others."),
-                io.Int.Input("steps", default=20, min=1, max=200,
-                             tooltip="Sampling steps for each panel. More is slower and sometimes finer."),
-                io.Float.Input("guidance", default=2.5, min=0.0, max=30.0, step=0.1,
-                               tooltip="How strictly the prompt is followed. 2.5 suits FLUX.1 Kontext; the demo model "
-                                       "ignores it."),
-                io.String.Input("filename_prefix", default="kontinuity/board",
-                                tooltip="Where the panels go in the output folder; subfolders are allowed. A counter "
-                                        "for the run and the panel's id are added."),
+                steps_input("Sampling steps for each panel. More is slower and sometimes finer."),
+                guidance_input("prompt"),
+                filename_prefix_input("board", "the panels go", "A counter for the run and the panel's id are"),
                 ScorerSocket.Input("scorer", optional=True,
                                    tooltip="From Load Identity Scorer. Needed for panels with candidates or min_score: "
                                            "the picture most like its characters is kept."),

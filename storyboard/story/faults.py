@@ -5,8 +5,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 
 from ...common import InputError, did_you_mean
+from ...kontext import MAX_SEED
 from .change import MAX_ITEMS, Change
-from .fields import MAX_LINE, MAX_SEED, MAX_TEXT, NAME
+from .fields import MAX_LINE, MAX_TEXT, NAME
 from .models import (
     MAX_CANDIDATES,
     MAX_CAPTIONS,

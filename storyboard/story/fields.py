@@ -12,9 +12,8 @@ from pydantic import BeforeValidator, Field, InstanceOf
 from pydantic_core import PydanticCustomError, core_schema
 
 from ...common import Box, InputError
-from ...kontext import check_size
+from ...kontext import MAX_SEED, MAX_SIDE, MIN_SIDE, MULTIPLE, check_size
 
-MAX_SEED = 2**64 - 1
 MAX_LINE = 500  # characters of a text on one line
 MAX_TEXT = 10_000  # characters of a note, a caption, a spoken text
 MAX_ASPECT = 4.0
@@ -179,7 +178,7 @@ Prompt = Annotated[str, BeforeValidator(_prompt), Written({**SCALAR, "minLength"
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Size = Annotated[tuple[int, int], BeforeValidator(_size), Written({
     "type": "array", "minItems": 2, "maxItems": 2,
-    "items": {"type": "integer", "minimum": 64, "maximum": 4096, "multipleOf": 16}})]
+    "items": {"type": "integer", "minimum": MIN_SIDE, "maximum": MAX_SIDE, "multipleOf": MULTIPLE}})]
 Aspect = Annotated[float, BeforeValidator(_aspect), Written({"type": ["string", "number"]})]
 Crop = Annotated[InstanceOf[Box] | str | None, BeforeValidator(_crop), Written({"anyOf": [
     {"enum": ["auto", "none", None]}, {**_BOX, "items": {"type": "integer", "minimum": 0}}]})]
