@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..kontext import Conditions, Limited, networks
+from ..kontext import Conditions, Limited, flux
 from ..kontext.backends.modules import ModuleBackend
-from ..kontext.backends.transformer import activation_bytes
+from ..kontext.flux import activation_bytes
 from ..kontext.layers.quantised import StoredLinear
 from ..kontext.memory.offload import weight_bytes
 from ..kontext.memory.plan import GIB, PRESETS, Residency, TransformerSizes
@@ -104,7 +104,7 @@ class Case:
     def __init__(self, device: torch.device, size: int, steps: int, text_tokens: int, small: bool):
         self.device, self.size, self.steps = device, size, steps
         self.dtype = torch.float32 if small else torch.bfloat16
-        self.transformer = networks.transformer(device, self.dtype, **(SMALL if small else {}))
+        self.transformer = flux.transformer(device, self.dtype, **(SMALL if small else {}))
         config, latent = self.transformer.config, size // 8
         self.tokens = text_tokens + 2 * (size // 16) ** 2
         generator = torch.Generator().manual_seed(0)
@@ -299,7 +299,7 @@ def denoise_rows(rows: Rows, case: Case, repeats: int, compiled: bool) -> None:
 def other_rows(rows: Rows, device: torch.device) -> None:
     """Text encoders and VAE: seconds, and the peaks the planner reckons with."""
     def encode() -> dict:
-        encoders = networks.text_encoders(device)
+        encoders = flux.text_encoders(device)
         ids = torch.ones(1, 512, dtype=torch.long, device=device)
         with torch.no_grad():
             run = lambda: encoders["t5"](ids)[0]  # noqa: E731
@@ -307,7 +307,7 @@ def other_rows(rows: Rows, device: torch.device) -> None:
             return row | {"seconds": round(timed(run), 4)}
 
     def picture(work: str, tiled: bool) -> dict:
-        vae = networks.vae(device)
+        vae = flux.vae(device)
         x = torch.zeros(1, 3, 1024, 1024, dtype=vae.dtype, device=device)
         z = torch.randn(1, 16, 128, 128, device=device).to(vae.dtype)
         tile = TILE if tiled else None
@@ -342,7 +342,7 @@ def main() -> None:
     if cuda:
         ceilings(rows)
         other_rows(rows, device)
-    needed = weight_bytes(networks.transformer()) + 4 * GIB if cuda else 0
+    needed = weight_bytes(flux.transformer()) + 4 * GIB if cuda else 0
     if cuda and needed > torch.cuda.mem_get_info()[0]:
         rows._skip("denoise loop", f"making the weights needs {needed / GIB:.0f} GiB of the card")
     else:

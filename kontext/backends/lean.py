@@ -7,10 +7,11 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from ..fast.modulation import ModulationTable, modulation_layers
+from ..fast.modulation import ModulationTable
+from ..flux import modulation_layers, transformer_blocks
 from ..memory.offload import Carousels
 from ..memory.placement import Placement
-from ..memory.plan import GIB, Residency, TransformerSizes, choose_residency, transformer_blocks
+from ..memory.plan import GIB, Residency, TransformerSizes, choose_residency
 from ..sampling import timesteps_of
 from . import Conditions
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from .. import text
+from ..flux import activation_bytes
 from ..lora import Branches, Lora, with_branches
 from ..memory.offload import carousel_bytes
 from ..memory.placement import Placement, Resident
@@ -15,7 +16,7 @@ from ..memory.vae import TILE, vae_bytes
 from ..sampling import Velocity
 from . import Conditions
 from .lean import LeanTransformer
-from .transformer import activation_bytes, make_velocity
+from .transformer import make_velocity
 
 
 class ModuleBackend:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..layers.quantised import largest_unpacking
 from ..references import reference_ids, token_ids
 from ..sampling import Velocity, pack, unpack
 from . import Conditions
@@ -51,17 +50,3 @@ def make_velocity(
         return unpack(out[:, : tokens.shape[1]].float(), height, width)
 
     return velocity
-
-
-def activation_bytes(transformer: nn.Module, tokens: int) -> int:
-    """Bytes one forward pass needs beside the weights.
-
-    At its worst moment a block holds 16.2 to 16.6 tensors of the hidden width in bfloat16 (residual, q, k, v, rotated q
-    and k in float32, the MLP's four and its output side), counted by a dry run on the meta device. Attention is fused
-    and adds no square. A quantised layer unpacks its matrix for the call.
-
-    Args:
-        tokens: text + picture + references.
-    """
-    activations = 17 * tokens * transformer.inner_dim * transformer.dtype.itemsize
-    return activations + largest_unpacking(transformer, transformer.dtype)

@@ -13,26 +13,8 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import nn
 
+from ..flux import EMBEDDING, modulation_layers
 from ..memory.offload import Carousel
-
-EMBEDDING = "time_text_embed"  # timestep, guidance and pooled text -> one vector
-_NORMS = ("norm1", "norm1_context", "norm")  # of a block, those with a linear layer of their own
-
-
-def modulation_layers(transformer: nn.Module) -> dict[str, nn.Module]:
-    """The layers that a table replaces, by path: the embedding first, then each norm's `linear`.
-
-    Args:
-        transformer: a FluxTransformer. Whatever stands for a linear layer (quantised, with a LoRA) will do.
-    """
-    layers = {EMBEDDING: transformer.time_text_embed}
-    for blocks in ("transformer_blocks", "single_transformer_blocks"):
-        for i, block in enumerate(getattr(transformer, blocks)):
-            for norm in _NORMS:
-                if hasattr(block, norm):
-                    layers[f"{blocks}.{i}.{norm}.linear"] = getattr(block, norm).linear
-    layers["norm_out.linear"] = transformer.norm_out.linear
-    return layers
 
 
 class ModulationTable:

@@ -9,15 +9,13 @@ range, then the bytes (https://github.com/huggingface/safetensors, "Format").
 
 import codecs
 import json
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
 
 from ...common import InputError
+from .gguf import read_gguf
+from .tensors import AGAIN, SLACK, Tensor, WeightsFile
 
-AGAIN = "download the file again"
-SLACK = 1024 * 1024  # bytes of memory any header may take on top of its file's size
 PICKLES = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".incomplete", ".aria2", ".tmp", ".!qb")
 _PICKLE, _NO_PICKLE = ("is a pickle, which can run any code when opened",
@@ -27,25 +25,6 @@ _MAX_HEADER = 100 * 1024 * 1024  # bytes; the format's own limit
 _MAX_DIMENSIONS = 8
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F4": 4, "I64": 64,
          "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8, "C64": 64}
-
-
-class Tensor(NamedTuple):
-    """One entry of a header."""
-
-    dtype: str  # "BF16", "F8_E4M3" (safetensors); "Q4_K" (GGUF)
-    shape: tuple[int, ...]  # as PyTorch counts: rows first
-    bytes: int
-    start: int = 0  # of its bytes in the file
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """A header, read."""
-
-    format: str  # "safetensors" or "GGUF"
-    tensors: dict[str, Tensor]
-    metadata: dict[str, str]
-    bytes: int  # of the whole file
 
 
 def read_weights_file(path: Path) -> WeightsFile:
@@ -65,8 +44,6 @@ def read_weights_file(path: Path) -> WeightsFile:
         with path.open("rb") as file:
             start = file.read(8)
             if start[:4] == b"GGUF":
-                from .gguf import read_gguf
-
                 tensors, metadata = read_gguf(file, size, where)
                 return WeightsFile("GGUF", tensors, metadata, size)
             length = int.from_bytes(start, "little")

@@ -20,59 +20,27 @@ pack does not do.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 import torch
 
-from ..layers.dequantise import E2M1, powers_are_finite
-from ..layers.quantised import BlockLinear, QuantisedLinear, StoredLinear, fp8_table
-from .headers import Tensor
+from ..layers.dequantise import E2M1
+from ..layers.quantised import fp8_table
+from .packed import TILE, Packing, Read, Refuse, RowRanges, in_order, powers, scaled_by, some_rows
+from .tensors import FLOATS, FP8, Tensor
 
-FP8 = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}
-FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 REMEDY = "use a bf16, fp16, fp8, int8, nvfp4 or GGUF version of the model"
-
-Rows = tuple[tuple[int, int], ...]  # row ranges (from, up to), joined in this order
-Read = Callable[..., torch.Tensor]  # (name, rows=None) -> the tensor; refuses NaN
-Refuse = Callable[[str, object, str], Exception]  # (name, value, problem) -> what to raise
 
 _SCALES = (".scale_weight", ".weight_scale")
 _LISTED, _MARKER = ".comfy_quant", "scaled_fp8"
 _UNUSED = (".scale_input", ".input_scale", ".output_scale")
 _SCALED = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fn_rowwise", "int8_tensorwise", "int8_rowwise")
 _MAX_NOTE = 4096  # bytes of a note in JSON
-_TILE = (128, 4)  # rows and columns of a tile of cuBLAS's scales
 _BFL = ("double_blocks.", "single_blocks.")
 _PREFIXES = ("", "model.diffusion_model.", "diffusion_model.")  # that a list of layers may leave out
 
 
-@dataclass(frozen=True)
-class Packing:
-    """How one weight is stored.
-
-    Attributes:
-        kind: the number format in a word, for `Tensor.dtype`.
-        shape: of the weight.
-        values: the tensor of its values or codes.
-        others: the other tensors it takes.
-        listed: a list in the file names its format.
-    """
-
-    kind: str
-    shape: tuple[int, ...]
-    values: str
-    others: tuple[str, ...] = ()
-    listed: bool = False
-    read: Callable[[Read, Refuse, Rows | None], dict] = field(default=None, repr=False)
-
-    def layer(self, read: Read, refuse: Refuse, rows: Rows | None, bias: torch.Tensor | None) -> QuantisedLinear:
-        """The layer of some rows of this weight, of all if `rows` is None."""
-        made = self.read(read, refuse, rows)
-        return (StoredLinear if "values" in made else BlockLinear)(**made, bias=bias)
-
-
-class Finder:
+class PackingFinder:
     """Finds what is packed among the tensors of one or several files.
 
     Args:
@@ -199,7 +167,7 @@ class Finder:
             raise self.refuse(name, list(scale.shape), f"is neither one scale nor one for each of {rows} rows", REMEDY)
         self._add(weight, Packing(
             stored.dtype, stored.shape, weight, (name,), entry is not None,
-            _scaled(weight, name, rotation=self._rotation(weight, entry) if entry else 0)))
+            scaled_by(weight, name, rotation=self._rotation(weight, entry) if entry else 0)))
 
     def _rotation(self, weight: str, entry: dict) -> int:
         """The groups in which a weight's columns were turned; 0 if they were not."""
@@ -226,8 +194,8 @@ class Finder:
             raise self.refuse(factor, "missing" if factor not in self._tensors else self._tensors[factor].dtype,
                               "is not the one float32 factor of an nvfp4 weight")
 
-        def read(tensor: Read, refuse: Refuse, rows: Rows | None) -> dict:
-            found = _in_order(tensor(scales), shape, 16, rows) if listed else tensor(scales, rows)
+        def read(tensor: Read, refuse: Refuse, rows: RowRanges | None) -> dict:
+            found = in_order(tensor(scales), shape, 16, rows) if listed else tensor(scales, rows)
             found = found.view(torch.uint8)
             if bool(((found & 0x7F) == 0x7F).any()):
                 raise refuse(scales, "NaN", "is among its numbers")
@@ -243,8 +211,8 @@ class Finder:
             raise self.refuse(weight, stored.dtype, "is no matrix of mxfp8", REMEDY)
         self._check_scales(scales, stored.shape, 32, ("F8_E8M0", "U8"), tiled=True)
 
-        def read(tensor: Read, refuse: Refuse, rows: Rows | None) -> dict:
-            found = _powers(_in_order(tensor(scales), stored.shape, 32, rows), scales, refuse)
+        def read(tensor: Read, refuse: Refuse, rows: RowRanges | None) -> dict:
+            found = powers(in_order(tensor(scales), stored.shape, 32, rows), scales, refuse)
             return {"codes": tensor(weight, rows).view(torch.uint8), "scales": found,
                     "table": fp8_table(torch.float8_e4m3fn), "scale_format": "e8m0"}
 
@@ -256,8 +224,8 @@ class Finder:
         self._check_order(weight, "mxfp4")
         self._check_scales(scales, shape, 32, ("F8_E8M0", "U8"), tiled=False)
 
-        def read(tensor: Read, refuse: Refuse, rows: Rows | None) -> dict:
-            return {"codes": tensor(weight, rows), "scales": _powers(tensor(scales, rows), scales, refuse),
+        def read(tensor: Read, refuse: Refuse, rows: RowRanges | None) -> dict:
+            return {"codes": tensor(weight, rows), "scales": powers(tensor(scales, rows), scales, refuse),
                     "table": torch.tensor(E2M1), "scale_format": "e8m0", "high_first": False}
 
         self._add(weight, Packing("mxfp4", shape, weight, (scales,), False, read))
@@ -279,7 +247,7 @@ class Finder:
                       tiled: bool) -> None:
         wanted = (shape[0], shape[1] // block)
         if tiled:
-            wanted = tuple(-(-length // tile) * tile for length, tile in zip(wanted, _TILE, strict=True))
+            wanted = tuple(-(-length // tile) * tile for length, tile in zip(wanted, TILE, strict=True))
         if name not in self._tensors:
             raise self.refuse(name, "missing", f"are the scales of blocks of {block}, which are not in the file")
         scales = self._tensors[name]
@@ -301,7 +269,7 @@ class Finder:
             if self._tensors[order].bytes > 8 or any(self._read_bytes(order)):
                 raise self.refuse(order, "not 0", "is an order of int8 values other than row by row", REMEDY)
             others = (name, order)
-        self._add(weight, Packing("I8", stored.shape, weight, others, False, _scaled(weight, name, divisor=127)))
+        self._add(weight, Packing("I8", stored.shape, weight, others, False, scaled_by(weight, name, divisor=127)))
 
     def _add_bitsandbytes(self, weight: str) -> None:
         tensors = self._tensors
@@ -336,14 +304,14 @@ class Finder:
         if nested and (type(offset) not in (int, float) or not math.isfinite(offset)):
             raise self.refuse(note, offset, "is no nested_offset")
 
-        def read(tensor: Read, refuse: Refuse, rows: Rows | None) -> dict:
+        def read(tensor: Read, refuse: Refuse, rows: RowRanges | None) -> dict:
             peaks = tensor(names[0]).flatten()
             if nested:
                 coarse = tensor(f"{weight}.nested_absmax").flatten().repeat_interleave(nested_block)[:count]
                 peaks = tensor(f"{weight}.nested_quant_map").flatten()[peaks.to(torch.int32)] * coarse + offset
             some = rows and tuple((begin * shape[1] // 2, end * shape[1] // 2) for begin, end in rows)
             return {"codes": tensor(weight, some).view(torch.uint8).view(-1, shape[1] // 2),
-                    "scales": _rows_of(peaks.view(shape[0], -1), rows), "table": tensor(names[1]).flatten()}
+                    "scales": some_rows(peaks.view(shape[0], -1), rows), "table": tensor(names[1]).flatten()}
 
         self._add(weight, Packing("4 bit (bitsandbytes)", shape, weight, tuple(names), True, read))
 
@@ -356,53 +324,4 @@ class Finder:
         if factor is None or factor.dtype not in FLOATS or factor.shape not in ((), (1,), (1, 1), (rows,), (rows, 1)):
             raise self.refuse(scale, list(factor.shape) if factor else "missing",
                               f"is neither one scale nor one for each of {rows} rows", REMEDY)
-        self._add(weight, Packing(stored.dtype, stored.shape, data, (scale,), True, _scaled(data, scale)))
-
-
-# Reading -----------------------------------------------------------------------------------------------------------
-
-
-def _scaled(values: str, scale: str, *, divisor: float = 1.0, rotation: int = 0) -> Callable[..., dict]:
-    def read(tensor: Read, refuse: Refuse, rows: Rows | None) -> dict:
-        factor = tensor(scale).to(torch.float32).flatten()
-        factor = factor if factor.numel() == 1 else _rows_of(factor, rows)
-        found = tensor(values, rows)
-        return {"values": found.reshape(len(found), -1) if found.dim() > 1 else found.reshape(-1, 1),
-                "scale": factor / divisor if divisor != 1.0 else factor, "rotation": rotation}
-    return read
-
-
-def _in_order(scales: torch.Tensor, shape: tuple[int, ...], block: int, rows: Rows | None) -> torch.Tensor:
-    """Scales in cuBLAS's order as bytes [rows, blocks of a row].
-
-    Tiles of 128 rows and 4 blocks lie one after another, row of tiles by row; in a tile, row r and block b is at
-    (r % 32) * 16 + (r // 32) * 4 + b.
-    """
-    count = shape[1] // block
-    down, across = -(-shape[0] // _TILE[0]), -(-count // _TILE[1])
-    tiles = scales.view(torch.uint8).reshape(down, across, 32, 4, 4).permute(0, 3, 2, 1, 4)
-    return _rows_of(tiles.reshape(down * _TILE[0], across * _TILE[1])[: shape[0], :count], rows).contiguous()
-
-
-def _powers(scales: torch.Tensor, name: str, refuse: Refuse) -> torch.Tensor:
-    scales = scales.view(torch.uint8)
-    if not powers_are_finite(scales):
-        raise refuse(name, "NaN", "is among its numbers (or a scale beyond float32)")
-    return scales
-
-
-def _rows_of(tensor: torch.Tensor, rows: Rows | None) -> torch.Tensor:
-    if rows is None:
-        return tensor
-    return torch.cat([tensor[begin:end] for begin, end in rows])  # a copy, so that the rest can be forgotten
-
-
-def logical(tensors: Mapping[str, Tensor], packings: Mapping[str, Packing], hidden: set[str]
-            ) -> Iterator[tuple[str, Tensor]]:
-    """The tensors as a model knows them: each packed weight as one, of its own shape, and none of what unpacks it."""
-    for name, tensor in tensors.items():
-        if name not in hidden and name not in packings:
-            yield name, tensor
-    for name, packing in packings.items():
-        size = sum(tensors[part].bytes for part in {packing.values, *packing.others})
-        yield name, Tensor(packing.kind, packing.shape, size, tensors[packing.values].start)
+        self._add(weight, Packing(stored.dtype, stored.shape, data, (scale,), True, scaled_by(data, scale)))

@@ -15,8 +15,10 @@ import torch
 from ...common import InputError
 from ..layers.dequantise import BLOCKS, scales_are_finite
 from ..layers.quantised import GgufLinear, QuantisedLinear, StoredLinear
-from .headers import AGAIN, Tensor, WeightsFile, read_weights_file
-from .packings import FLOATS, FP8, Finder, Packing, Rows, logical
+from .headers import read_weights_file
+from .packed import Packing, RowRanges, logical
+from .packings import PackingFinder
+from .tensors import AGAIN, FLOATS, FP8, Tensor, WeightsFile
 
 UNREAD = f"use a bf16, fp16, fp8, int8, nvfp4 or GGUF ({', '.join(BLOCKS)}) version"
 LARGE = 2**30  # bytes: parts from here on are mapped, and their matrices stay in the format they are stored in
@@ -54,7 +56,7 @@ class Source:
             self.metadata |= file.metadata
             self._raw |= {name: (path, tensor) for name, tensor in file.tensors.items()}
         tensors = {name: tensor for name, (_, tensor) in self._raw.items()}
-        found = Finder(tensors, self.metadata, self.read_bytes, self.refuse)
+        found = PackingFinder(tensors, self.metadata, self.read_bytes, self.refuse)
         self.packings: dict[str, Packing] = found.packings
         self._entries = dict(logical(tensors, found.packings, found.names))
         self.may_map, self.is_large = True, self._is_large()
@@ -105,7 +107,7 @@ class Source:
         where = str(self._raw[full][0]) if full in self._raw else self.where
         return InputError(where, full, value, problem, remedy)
 
-    def layer(self, name: str, rows: Rows | None = None, bias: torch.Tensor | None = None) -> QuantisedLinear:
+    def layer(self, name: str, rows: RowRanges | None = None, bias: torch.Tensor | None = None) -> QuantisedLinear:
         """A weight as a layer that keeps it as it is stored; one of other than two axes is flattened to two.
 
         Args:
@@ -137,13 +139,13 @@ class Source:
     def _refuse_full(self, full: str, value: object, problem: str) -> InputError:
         return InputError(str(self._raw[full][0]), full, value, problem, AGAIN)
 
-    def _read(self, full: str, rows: Rows | None = None) -> torch.Tensor:
+    def _read(self, full: str, rows: RowRanges | None = None) -> torch.Tensor:
         """A tensor of the file in the number format it is stored in; GGUF blocks as uint8 [rows, bytes of a row]."""
         path, entry = self._raw[full]
         file = self._files[path]
-        pieces = [file.mapped(piece) if self.may_map and self.is_large else file.copied(piece)
-                  for piece in _pieces(entry, rows)]
-        raw = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        stretches = [file.mapped(stretch) if self.may_map and self.is_large else file.copied(stretch)
+                     for stretch in _stretches(entry, rows)]
+        raw = stretches[0] if len(stretches) == 1 else torch.cat(stretches)
         if entry.dtype in BLOCKS:
             tensor = raw.view(-1, entry.bytes // prod(entry.shape[:-1]))
         elif dtype := FP8.get(entry.dtype) or FLOATS.get(entry.dtype) or _BYTES.get(entry.dtype):
@@ -158,7 +160,7 @@ class Source:
         return tensor
 
 
-def _pieces(entry: Tensor, rows: Rows | None) -> list[Tensor]:
+def _stretches(entry: Tensor, rows: RowRanges | None) -> list[Tensor]:
     """The bytes of some rows of a tensor, one entry for each range; all of it in one if `rows` is None."""
     if rows is None:
         return [entry]

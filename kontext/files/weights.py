@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...common import InputError
-from .headers import WeightsFile, read_weights_file
+from .headers import read_weights_file
+from .tensors import WeightsFile
 
 _MAX_JSON = 16 * 1024 * 1024  # bytes; FLUX's largest index has 0.12 MB
 _MAX_FILES = 200

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ...common import InputError
 from ..files.headers import read_weights_file
-from ..names import CLIP, T5, TRANSFORMER, VAE
+from ..lora.file import lora_advice
+from ..names.parts import CLIP, T5, TRANSFORMER, VAE
 from ..recognise.flavours import ALIKE, DEV_SHAPED
 from ..recognise.identify import Identity, gib, recognise
 from .fill import Filling
@@ -58,8 +59,6 @@ def _of_folder(root: Path, found: Identity) -> Identity:
 
 
 def _of_lora(path: Path, found: Identity) -> Identity:
-    from ..lora.file import lora_advice  # which recognises files, too
-
     advice = lora_advice(path, read_weights_file(path))
     refused = advice.startswith("Load Kontext LoRA refuses")
     return replace(found, loads_as=() if refused else (LORA,), refusal=advice if refused else "",

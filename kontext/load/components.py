@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from ...common import InputError
-from .. import names as layouts
 from ..files.source import Source
+from ..names import layouts
+from ..names.parts import is_bfl
 from ..networks import Autoencoder, FluxTransformer
 from . import dimensions
 from .fill import Filling
@@ -35,41 +36,41 @@ def transformer_filling(source: Source, dtype: torch.dtype, config: Config = Non
     Raises:
         InputError: see `Filling`.
     """
-    if layouts.is_bfl(source):
-        pieces = layouts.bfl_transformer(source)
+    if is_bfl(source):
+        layout = layouts.bfl_transformer(source)
     else:
-        pieces = layouts.same_names(source)
-    config = config or dimensions.transformer(source, pieces)
-    return Filling(_build(source, config, FluxTransformer.from_config), source, pieces, dtype)
+        layout = layouts.same_names(source)
+    config = config or dimensions.transformer(source, layout)
+    return Filling(_build(source, config, FluxTransformer.from_config), source, layout, dtype)
 
 
 def vae_filling(source: Source, dtype: torch.dtype, config: Config = None) -> Filling:
     """FLUX.1's autoencoder, in diffusers' or BFL's names; otherwise as above."""
     bfl = any(name.startswith("decoder.mid.") for name in source)
-    pieces = layouts.bfl_vae(source) if bfl else layouts.same_names(source)
-    config = config or dimensions.vae(source, pieces)
-    return Filling(_build(source, config, Autoencoder.from_config), source, pieces, dtype)
+    layout = layouts.bfl_vae(source) if bfl else layouts.same_names(source)
+    config = config or dimensions.vae(source, layout)
+    return Filling(_build(source, config, Autoencoder.from_config), source, layout, dtype)
 
 
 def clip_filling(source: Source, dtype: torch.dtype, end_mark: int, config: Config = None) -> Filling:
     """CLIP-L's text half (transformers' CLIPTextModel); without a config it pools at `end_mark`, the tokenizer's."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    pieces = layouts.clip(source)
-    config = config or dimensions.clip(source, pieces) | {"eos_token_id": end_mark}
+    layout = layouts.clip(source)
+    config = config or dimensions.clip(source, layout) | {"eos_token_id": end_mark}
     model = _build(source, config, lambda known: CLIPTextModel(CLIPTextConfig.from_dict(known)))
-    return Filling(model, source, pieces, dtype, _CLIP_SPARE)
+    return Filling(model, source, layout, dtype, _CLIP_SPARE)
 
 
 def t5_filling(source: Source, dtype: torch.dtype, config: Config = None) -> Filling:
     """T5's encoder (transformers' T5EncoderModel), in transformers' or llama.cpp's names."""
     from transformers import T5Config, T5EncoderModel
 
-    pieces = layouts.t5(source)
-    config = config or dimensions.t5(source, pieces)
+    layout = layouts.t5(source)
+    config = config or dimensions.t5(source, layout)
     model = _build(source, config, lambda known: T5EncoderModel(T5Config.from_dict(known)))
     model.set_input_embeddings(model.shared)  # one module, not two with the same weights
-    return Filling(model, source, pieces, dtype, _T5_SPARE)
+    return Filling(model, source, layout, dtype, _T5_SPARE)
 
 
 def _build(source: Source, config: Mapping[str, object], make: Callable[[dict], nn.Module]) -> nn.Module:

@@ -5,7 +5,8 @@ the VAE's norms, its scaling factor and shift.
 """
 
 from ..files.source import Source
-from ..names import Pieces, blocks, is_bfl
+from ..names.layouts import Layout, blocks
+from ..names.parts import is_bfl
 from ..networks import AutoencoderConfig, TransformerConfig
 
 _HEAD, _AXES = TransformerConfig.attention_head_dim, TransformerConfig.axes_dims_rope
@@ -21,30 +22,30 @@ SCHEDULE = {"shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.5, "max_
 class _Shapes:
     """Shapes of canonical tensors."""
 
-    def __init__(self, source: Source, pieces: Pieces):
-        self.source, self.pieces = source, pieces
+    def __init__(self, source: Source, layout: Layout):
+        self.source, self.layout = source, layout
 
     def __call__(self, name: str, axes: int) -> tuple[int, ...]:
-        piece = self.pieces.get(name)
-        file_name = piece.name if piece else name
+        stored = self.layout.get(name)
+        file_name = stored.name if stored else name
         shape = self.source[file_name].shape
         if len(shape) != axes or 0 in shape:
             raise self.source.refuse(file_name, list(shape), f"has not {axes} axes", _OTHER)
         return shape
 
 
-def transformer(source: Source, pieces: Pieces) -> dict[str, object]:
+def transformer(source: Source, layout: Layout) -> dict[str, object]:
     """Fields of a TransformerConfig."""
-    shape = _Shapes(source, pieces)
+    shape = _Shapes(source, layout)
     width, channels = shape("x_embedder.weight", 2)
     (head,) = shape("transformer_blocks.0.attn.norm_q.weight", 1)
     if head != _HEAD or width % _HEAD:
-        name = pieces["transformer_blocks.0.attn.norm_q.weight"].name
+        name = layout["transformer_blocks.0.attn.norm_q.weight"].name
         raise source.refuse(name, head, f"is not FLUX.1's head size {_HEAD}, or does not divide the width {width}",
                             _OTHER)
     bfl = is_bfl(source)
     double, single = ("double_blocks", "single_blocks") if bfl else ("transformer_blocks", "single_transformer_blocks")
-    guidance = pieces.get("time_text_embed.guidance_embedder.linear_1.weight")
+    guidance = layout.get("time_text_embed.guidance_embedder.linear_1.weight")
     return {
         "patch_size": 1, "in_channels": channels, "attention_head_dim": _HEAD, "num_attention_heads": width // _HEAD,
         "num_layers": blocks(source, double), "num_single_layers": blocks(source, single),
@@ -54,46 +55,46 @@ def transformer(source: Source, pieces: Pieces) -> dict[str, object]:
     }
 
 
-def clip(source: Source, pieces: Pieces) -> dict[str, object]:
+def clip(source: Source, layout: Layout) -> dict[str, object]:
     """Arguments of transformers' CLIPTextConfig, but for the end mark's id, which is the tokenizer's."""
-    shape = _Shapes(source, pieces)
+    shape = _Shapes(source, layout)
     words, width = shape("embeddings.token_embedding.weight", 2)
     if width % _CLIP_HEAD:
-        raise source.refuse(pieces["embeddings.token_embedding.weight"].name, width,
+        raise source.refuse(layout["embeddings.token_embedding.weight"].name, width,
                             f"is no multiple of CLIP's head size {_CLIP_HEAD}", _OTHER)
     return {
         "vocab_size": words, "hidden_size": width, "projection_dim": width, "num_attention_heads": width // _CLIP_HEAD,
         "intermediate_size": shape("encoder.layers.0.mlp.fc1.weight", 2)[0],
-        "num_hidden_layers": blocks(source, "encoder.layers", pieces),
+        "num_hidden_layers": blocks(source, "encoder.layers", layout),
         "max_position_embeddings": shape("embeddings.position_embedding.weight", 2)[0],
         "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "bos_token_id": None, "pad_token_id": None,
     }
 
 
-def t5(source: Source, pieces: Pieces) -> dict[str, object]:
+def t5(source: Source, layout: Layout) -> dict[str, object]:
     """Arguments of transformers' T5Config, for the encoder of T5 1.1."""
-    shape = _Shapes(source, pieces)
+    shape = _Shapes(source, layout)
     for number, layer, problem in (
         (0, "layer.1.DenseReluDense.wi.weight", "is the feed-forward of T5 1.0, where FLUX.1 reads T5 1.1"),
         (1, "layer.0.SelfAttention.relative_attention_bias.weight", "makes this UMT5, where FLUX.1 reads T5 1.1"),
     ):
-        piece = pieces.get(f"encoder.block.{number}.{layer}")
-        if piece is not None:
-            raise source.refuse(piece.name, list(source[piece.name].shape), problem, "choose a T5-XXL 1.1 file")
+        stored = layout.get(f"encoder.block.{number}.{layer}")
+        if stored is not None:
+            raise source.refuse(stored.name, list(source[stored.name].shape), problem, "choose a T5-XXL 1.1 file")
     words, width = shape("shared.weight", 2)
     buckets, heads = shape("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", 2)
     inner = shape("encoder.block.0.layer.0.SelfAttention.q.weight", 2)[0]
     return {
         "vocab_size": words, "d_model": width, "num_heads": heads, "d_kv": inner // heads,
         "d_ff": shape("encoder.block.0.layer.1.DenseReluDense.wi_0.weight", 2)[0],
-        "num_layers": blocks(source, "encoder.block", pieces),
+        "num_layers": blocks(source, "encoder.block", layout),
         "relative_attention_num_buckets": buckets, "feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6,
     }
 
 
-def vae(source: Source, pieces: Pieces) -> dict[str, object]:
+def vae(source: Source, layout: Layout) -> dict[str, object]:
     """Fields of an AutoencoderConfig."""
-    shape = _Shapes(source, pieces)
+    shape = _Shapes(source, layout)
     for half, use in (("encoder", "reads reference pictures"), ("decoder", "makes pictures")):
         if not any(name.startswith(f"{half}.") for name in source):
             raise source.refuse(half, "missing", f"is not in the file, which is the VAE's other half; Kontext {use} "

@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
-from ..files.headers import AGAIN
-from ..files.source import FLOATS, FP8, UNREAD, Source
+from ..files.source import UNREAD, Source
+from ..files.tensors import AGAIN, FLOATS, FP8
 from ..layers.dequantise import BLOCKS
 from ..layers.quantised import StoredLinear
-from ..names import Piece, Pieces
+from ..names.layouts import Layout, TensorRows
 
 
 class Filling:
@@ -16,8 +16,8 @@ class Filling:
     Args:
         model: its parameters on the meta device.
         source: where the tensors are.
-        pieces: canonical name -> where in the source; canonical names are those of the model's parameters, without a
-            leading `text_model.`.
+        layout: where in the source each canonical tensor is; canonical names are those of the model's parameters,
+            without a leading `text_model.`.
         dtype: of what is not quantised.
         spare: beginnings of file names that may be there without a use.
 
@@ -25,9 +25,9 @@ class Filling:
         InputError: a missing or surplus tensor, a wrong shape, scale or number format; names file and tensor.
     """
 
-    def __init__(self, model: nn.Module, source: Source, pieces: Pieces, dtype: torch.dtype,
+    def __init__(self, model: nn.Module, source: Source, layout: Layout, dtype: torch.dtype,
                  spare: tuple[str, ...] = ()):
-        self.model, self.source, self.pieces, self.dtype = model, source, pieces, dtype
+        self.model, self.source, self.layout, self.dtype = model, source, layout, dtype
         self._check(spare)
 
     def read(self, may_map: bool = True) -> nn.Module:
@@ -54,12 +54,12 @@ class Filling:
         return self.model.requires_grad_(False).eval()
 
     def _linear(self, name: str, module: nn.Linear) -> nn.Module:
-        piece = self._piece(f"{name}.weight")
+        place = self._place(f"{name}.weight")
         bias = None if module.bias is None else self._plain(f"{name}.bias")
-        stored = FLOATS.get(self.source[piece.name].dtype)
+        stored = FLOATS.get(self.source[place.name].dtype)
         stays = self.source.is_large and stored is not None and stored.itemsize <= self.dtype.itemsize
-        if stored is None or stays or piece.name in self.source.packings:
-            return self.source.layer(piece.name, piece.rows, bias)
+        if stored is None or stays or place.name in self.source.packings:
+            return self.source.layer(place.name, place.rows, bias)
         filled = nn.Linear(module.in_features, module.out_features, bias is not None, device="meta")
         filled.weight = _parameter(self._plain(f"{name}.weight").reshape(module.weight.shape))
         if bias is not None:
@@ -68,21 +68,21 @@ class Filling:
 
     def _plain(self, parameter: str) -> torch.Tensor:
         """A tensor as ordinary numbers in memory of its own, in the file's shape."""
-        piece = self._piece(parameter)
-        layer = self.source.layer(piece.name, piece.rows)
-        numbers = layer.weight_as(self.dtype).view(self._shape(piece))
+        place = self._place(parameter)
+        layer = self.source.layer(place.name, place.rows)
+        numbers = layer.weight_as(self.dtype).view(self._shape(place))
         is_the_file = isinstance(layer, StoredLinear) and numbers.data_ptr() == layer.values.data_ptr()
         return numbers.clone() if is_the_file else numbers
 
-    def _piece(self, parameter: str) -> Piece:
+    def _place(self, parameter: str) -> TensorRows:
         canonical = parameter.removeprefix("text_model.")
-        return self.pieces.get(canonical) or Piece(canonical)
+        return self.layout.get(canonical) or TensorRows(canonical)
 
-    def _shape(self, piece: Piece) -> tuple[int, ...]:
-        shape = self.source[piece.name].shape
-        if piece.rows is None or not shape:
+    def _shape(self, place: TensorRows) -> tuple[int, ...]:
+        shape = self.source[place.name].shape
+        if place.rows is None or not shape:
             return shape
-        return (sum(max(0, min(end, shape[0]) - begin) for begin, end in piece.rows), *shape[1:])
+        return (sum(max(0, min(end, shape[0]) - begin) for begin, end in place.rows), *shape[1:])
 
     def _check(self, spare: tuple[str, ...]) -> None:
         source, model = self.source, self.model
@@ -91,17 +91,17 @@ class Filling:
         # a list of scaled layers says of each that is not in it that it has no scale
         scaled = bool(source.packings) and not any(packing.listed for packing in source.packings.values())
         for name, parameter in model.named_parameters():
-            piece, shape = self._piece(name), tuple(parameter.shape)
-            entry = source[piece.name]  # refuses a missing one
-            if piece.name not in source.packings and not any(entry.dtype in kinds for kinds in (BLOCKS, FP8, FLOATS)):
-                raise source.refuse(piece.name, entry.dtype, "is a number format this pack does not read", UNREAD)
-            if self._shape(piece) not in (shape, (*shape, 1, 1)):  # BFL's VAE has 1 x 1 convolutions for Linears
-                raise source.refuse(piece.name, list(entry.shape), f"does not give the {list(shape)} of {name}",
+            place, shape = self._place(name), tuple(parameter.shape)
+            entry = source[place.name]  # refuses a missing one
+            if place.name not in source.packings and not any(entry.dtype in kinds for kinds in (BLOCKS, FP8, FLOATS)):
+                raise source.refuse(place.name, entry.dtype, "is a number format this pack does not read", UNREAD)
+            if self._shape(place) not in (shape, (*shape, 1, 1)):  # BFL's VAE has 1 x 1 convolutions for Linears
+                raise source.refuse(place.name, list(entry.shape), f"does not give the {list(shape)} of {name}",
                                     "use a FLUX.1 Kontext model and the parts made for it")
-            if scaled and name in linears and entry.dtype in FP8 and piece.name not in source.packings:
-                raise source.refuse(piece.name, "no scale", "is fp8 without a scale, where the file's other layers "
+            if scaled and name in linears and entry.dtype in FP8 and place.name not in source.packings:
+                raise source.refuse(place.name, "no scale", "is fp8 without a scale, where the file's other layers "
                                     "have one: its numbers would be wrong")
-            used.add(piece.name)
+            used.add(place.name)
         surplus = [name for name in source if name not in used and not name.startswith(spare)]
         if surplus:
             raise source.refuse(surplus[0], f"one of {len(surplus)}",

@@ -11,12 +11,13 @@ from torch import nn
 
 from ...common import InputError
 from ..backends.modules import ModuleBackend
-from ..files.headers import WeightsFile, read_weights_file
+from ..files.headers import read_weights_file
 from ..files.source import Source
+from ..files.tensors import WeightsFile
 from ..files.weights import PART_OF, own_name, read_json, read_weights_files
 from ..memory.placement import Resident
 from ..model import KontextModel
-from ..names import CLIP, PREFIXES, T5, TRANSFORMER, VAE, find_prefix
+from ..names.parts import CLIP, PREFIXES, T5, TRANSFORMER, VAE, find_prefix
 from ..recognise.check import check_tokenizers, check_transformer
 from ..recognise.elsewhere import elsewhere, packing
 from ..recognise.flavours import ALIKE, KONTEXT, STABLE_DIFFUSION_3

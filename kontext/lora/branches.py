@@ -19,7 +19,7 @@ from ...common import InputError
 from .changes import Change, LowRank
 from .effects import Effect, Place, difference, dora_factor, effects_of, rows_of
 from .file import Layer, Lora
-from .fit import Homes, Rows, check_fit, homes_of_modules
+from .fit import Homes, RowRange, check_fit, homes_of_modules
 
 Choice = tuple[Lora, float]  # a LoRA and its strength
 
@@ -34,7 +34,7 @@ class Branches:
 
     def __init__(self):
         self.choices: tuple[Choice, ...] = ()
-        self._pieces: dict[Place, tuple[Effect, ...]] = {}
+        self._effects_at: dict[Place, tuple[Effect, ...]] = {}
         self._on: set[str] = set()
 
     @property
@@ -54,13 +54,13 @@ class Branches:
         """
         more = Branches()
         more.choices = (*self.choices, *loras)
-        more._pieces = join(self._pieces, loras, homes_of_modules(components))
+        more._effects_at = join(self._effects_at, loras, homes_of_modules(components))
         return more
 
     def bytes(self, component: str, dtype: torch.dtype) -> int:
         """Memory the branches of a component take on its device while it runs; `dtype` is the one it computes in."""
         numbers, widest = 0, 0
-        for (part, _), effects in self._pieces.items():
+        for (part, _), effects in self._effects_at.items():
             for layer in (effect.layer for effect in effects if part == component):
                 numbers += layer.held
                 widest = max(widest, layer.made_on_the_way)
@@ -79,7 +79,7 @@ class Branches:
         self._on.add(component)
         try:
             factors = self._factors_in(components)
-            for (part, path), effects in self._pieces.items():
+            for (part, path), effects in self._effects_at.items():
                 if part == component:
                     layer = components[part].get_submodule(path)
                     kind = _Branch if hasattr(layer, "in_features") else _Instead
@@ -94,7 +94,7 @@ class Branches:
         """The plain twin: float32 copies of the components with the LoRAs in their weights. For plain layers only."""
         copies = {part: copy.deepcopy(module).float() for part, module in components.items()}
         factors = self._factors_in(components)
-        for (part, path), effects in self._pieces.items():
+        for (part, path), effects in self._effects_at.items():
             layer = copies[part].get_submodule(path)
             added = difference(effects, layer.weight, factors)
             if added is not None:
@@ -107,16 +107,16 @@ class Branches:
     def _factors_in(self, components: Mapping[str, nn.Module]) -> Callable[[Effect], torch.Tensor | None]:
         """`dora_factor` of an effect's layer on these components, computed when it is first wanted."""
         known: dict[Layer, torch.Tensor] = {}
-        modules = {piece: components[piece.component].get_submodule(piece.weight)  # a modulation table hides some later
-                   for effects in self._pieces.values() for effect in effects
-                   for piece in effect.whole if effect.layer.magnitude is not None}
+        modules = {part: components[part.component].get_submodule(part.weight)  # a modulation table hides some later
+                   for effects in self._effects_at.values() for effect in effects
+                   for part in effect.whole if effect.layer.magnitude is not None}
 
         def factor(effect: Effect) -> torch.Tensor | None:
             if effect.layer.magnitude is None:
                 return None
             if effect.layer not in known:
                 known[effect.layer] = dora_factor(effect.layer, (
-                    (piece, _weight_of(modules[piece], torch.float32)[slice(*piece.rows)]) for piece in effect.whole))
+                    (part, _weight_of(modules[part], torch.float32)[slice(*part.rows)]) for part in effect.whole))
             return known[effect.layer]
         return factor
 
@@ -221,7 +221,7 @@ class _Branch:
         return None if factor is None else rows_of(factor, effect.own).to(device)
 
     @staticmethod
-    def _addition(layer: nn.Module, x: torch.Tensor, output: torch.Tensor, rows: Rows, change: Change,
+    def _addition(layer: nn.Module, x: torch.Tensor, output: torch.Tensor, rows: RowRange, change: Change,
                   factor: torch.Tensor | None, effect: Effect) -> torch.Tensor:
         """What one effect adds to some of the layer's outputs, given those without any effect.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 from .file import Layer
-from .fit import Homes, Piece, Rows, pieces
+from .fit import ChangedRows, Homes, RowRange, changed_rows
 
 Place = tuple[str, str]  # component of the model, what the model calls the layer
 
@@ -16,9 +16,9 @@ class Effect(NamedTuple):
 
     layer: Layer
     strength: float
-    own: Rows  # the layer's rows
-    rows: Rows  # the weight's
-    whole: tuple[Piece, ...]  # all that the layer changes
+    own: RowRange  # the layer's rows
+    rows: RowRange  # the weight's
+    whole: tuple[ChangedRows, ...]  # all that the layer changes
 
     def bias(self) -> torch.Tensor | None:
         """What is added to these rows of the bias, float32."""
@@ -33,9 +33,9 @@ class Effect(NamedTuple):
 
 def effects_of(layer: Layer, strength: float, homes: Homes) -> Iterable[tuple[Place, Effect]]:
     """One layer of a file as effects on the weights of a model."""
-    whole = tuple(pieces(layer.target, homes))
-    for piece in whole:
-        yield (piece.component, piece.weight), Effect(layer, strength, piece.own, piece.rows, whole)
+    whole = tuple(changed_rows(layer.target, homes))
+    for changed in whole:
+        yield (changed.component, changed.weight), Effect(layer, strength, changed.own, changed.rows, whole)
 
 
 def difference(effects: Sequence[Effect], weight: torch.Tensor,
@@ -66,7 +66,7 @@ def difference(effects: Sequence[Effect], weight: torch.Tensor,
     return total
 
 
-def dora_factor(layer: Layer, weights: Iterable[tuple[Piece, torch.Tensor]]) -> torch.Tensor:
+def dora_factor(layer: Layer, weights: Iterable[tuple[ChangedRows, torch.Tensor]]) -> torch.Tensor:
     """m / |W + change| (Liu et al., arXiv:2402.09353): [outputs, 1], or [1, inputs] where m is of the inputs.
 
     The norm is that of the changed weight, as in PEFT (tuners/lora/dora.py), LyCORIS (apply_weight_decompose) and
@@ -75,17 +75,18 @@ def dora_factor(layer: Layer, weights: Iterable[tuple[Piece, torch.Tensor]]) -> 
 
     Args:
         layer: one with a magnitude.
-        weights: each piece of it with its rows of W, in float32, on whatever device. Looked at one after another.
+        weights: the rows that it changes, each part with these rows of W in float32, on whatever device. Looked at one
+            after another.
     """
     squares = []
     axis = 1 if layer.magnitude.shape[1] == 1 else 0
-    for piece, weight in weights:
-        changed = weight + layer.change.rows(*piece.own).to(weight.device, torch.float32).matrix()
+    for part, weight in weights:
+        changed = weight + layer.change.rows(*part.own).to(weight.device, torch.float32).matrix()
         squares.append(changed.square().sum(dim=axis, keepdim=True).cpu())
     norm = (torch.cat(squares) if axis == 1 else sum(squares)).sqrt()
     return layer.magnitude / norm.clamp_min(torch.finfo(torch.float32).eps)
 
 
-def rows_of(factor: torch.Tensor, rows: Rows) -> torch.Tensor:
+def rows_of(factor: torch.Tensor, rows: RowRange) -> torch.Tensor:
     """A DoRA's factor for some outputs."""
     return factor[slice(*rows)] if factor.shape[1] == 1 else factor

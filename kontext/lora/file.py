@@ -14,13 +14,15 @@ from pathlib import Path
 import torch
 
 from ...common import InputError
-from ..files.headers import WeightsFile, read_weights_file
+from ..files.headers import read_weights_file
 from ..files.source import read_tensor
+from ..files.tensors import WeightsFile
+from ..names.loras import Target
 from ..recognise.flavours import FLUX_LORA
+from ..recognise.identify import recognise
 from .changes import Change, Full, Hadamard, Kronecker, LowRank
 from .fit import misfit_with_flux
 from .header import Header, Outline, layer_pattern, read_header, shown
-from .names import Target
 
 log = logging.getLogger("kontinuity")
 
@@ -156,8 +158,6 @@ def read_lora(path: str | Path) -> Lora:
         InputError: no safetensors file, a broken or hostile header, no LoRA or one of another kind (OFT, Canny) or for
             another model, half a pair, shapes that do not fit each other, NaN.
     """
-    from ..recognise.identify import recognise  # which asks header.py about LoRAs
-
     path = Path(path)
     file = read_weights_file(path)
     header, tensors = _opened(path, file)

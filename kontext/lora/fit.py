@@ -12,9 +12,10 @@ from typing import NamedTuple, Protocol
 from torch import nn
 
 from ...common import InputError
-from .names import Target, find_target
+from ..flux import text_encoders, transformer
+from ..names.loras import Target, find_target
 
-Rows = tuple[int, int]  # from, up to
+RowRange = tuple[int, int]  # from, up to
 
 
 class Home(NamedTuple):
@@ -22,20 +23,20 @@ class Home(NamedTuple):
 
     component: str  # "transformer" or "text_encoders"
     weight: str  # what the model calls the layer
-    rows: tuple[Rows, ...]  # of that layer's weight, in the order of the module's outputs
+    rows: tuple[RowRange, ...]  # of that layer's weight, in the order of the module's outputs
     inputs: int | None  # None for a norm, whose weight is a vector
 
 
 Homes = Mapping[tuple[str, str], Home]  # (component as a file's Target names it, diffusers' module) -> home
 
 
-class Piece(NamedTuple):
+class ChangedRows(NamedTuple):
     """Part of a file's layer: its rows `own` change the rows `rows` of a weight."""
 
     component: str
     weight: str
-    own: Rows
-    rows: Rows
+    own: RowRange
+    rows: RowRange
 
 
 class ALayer(Protocol):
@@ -149,16 +150,14 @@ def misfit_with_flux(where: str, layers: Sequence[ALayer]) -> str | None:
 
 @cache
 def _homes_of_flux(with_text: bool) -> Homes:
-    from ..networks import text_encoders, transformer
-
     text = text_encoders("meta") if with_text else nn.ModuleDict()
     return homes_of_modules({"transformer": transformer("meta"), "text_encoders": text})
 
 
-# Pieces --------------------------------------------------------------------------------------------------------------
+# Rows ----------------------------------------------------------------------------------------------------------------
 
 
-def pieces(target: Target, homes: Homes) -> list[Piece]:
+def changed_rows(target: Target, homes: Homes) -> list[ChangedRows]:
     """Which rows of which weights a file's layer changes. Its own rows are in the order of `target.modules`."""
     there = [homes[target.component, module] for module in target.modules]
     parts = [(home.component, home.weight, rows) for home in there for rows in home.rows]
@@ -166,12 +165,12 @@ def pieces(target: Target, homes: Homes) -> list[Piece]:
         parts = _exchanged(parts)
     found, own = [], 0
     for component, weight, (start, stop) in _joined(parts):
-        found.append(Piece(component, weight, (own, own + stop - start), (start, stop)))
+        found.append(ChangedRows(component, weight, (own, own + stop - start), (start, stop)))
         own += stop - start
     return found
 
 
-def _exchanged(parts: list[tuple[str, str, Rows]]) -> list[tuple[str, str, Rows]]:
+def _exchanged(parts: list[tuple[str, str, RowRange]]) -> list[tuple[str, str, RowRange]]:
     """The second half of all rows, then the first."""
     half = sum(stop - start for _, _, (start, stop) in parts) // 2
     first, second = [], []
@@ -183,8 +182,8 @@ def _exchanged(parts: list[tuple[str, str, Rows]]) -> list[tuple[str, str, Rows]
     return second + first
 
 
-def _joined(parts: list[tuple[str, str, Rows]]) -> Iterable[tuple[str, str, Rows]]:
-    """Neighbouring rows of one weight as one piece."""
+def _joined(parts: list[tuple[str, str, RowRange]]) -> Iterable[tuple[str, str, RowRange]]:
+    """Neighbouring rows of one weight as one range."""
     joined = parts[:1]
     for (_, before, _), (component, weight, (start, stop)) in pairwise(parts):
         begin, end = joined[-1][2]

@@ -11,26 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...common import InputError
-from ..files.headers import Tensor, WeightsFile
+from ..files.tensors import Tensor, WeightsFile
 from ..files.weights import read_json
-from ..recognise.flavours import FLUX_BY_CHANNELS, FLUX_LORA, LORA_STARTS
-from .names import FIRST_LAYER, Target, can_have_bias, find_target, is_of_text_encoder
+from ..names.loras import Target, can_have_bias, find_target, is_of_text_encoder
+from ..names.transformer import FIRST_LAYER
+from ..recognise.flavours import FLUX_BY_CHANNELS, FLUX_LORA
+from ..recognise.identify import recognise
+from ..recognise.loras import LORA_TENSOR, flavour_of, looks_like_lora
 
-_ADAPTER = r"(?:\.\w+)?"  # PEFT's name of the adapter, which some writers keep
-_SUFFIX = re.compile(  # of a tensor's name -> what it is of its layer
-    r"(?P<name>.+?)\.(?:"
-    rf"(?:lora_A|lora_down|lora\.down|lora_linear_layer\.down|down){_ADAPTER}\.(?P<down>weight)"
-    rf"|(?:lora_B|lora_up|lora\.up|lora_linear_layer\.up|up){_ADAPTER}\.(?P<up>weight)"
-    rf"|lora_B{_ADAPTER}\.(?P<up_bias>bias)"
-    rf"|(?P<magnitude>dora_scale|lora_magnitude_vector{_ADAPTER}(?:\.weight)?|magnitude)"  # the last: ai-toolkit
-    r"|lokr_(?P<lokr>w[12](?:_[ab])?|t[12])|hada_(?P<hada>w[12]_[ab]|t[12])"
-    r"|(?P<alpha>alpha)|(?P<diff>diff|w_norm)|(?P<diff_b>diff_b|b_norm)|(?P<set>set_weight))")
-_LORA = re.compile(r"\.lora_[AB]\.|\.lora_(down|up|mid)\.|\.lora\.(down|up)\.weight$|\.lora_linear_layer\."
-                   r"|\.processor\.\w+_lora[12]?\.(down|up)\.weight$"
-                   r"|\.(lokr_[wt][12]|hada_[wt][12]|b?oft_\w+|dora_scale$|lora_magnitude_vector)"
-                   r"|^(lora_(unet|te\d?|transformer)|lycoris)_[^.]+\."  # GLoRA, IA3 and what is new in LyCORIS
-                   r"|\.(diff|diff_b|w_norm|b_norm|set_weight|reshape_weight)$")
-_UNREAD = re.compile(r"(?P<name>.+?)\.(?:b?oft_\w+|[ab][12]|on_input)(?:\.\w+)*")  # of kinds that are not read
 _OTHER_KINDS = (  # a tensor's name holds this -> what the file is instead
     (re.compile(r"\.(oft_|boft_)"), "an OFT, which turns weights instead of adding to them"),
     (re.compile(r"\.lora_mid\.|\.lokr_t[12]$|\.hada_t[12]$"), "a LoRA of convolutions, which FLUX.1 does not have"),
@@ -90,25 +78,6 @@ class Header:
     config: Mapping[str, object]
 
 
-def looks_like_lora(names: Iterable[str]) -> bool:
-    """Whether a file with tensors of these names is a LoRA, for whatever model."""
-    names = list(names)
-    packed = any(name.endswith(".lora_down") for name in names)  # of a LoRA, or part of a whole SVDQuant model
-    return any(_LORA.search(name) for name in names) or packed and not any(n.endswith(".qweight") for n in names)
-
-
-def flavour_of(names: Iterable[str]) -> str:
-    """For what model a LoRA is, by its tensors' names; "unknown" if they do not tell."""
-    names = list(names)
-    found = [match["name"] for match in (_SUFFIX.fullmatch(name) or _UNREAD.fullmatch(name) for name in names) if match]
-    if any((target := find_target(name)) and target.component == "transformer" for name in found):
-        return FLUX_LORA
-    known = next((flavour for starts, flavour in LORA_STARTS if any(n.startswith(starts) for n in names)), None)
-    if known is None and any(find_target(name) for name in found):
-        return "LoRA for CLIP-L or T5-XXL, which FLUX.1 shares with other models"
-    return known or "unknown"
-
-
 def read_header(path: Path, file: WeightsFile, is_zero: Callable[[str], bool]) -> Header:
     """Check a LoRA file as far as its header tells.
 
@@ -163,7 +132,7 @@ def _peft_config(path: Path, file: WeightsFile) -> Mapping[str, object]:
             raise InputError(where, key, unread, "is a regular expression for layers that have an alpha of their own: "
                              "not read", "save this LoRA with an alpha beside each layer")
     is_dora = any(key.split(".")[-1] == "use_dora" and value for key, value in config.items())
-    if is_dora and not any((match := _SUFFIX.fullmatch(name)) and match["magnitude"] for name in file.tensors):
+    if is_dora and not any((match := LORA_TENSOR.fullmatch(name)) and match["magnitude"] for name in file.tensors):
         raise InputError(where, "metadata", "use_dora", "makes this a DoRA, but its magnitudes are not in the file",
                          _DAMAGED)
     return config
@@ -199,7 +168,7 @@ def _group(where: str, keys: Iterable[str]) -> tuple[dict[str, dict[str, str]], 
     groups: dict[str, dict[str, str]] = {}
     unknown = []
     for key in keys:
-        match = _SUFFIX.fullmatch(key)
+        match = LORA_TENSOR.fullmatch(key)
         if not match or not find_target(match["name"]):
             unknown.append(key)
             continue
@@ -317,8 +286,6 @@ def _check_twice(where: str, layers: Iterable[Outline | None]) -> None:
 
 def _mismatch(path: Path, file: WeightsFile, keys: list[str], flavour: str, partly: bool) -> InputError:
     """Keys that belong to no layer of FLUX.1, and why that may be."""
-    from ..recognise.identify import recognise  # which asks this module about every LoRA, but never about others
-
     count = f"{len(keys)} of its tensors have no" if partly else "none of its tensors has a"
     cause = f"{count} place in FLUX.1, such as {shown(keys)}"
     if looks_like_lora(file.tensors):

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 
 from ...common import InputError
+from ..names.loras import find_target
 from .branches import Choice, added_bias, join
 from .effects import Effect, difference, dora_factor
-from .fit import homes_of_weights, pieces
-from .names import find_target
+from .fit import changed_rows, homes_of_weights
 
 
 class WeightPatch:
@@ -33,7 +33,7 @@ class WeightPatch:
         def factor(effect: Effect) -> torch.Tensor | None:
             if effect.layer.magnitude is None:
                 return None
-            rows = ((piece, wide[slice(*piece.rows)]) for piece in effect.whole)  # a file's layer is within one weight
+            rows = ((part, wide[slice(*part.rows)]) for part in effect.whole)  # a file's layer is within one weight
             return dora_factor(effect.layer, rows).to(wide.device)
 
         return difference(self._effects, wide, factor)
@@ -69,7 +69,7 @@ def weight_patches(loras: Sequence[Choice], shapes: Mapping[str, tuple[int, ...]
     found = join({}, loras, homes)
     for lora, _ in loras:
         for layer in lora.layers:
-            if layer.bias is not None and any(piece.weight in unbiased for piece in pieces(layer.target, homes)):
+            if layer.bias is not None and any(part.weight in unbiased for part in changed_rows(layer.target, homes)):
                 raise InputError(lora.where, layer.name, "bias", "is for a layer that has none in this model",
                                  "choose another save of this LoRA, or load the model with Load Kontext Model")
     return {weight: WeightPatch(effects) for (_, weight), effects in found.items()}

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from .. import networks, text
-from ..backends.transformer import activation_bytes
-from ..fast.modulation import modulation_layers
+from .. import flux, text
+from ..flux import activation_bytes, modulation_layers, transformer_blocks
 from .offload import carousel_bytes, packed_bytes, weight_bytes
 from .vae import vae_bytes
 
@@ -33,11 +32,6 @@ class Residency:
 
     table: bool = False
     away: tuple[int, ...] = ()
-
-
-def transformer_blocks(transformer: nn.Module) -> list[nn.Module]:
-    """All blocks in the order they run."""
-    return [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
 
 
 @dataclass(frozen=True)
@@ -241,7 +235,7 @@ def plan_flux(transformer_bytes: int, room: int | None) -> Plan:
         room: see `plan`.
     """
     size = (1024, 1024)
-    return plan(networks.flux_kontext(), room, *size, [size], transformer_bytes=transformer_bytes)
+    return plan(flux.components(), room, *size, [size], transformer_bytes=transformer_bytes)
 
 
 def needs_tiles(vae: nn.Module, width: int, height: int, room: int | None) -> bool:

@@ -6,7 +6,7 @@ The tensors are those that ComfyUI 0.3.75 (`comfy/model_detection.py`, `comfy/sd
 
 from typing import NamedTuple
 
-from ..names import CLIP, T5, TRANSFORMER, VAE
+from ..names.parts import CLIP, T5, TRANSFORMER, VAE
 
 KONTEXT, DEV, KREA, SCHNELL = "FLUX.1 Kontext dev", "FLUX.1 dev", "FLUX.1 Krea dev", "FLUX.1 schnell"
 DEV_SHAPED = "FLUX.1 dev, Krea dev or Kontext dev"  # the same tensors in the same shapes
@@ -157,7 +157,7 @@ MARKS = (
 )
 
 FLUX_LORA = "LoRA for FLUX.1 or a model built like it (FLUX.2, HunyuanVideo)"
-# the tensors of a LoRA begin like this -> for whom it is, if none is of FLUX.1's transformer (lora/names.py knows
+# the tensors of a LoRA begin like this -> for whom it is, if none is of FLUX.1's transformer (names/loras.py knows
 # those); the first that is found counts
 LORA_STARTS = (
     (("transformer.double_blocks.", "diffusion_model.double_blocks.", "lora_unet_double_blocks_",

@@ -12,11 +12,11 @@ from math import prod
 from pathlib import Path
 
 from ...common import InputError
-from ..files.headers import Tensor, WeightsFile, read_weights_file
+from ..files.headers import read_weights_file
 from ..files.source import LARGE
+from ..files.tensors import Tensor, WeightsFile
 from ..files.weights import PART_OF, count_blocks, own_name, read_json, read_weights_files
-from ..lora.header import flavour_of, looks_like_lora
-from ..names import MODEL, PREFIXES, spellings
+from ..names.parts import MODEL, PREFIXES, spellings
 from .flavours import (
     BFL,
     CONTROL,
@@ -32,6 +32,7 @@ from .flavours import (
     Mark,
     pipeline_flavour,
 )
+from .loras import flavour_of, looks_like_lora
 from .precision import read_precision
 
 _PREFIXES = tuple(dict.fromkeys(prefix for prefixes in PREFIXES.values() for prefix in prefixes))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from math import prod
 
-from ..files.headers import Tensor, WeightsFile
+from ..files.tensors import Tensor, WeightsFile
 
 NAMES = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8_e4m3fn", "F8_E5M2": "fp8_e5m2",
           "I8": "int8", "U8": "uint8"}

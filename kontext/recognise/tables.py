@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..files import packings
+from ..files.tensors import FLOATS, FP8
 from ..layers.dequantise import BLOCKS
-from ..names import PREFIXES, SPELLINGS, TELL_TALES
+from ..names.parts import PREFIXES, SPELLINGS, TELL_TALES
 from .flavours import ALIKE, FLUX_BY_BLOCKS, FLUX_BY_CHANNELS, KONTEXT, MARKS
 from .precision import NAMES
 
@@ -27,7 +28,7 @@ def markdown() -> str:
             for part, tells in TELL_TALES.items())),
         "Of BFL's names some are spelt in other ways too: " + ", ".join(
             f"`{_plain(pattern.pattern)}` as `{_plain(other)}`" for pattern, other in SPELLINGS) + ".",
-        "Number formats, in all parts: " + ", ".join(NAMES[kind] for kind in (*packings.FLOATS, *packings.FP8))
+        "Number formats, in all parts: " + ", ".join(NAMES[kind] for kind in (*FLOATS, *FP8))
         + f"; in GGUF {', '.join(BLOCKS)}, also mixed in one file.",
         "Weights that are stored as several tensors:",
         packings.__doc__[packings.__doc__.index("|"):].strip(),

@@ -8,8 +8,8 @@ import tiny_files as files
 import torch
 from kontinuity.common import InputError
 from kontinuity.kontext import identify
-from kontinuity.kontext import names as layouts
 from kontinuity.kontext.layers.dequantise import BLOCKS
+from kontinuity.kontext.names import parts as layouts
 from kontinuity.kontext.recognise import tables
 from kontinuity.kontext.recognise.flavours import KONTEXT
 from test_layouts import assert_means

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 from kontinuity.common import InputError
-from kontinuity.kontext import identify, networks, read_lora
-from kontinuity.kontext.lora.names import Target, find_target
+from kontinuity.kontext import flux, identify, read_lora
+from kontinuity.kontext.names.loras import Target, find_target
 from lora_files import bfl_layers, diffusers_layers, kohya, pair, peft, seeded, write
 from weight_files import gguf_bytes
 
@@ -333,9 +333,9 @@ def test_layers_of_published_loras_fit_flux_dev(model, tmp_path):
         for half, size in zip(halves, ((1, inputs), (outputs, 1)), strict=True):
             tensors[f"{name}.{half}.weight"] = torch.ones(size, dtype=torch.bfloat16)
     lora = read_lora(write(tmp_path / "published.safetensors", tensors))
-    model.backend.components = {**model.components, "transformer": networks.transformer()}
+    model.backend.components = {**model.components, "transformer": flux.transformer()}
     adapted = model.adapted([(lora, 1.0)])
-    assert len(adapted.backend.branches._pieces) == len(lora.layers) + 2 + 2 + 2 + 3
+    assert len(adapted.backend.branches._effects_at) == len(lora.layers) + 2 + 2 + 2 + 3
     tensors = peft({f"transformer_blocks.{i}.attn.to_q": pair(3072, 3072, i, rank=1) for i in (18, 19)})
     more = read_lora(write(tmp_path / "more.safetensors", tensors))
     refused(lambda: model.adapted([(more, 1.0)]), "transformer_blocks.19.attn.to_q", "one of 1 layers this model does")

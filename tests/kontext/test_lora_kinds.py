@@ -11,8 +11,9 @@ import torch
 from kontinuity.common import InputError
 from kontinuity.kontext import identify, read_lora
 from kontinuity.kontext.layers.quantised import StoredLinear
-from kontinuity.kontext.lora.header import _NEEDED, _SUFFIX
-from kontinuity.kontext.lora.names import find_target
+from kontinuity.kontext.lora.header import _NEEDED
+from kontinuity.kontext.names.loras import find_target
+from kontinuity.kontext.recognise.loras import LORA_TENSOR
 from lora_files import (
     HEAD,
     WIDTH,
@@ -77,8 +78,8 @@ def test_branches_equal_merged_weights(model, file_of, case):
     """Layer by layer, and every layer is as before afterwards."""
     branches = model.adapted([(read_lora(file_of(case)), -0.7)]).backend.branches
     twins = branches.merged(model.components)
-    assert branches._pieces
-    for number, (component, path) in enumerate(branches._pieces):
+    assert branches._effects_at
+    for number, (component, path) in enumerate(branches._effects_at):
         layer, twin = (part[component].get_submodule(path) for part in (model.components, twins))
         if isinstance(layer, torch.nn.Embedding):
             x = torch.arange(layer.num_embeddings).unsqueeze(0)
@@ -121,7 +122,7 @@ def test_a_packed_base(model, file_of, case):
         packed.set_submodule(name, StoredLinear(values, torch.tensor(1.5), layer.bias.data))
     twin = branches.merged(parts | {"transformer": plain})["transformer"]
     branches = model.adapted([(read_lora(file_of(case)), 0.6)]).backend.branches
-    for _, path in branches._pieces:
+    for _, path in branches._effects_at:
         layer, expected = packed.get_submodule(path), twin.get_submodule(path)
         x = numbers(3, layer.in_features, size=1)
         with torch.no_grad(), branches.on(parts | {"transformer": packed}, "transformer"):
@@ -136,7 +137,7 @@ def test_bfloat16(model, file_of):
                  "norms"):
         branches = model.adapted([(read_lora(file_of(case)), 0.6)]).backend.branches
         twin = branches.merged(parts)["transformer"]
-        for _, path in branches._pieces:
+        for _, path in branches._effects_at:
             layer = base.get_submodule(path)
             x = numbers(3, layer.weight.shape[-1], size=1).to(torch.bfloat16)
             with torch.no_grad():
@@ -334,7 +335,7 @@ def test_the_page_names_what_is_read():
     examples = re.findall(r"`(\S+)`", " ".join(row.split("|")[2] for row in layouts.splitlines()[2:]))
     assert len(examples) == 20
     for example in examples:
-        match = _SUFFIX.fullmatch(example)
+        match = LORA_TENSOR.fullmatch(example)
         assert match and find_target(match["name"]), example
     rows = {row.split("|")[1].split(",")[0].strip(): row for row in kinds.splitlines()[2:]}
     assert set(rows) == {*_NEEDED, "DoRA", "bias"}
@@ -343,7 +344,7 @@ def test_the_page_names_what_is_read():
         assert suffixes
         for suffix in suffixes:
             ending = f"{suffix}.weight" if kind == "LoRA" else suffix
-            assert _SUFFIX.fullmatch(f"a.{ending}"), suffix
+            assert LORA_TENSOR.fullmatch(f"a.{ending}"), suffix
         assert parts
 
 

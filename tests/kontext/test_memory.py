@@ -5,8 +5,9 @@ import torch
 from dry_run import peak_bytes
 from hypothesis import given
 from hypothesis import strategies as st
-from kontinuity.kontext import networks, text
-from kontinuity.kontext.backends.transformer import activation_bytes
+from kontinuity.kontext import flux as architecture
+from kontinuity.kontext import text
+from kontinuity.kontext.flux import activation_bytes, transformer_blocks
 from kontinuity.kontext.memory.offload import carousel_bytes, weight_bytes
 from kontinuity.kontext.memory.plan import (
     GIB,
@@ -17,7 +18,6 @@ from kontinuity.kontext.memory.plan import (
     choose_residency,
     peak_of,
     plan,
-    transformer_blocks,
 )
 from kontinuity.kontext.memory.vae import TILE, vae_bytes
 
@@ -27,7 +27,7 @@ GB = 10**9
 
 @pytest.fixture(scope="module")
 def flux():
-    return networks.flux_kontext()
+    return architecture.components()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def run_transformer(transformer, text_tokens: int, picture_tokens: int):
 
 @pytest.mark.parametrize("text, picture", [(512, 8192), (512, 1024), (128, 12288)])
 def test_the_transformers_work_is_predicted_within_five_percent(text, picture):
-    transformer = networks.transformer(num_layers=1, num_single_layers=1)  # each block is as wide as all others
+    transformer = architecture.transformer(num_layers=1, num_single_layers=1)  # each block is as wide as all others
     counted = peak_bytes(run_transformer(transformer, text, picture), [transformer])
     assert counted <= activation_bytes(transformer, text + picture) <= 1.05 * counted
 
@@ -113,7 +113,7 @@ def test_which_card_holds_what(flux, card, table, away):
 
 def test_half_the_weights_need_half_the_room(flux):
     """fp8 files: what rides in bf16 at 16 GB stays."""
-    half = {**flux, "transformer": networks.transformer(dtype=torch.bfloat16)}
+    half = {**flux, "transformer": architecture.transformer(dtype=torch.bfloat16)}
     for linear in [m for m in half["transformer"].modules() if isinstance(m, torch.nn.Linear)]:
         linear.weight = torch.nn.Parameter(linear.weight.to(torch.float8_e4m3fn), requires_grad=False)
     made = plan(half, PRESETS["16 GB"], 1024, 1024, [(1024, 1024)])

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from kontinuity.kontext import networks
-from kontinuity.kontext.fast.modulation import ModulationTable, modulation_layers
+from kontinuity.kontext import flux
+from kontinuity.kontext.fast.modulation import ModulationTable
+from kontinuity.kontext.flux import modulation_layers
 from kontinuity.kontext.memory.offload import Carousel, weight_bytes
 from kontinuity.kontext.networks import FluxTransformer, TransformerConfig
 from kontinuity.kontext.sampling import Schedule
@@ -183,7 +184,7 @@ def test_the_layers_come_back_after_an_exception():
 @torch.no_grad()
 def test_the_true_model_gets_six_gigabytes_smaller():
     """FLUX's own shapes on the meta device: 3.23 of 11.90 billion parameters, a table of under 60 MB for 28 steps."""
-    transformer = networks.transformer()
+    transformer = flux.transformer()
     layers = modulation_layers(transformer).values()
     assert len(layers) == 1 + 2 * 19 + 38 + 1
     assert round(weight_bytes(transformer) / 2 / 1e9, 2) == 11.90

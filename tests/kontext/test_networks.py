@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from kontinuity.kontext import networks
+from kontinuity.kontext import flux
 from kontinuity.kontext.networks import Autoencoder, AutoencoderConfig, FluxTransformer, TransformerConfig
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
@@ -85,7 +85,7 @@ def test_the_published_transformer_has_the_published_names():
     with torch.device("meta"):
         theirs = FluxTransformer2DModel(guidance_embeds=True)
     shapes = [{name: tensor.shape for name, tensor in model.state_dict().items()}
-              for model in (networks.transformer(), theirs)]
+              for model in (flux.transformer(), theirs)]
     assert shapes[0] == shapes[1]
 
 
@@ -145,7 +145,7 @@ def test_the_published_autoencoder_has_the_published_names():
             down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=16,
             block_out_channels=config.block_out_channels, layers_per_block=2, **PLAIN)
     shapes = [{name: tensor.shape for name, tensor in model.state_dict().items()}
-              for model in (networks.vae(), theirs)]
+              for model in (flux.vae(), theirs)]
     assert shapes[0] == shapes[1]
 
 

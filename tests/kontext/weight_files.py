@@ -78,9 +78,9 @@ def bfl(channels: int = 64, guidance: bool = True, prefix: str = "", double: int
 
 def real(part: str) -> dict:
     """All tensors of FLUX.1 Kontext's "transformer", "clip", "t5" or "vae" in the libraries' names, in true sizes."""
-    from kontinuity.kontext.networks import shapes
+    from kontinuity.kontext import flux
 
-    made = shapes.text_encoders()[part] if part in ("clip", "t5") else getattr(shapes, part)()
+    made = flux.text_encoders()[part] if part in ("clip", "t5") else getattr(flux, part)()
     names = {name.removeprefix("text_model."): tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     return {name: shape for name, shape in names.items()
             if name != "encoder.embed_tokens.weight" and not name.endswith("position_ids")}

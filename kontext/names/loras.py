@@ -9,6 +9,8 @@ Four naming schemes are in use for FLUX.1, with dots or, in kohya's files, with 
 import re
 from typing import NamedTuple
 
+from .transformer import DOUBLE, OUTSIDE, SINGLE, SWAPPED
+
 
 class Target(NamedTuple):
     """The layers of the model that one layer of a file changes."""
@@ -18,46 +20,7 @@ class Target(NamedTuple):
     swapped: bool = False  # its two halves of outputs are the other way round in diffusers
 
 
-# BFL's name inside a block -> diffusers' names
-_DOUBLE = {
-    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
-    "img_attn.proj": ("attn.to_out.0",),
-    "img_attn.norm.query_norm": ("attn.norm_q",),
-    "img_attn.norm.key_norm": ("attn.norm_k",),
-    "img_mlp.0": ("ff.net.0.proj",),
-    "img_mlp.2": ("ff.net.2",),
-    "img_mod.lin": ("norm1.linear",),
-    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-    "txt_attn.proj": ("attn.to_add_out",),
-    "txt_attn.norm.query_norm": ("attn.norm_added_q",),
-    "txt_attn.norm.key_norm": ("attn.norm_added_k",),
-    "txt_mlp.0": ("ff_context.net.0.proj",),
-    "txt_mlp.2": ("ff_context.net.2",),
-    "txt_mod.lin": ("norm1_context.linear",),
-}
-_SINGLE = {
-    "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
-    "linear2": ("proj_out",),
-    "modulation.lin": ("norm.linear",),
-    "norm.query_norm": ("attn.norm_q",),
-    "norm.key_norm": ("attn.norm_k",),
-}
-_SINGLE_QKV = ("attn.to_q", "attn.to_k", "attn.to_v")
-_OUTSIDE = {
-    "img_in": "x_embedder",
-    "txt_in": "context_embedder",
-    "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
-    "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
-    "vector_in.in_layer": "time_text_embed.text_embedder.linear_1",
-    "vector_in.out_layer": "time_text_embed.text_embedder.linear_2",
-    "guidance_in.in_layer": "time_text_embed.guidance_embedder.linear_1",
-    "guidance_in.out_layer": "time_text_embed.guidance_embedder.linear_2",
-    "final_layer.linear": "proj_out",
-    "final_layer.adaLN_modulation.1": "norm_out.linear",
-}
-FIRST_LAYER = _OUTSIDE["img_in"]
-_SWAPPED = "final_layer.adaLN_modulation.1"  # BFL: shift, scale; diffusers: scale, shift
-
+_SINGLE_QKV = SINGLE["linear1"][:3]
 _XLABS = {  # processor's name -> BFL's, in double blocks
     "qkv_lora1": "img_attn.qkv", "proj_lora1": "img_attn.proj", "qkv_lora2": "txt_attn.qkv",
     "proj_lora2": "txt_attn.proj",
@@ -92,12 +55,12 @@ def _block_names(bfl: dict[str, tuple[str, ...]], other: dict[str, str]) -> dict
             | {name: bfl[meant] for name, meant in other.items()})
 
 
-_DOUBLE_NAMES = (_block_names(_DOUBLE, _DIFFSYNTH_DOUBLE)
-                 | {f"processor.{name}": _DOUBLE[bfl] for name, bfl in _XLABS.items()})
-_SINGLE_NAMES = (_block_names(_SINGLE, _DIFFSYNTH_SINGLE)
+_DOUBLE_NAMES = (_block_names(DOUBLE, _DIFFSYNTH_DOUBLE)
+                 | {f"processor.{name}": DOUBLE[bfl] for name, bfl in _XLABS.items()})
+_SINGLE_NAMES = (_block_names(SINGLE, _DIFFSYNTH_SINGLE)
                  | {"processor.qkv_lora": _SINGLE_QKV, "linear1_qkv": _SINGLE_QKV,
                     "processor.proj_lora": ("proj_out",)})
-_OUTSIDE_NAMES = _OUTSIDE | {module: module for module in _OUTSIDE.values()} | _OTHER_OUTSIDE
+_OUTSIDE_NAMES = OUTSIDE | {module: module for module in OUTSIDE.values()} | _OTHER_OUTSIDE
 
 
 def _underscored(names: dict) -> dict:
@@ -202,4 +165,4 @@ def _in_block(match: re.Match | None, table: dict) -> Target | None:
 
 def _outside(name: str) -> Target | None:
     module = _OUTSIDE_NAMES.get(name)
-    return module and Target("transformer", (module,), name == _SWAPPED)
+    return module and Target("transformer", (module,), name == SWAPPED)
