@@ -11,7 +11,7 @@ from ..common import Box, InputError
 from ..demo_model import figure_finder
 from ..kontext import FaceFinder, KontextModel
 from ..publish import check_visible, key_border, visible_share
-from ..storyboard import ROLES, character_sheet, crop_picture
+from ..storyboard import ROLES, Sampling, character_sheet, crop_picture
 from . import host
 from .host import folders
 from .inputs import guidance_input, own_choices, seed_input, steps_input
@@ -184,7 +184,7 @@ class CharacterSheet(io.ComfyNode):
     def execute(cls, model: KontextModel, picture: torch.Tensor, traits: str, seed: int, steps: int,
                 guidance: float) -> io.NodeOutput:
         reference = one_picture(picture, SHEET_TITLE, "picture")
-        views = character_sheet(reference, model, traits=traits, seed=seed, steps=steps, guidance=guidance,
+        views = character_sheet(reference, model, Sampling(steps, guidance), traits=traits, seed=seed,
                                 where=SHEET_TITLE)
         progress = host.Progress(steps * len(views))
         return io.NodeOutput(*(

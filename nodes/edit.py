@@ -6,10 +6,11 @@ import torch
 from comfy_api.latest import io
 
 from ..kontext import MIN_SIDE, EditRequest, KontextModel, whole_size
+from ..storyboard import prompts
 from . import host
 from .inputs import guidance_input, seed_input, side_input, steps_input
 from .pictures import as_image, one_picture
-from .prompts import check_before_sampling
+from .prompts import advice_for
 from .sockets import CATEGORY, KontextModelSocket
 
 TITLE = "Kontext Edit"
@@ -49,7 +50,7 @@ class Edit(io.ComfyNode):
         request = EditRequest(prompt=instruction, references=(reference,), width=width, height=height, seed=seed,
                               steps=steps, guidance=guidance, where=TITLE)
         model.check(request)
-        remarks = check_before_sampling([(TITLE, instruction, {})], model)
+        remarks = prompts.check_before_sampling([prompts.PromptToCheck(TITLE, instruction)], model, advice_for(model))
         progress = host.Progress(steps)
         result = model.edit(request, lambda info: progress.advance(model.preview(info)))
         return io.NodeOutput(as_image(result), ui={"text": [remarks]})

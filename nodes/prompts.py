@@ -1,10 +1,10 @@
-"""The nodes for prompts, looked through and translated, and the look that every sampling node takes first."""
+"""The nodes for prompts: looked through, and translated."""
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from comfy_api.latest import io, ui
@@ -12,7 +12,7 @@ from comfy_api.latest import io, ui
 from ..common import InputError
 from ..demo_model import NAME as DEMO_NAME
 from ..kontext import KontextModel
-from ..storyboard import Story, panel_prompt, prompts
+from ..storyboard import panel_prompt, prompts
 from .host import folders
 from .inputs import own_choices
 from .sockets import CATEGORY, KontextModelSocket, Storyboard, StorySocket
@@ -23,41 +23,23 @@ TRANSLATE_TITLE = "Translate Prompts"
 log = logging.getLogger("kontinuity")
 
 
-def check_before_sampling(said: Iterable[tuple[str, str, dict[str, str]]], model: KontextModel) -> str:
-    """Look prompts through: (who asks, prompt, visible traits by character name) each.
-
-    Errors stop with an InputError, the rest is logged and comes back as text for the node, "" if there is nothing.
-    """
-    said = list(said)
-    checked = [(who, prompts.check_prompt(prompt, model, cast)) for who, prompt, cast in said]
-    for who, findings in checked:
-        prompts.raise_errors(findings, who)
-    for who, findings in checked:
-        for item in findings:
-            log.log(logging.WARNING if item.severity == "warning" else logging.INFO, "%s: %s", who, item)
-    remarks = [prompts.report(checked)] if any(findings for _, findings in checked) else []
-    if model.name == DEMO_NAME:
-        remarks += _not_taught((who, prompt) for who, prompt, _ in said)
-    return "\n".join(remarks)
+def advice_for(model: KontextModel) -> prompts.Advice | None:
+    """What only we know of a model's words, for check_before_sampling: the demo model was taught few."""
+    return _not_taught if model.name == DEMO_NAME else None
 
 
-def _not_taught(said: Iterable[tuple[str, str]]) -> list[str]:
-    """A line on the prompts, (who asks, prompt) each, that the demo model was never taught; none if it knows all."""
+def _not_taught(asked: Sequence[prompts.PromptToCheck]) -> list[str]:
+    """A line on the prompts that the demo model was never taught; none if it knows all."""
     from ..demo_model.toonworld import is_instruction
 
     # a panel made in passes asks several times
-    strange = dict.fromkeys(who for who, prompt in said if not is_instruction(prompt))
+    strange = dict.fromkeys(prompt.where for prompt in asked if not is_instruction(prompt.prompt))
     if not strange:
         return []
     line = (f"The demo model was not taught the words of {', '.join(strange)}: the picture will hardly show what they "
             "say. It follows sentences like those of the templates; your own words need FLUX.1 Kontext.")
     log.info("%s", line)
     return [line]
-
-
-def traits(story: Story, names: Iterable[str]) -> dict[str, str]:
-    """Visible traits of characters of a story by name, "" where the story says none."""
-    return {name: story.characters[name].traits for name in names}
 
 
 class CheckPrompts(io.ComfyNode):
@@ -85,17 +67,17 @@ class CheckPrompts(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: KontextModel, story: Storyboard | None = None, text: str = "") -> io.NodeOutput:
-        said = []
+        asked = []
         if story is not None:
-            board = story.story
-            said = [(f"panel '{panel.id}'", panel_prompt(board, panel), traits(board, board.cast(panel)))
-                    for panel in board.panels]
+            told = story.board.story
+            asked = [prompts.PromptToCheck(f"panel '{panel.id}'", panel_prompt(told, panel),
+                                           prompts.visible_traits(told, told.cast(panel))) for panel in told.panels]
         if text.strip():
-            said.append(("text", text, {}))
-        if not said:
+            asked.append(prompts.PromptToCheck("text", text))
+        if not asked:
             raise InputError(CHECK_TITLE, "text", "", "is empty and no story is connected",
                              "connect Load Storyboard, or write a prompt")
-        report = prompts.report((who, prompts.check_prompt(prompt, model, cast)) for who, prompt, cast in said)
+        report = prompts.report((prompt.where, prompt.findings(model)) for prompt in asked)
         return io.NodeOutput(report, ui=ui.PreviewText(report))
 
 
@@ -145,9 +127,9 @@ class TranslatePrompts(io.ComfyNode):
         translate = _translator(translator, language.strip())
         lines, english = [], translate(source) if source.strip() else ""
         if story is not None:
-            board, originals = prompts.translate_story(story.story, translate)
-            story = replace(story, story=board, originals={**originals, **story.originals})
-            lines = [f"{panel.id}: {panel_prompt(board, panel)}" for panel in board.panels]
+            translated, originals = prompts.translate_story(story.board.story, translate)
+            story = Storyboard(replace(story.board, story=translated), {**originals, **story.originals})
+            lines = [f"{panel.id}: {panel_prompt(translated, panel)}" for panel in translated.panels]
         return io.NodeOutput(story, english, ui=ui.PreviewText("\n".join([*lines, *([english] if english else [])])))
 
 

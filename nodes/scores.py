@@ -42,10 +42,10 @@ class ClipVisionEncoder:
         """See `Encoder`."""
         vectors = []
         for picture in pictures:
-            found = self._model.encode_image(picture[None], crop=False)
-            vector = found["image_embeds"]
+            encoded = self._model.encode_image(picture[None], crop=False)
+            vector = encoded["image_embeds"]
             if vector is None:  # an encoder without a projection
-                vector = found["last_hidden_state"].mean(1)
+                vector = encoded["last_hidden_state"].mean(1)
             vectors.append(vector.flatten(1).float().cpu())
         return F.normalize(torch.cat(vectors), dim=1)
 
@@ -147,19 +147,20 @@ class ScorePanels(io.ComfyNode):
                 ids: list[str] | None = None) -> io.NodeOutput:
         flat = _flat(pictures, SCORE_TITLE)
         if story:
-            known = [panel.id for panel in story[0].story.panels]
+            board = story[0].board
+            known = [panel.id for panel in board.story.panels]
             names = ids or known
             for name in names:
                 if name not in known:
                     raise InputError(SCORE_TITLE, "ids", name, "is not a panel of this story", "connect its own ids")
-            judge = story_judge(story[0].story, story[0].pictures, scorer[0])
+            judge = story_judge(board, scorer[0])
         elif characters:
             names = ids or [f"{index}" for index in range(len(flat))]
-            cast = scorer[0].cast({name: own_references(name, characters[0])
-                                   for name in dict.fromkeys(key.split("/")[0] for key in characters[0])})
+            everybody = scorer[0].cast({name: own_references(name, characters[0])
+                                        for name in dict.fromkeys(key.split("/")[0] for key in characters[0])})
 
             def judge(_: str, picture: torch.Tensor) -> PictureScore | None:
-                return cast.score(picture)
+                return everybody.score(picture)
         else:
             raise InputError(SCORE_TITLE, "story", "nothing", "neither a story nor characters are connected",
                              "connect Load Storyboard or a Character node")

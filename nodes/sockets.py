@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from comfy_api.latest import io
 
-from ..storyboard import Story
+from ..storyboard import Board
 
 KontextModelSocket = io.Custom("KONTINUITY_MODEL")  # a kontext.KontextModel
 CharactersSocket = io.Custom("KONTINUITY_CHARACTERS")  # a mapping of name, or name/role, to picture
@@ -25,13 +24,8 @@ CATEGORY = "Kontinuity"
 
 @dataclass(frozen=True)
 class Storyboard:
-    """A checked story and the reference picture of each of its characters.
+    """A checked story with its pictures. `originals` are the prompts as they were written, by panel id, of panels that
+    Translate Prompts changed."""
 
-    `masks` are those of its panels by id, then "edit" and "keep" (`bool [H, W]`, True where white). `originals` are the
-    prompts as they were written, by panel id, of panels that Translate Prompts changed.
-    """
-
-    story: Story
-    pictures: Mapping[str, torch.Tensor]
+    board: Board
     originals: Mapping[str, str] = field(default_factory=dict)
-    masks: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)

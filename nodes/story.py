@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from comfy_api.latest import io
 
@@ -15,27 +16,23 @@ from ..common import InputError
 from ..kontext import KontextModel, Scorer
 from ..publish import contact_sheet, panel_caption
 from ..storyboard import (
-    PanelJob,
-    Shortlist,
+    Board,
+    Sampling,
     StoryText,
-    finished_panels,
     load_story,
+    make_storyboard,
     mask_files,
-    plan_panels,
-    record,
-    render,
+    reserved_fields,
     save_panel,
-    story_judge,
     story_masks,
     story_pictures,
     story_text,
-    unused_fields,
 )
 from . import host
 from .host import folders
 from .inputs import filename_prefix_input, guidance_input, own_choices, steps_input
 from .pictures import as_image, as_pictures
-from .prompts import check_before_sampling, traits
+from .prompts import advice_for
 from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, ScorerSocket, Storyboard, StorySocket
 
 log = logging.getLogger("kontinuity")
@@ -127,11 +124,10 @@ class LoadStoryboard(io.ComfyNode):
         left_out = [f"not imported: {line}" for line in loaded.left_out]
         for line in left_out:
             log.warning("%s: %s", source, line)
-        if unused := unused_fields(story):
-            log.info("%s: kept, but nothing uses it yet: %s", source, ", ".join(unused))
-        board = Storyboard(story, story_pictures(story, folder, source, characters),
-                           masks=story_masks(story, folder, source))
-        return io.NodeOutput(board, loaded.yaml, ui={"text": ["\n".join(left_out)]} if left_out else None)
+        if reserved := reserved_fields(story):
+            log.info("%s: kept, but nothing uses it yet: %s", source, ", ".join(reserved))
+        board = Board(story, story_pictures(story, folder, source, characters), story_masks(story, folder, source))
+        return io.NodeOutput(Storyboard(board), loaded.yaml, ui={"text": ["\n".join(left_out)]} if left_out else None)
 
 
 def _story(text: str, file: str) -> tuple[StoryText, Path]:
@@ -200,62 +196,60 @@ class RenderStoryboard(io.ComfyNode):
     def execute(cls, model: KontextModel, story: Storyboard, panels: str, steps: int, guidance: float,
                 filename_prefix: str, scorer: Scorer | None = None, reroll: int = 0,
                 budget: int = 0, resume: bool = False) -> io.NodeOutput:
-        only = panels.replace(",", " ").split()
-        jobs = plan_panels(story.story, story.pictures, model, only=only, steps=steps, guidance=guidance,
-                           where=RENDER_TITLE, masks=story.masks)
-        remarks = check_before_sampling(
-            ((one.request.where, one.request.prompt,
-              traits(story.story, [one.character] if one.character else job.characters))
-             for job in jobs for one in job.passes), model)
-        judge = story_judge(story.story, story.pictures, scorer) if scorer else None
-        said = [remarks] if remarks else []
-        if judge is None and (idle := [job.panel_id for job in jobs if job.wish.chooses]):
-            said.append(f"One picture is made of {', '.join(idle)}: candidates and min_score need a scorer. Connect "
-                        "Load Identity Scorer.")
-            log.warning("%s: %s", RENDER_TITLE, said[-1])
-        names = host.output_names(filename_prefix, RENDER_TITLE)
-        text_chunks = host.png_text(cls.hidden)
-        done = finished_panels(jobs, names.earlier(), model.name, judged=judge is not None, first=reroll) \
-            if resume else {}
-        if done:
-            said.append(f"Taken over from earlier runs: {', '.join(done)}.")
-        progress = host.Progress(sum(job.steps * (job.wish.most if judge else 1) for job in jobs
-                                     if job.panel_id not in done))
-        shortlist = Shortlist()
-        made = {}  # by the panel's number: a panel that is made from a later one comes after it
-        rendered = render(jobs, model, lambda _, info: progress.advance(model.preview(info)), judge=judge,
-                          budget=budget, first=reroll, done={name: panel.picture for name, panel in done.items()})
-        for job, picture in rendered:
-            if job.panel_id in done:
-                path = done[job.panel_id].path
-            else:
-                path = names.folder / names.file_name(job.panel_id)
-                save_panel(path, picture, _history(job, model, story), text_chunks)
-            scores = [f"panel '{job.panel_id}', {one}" + (" - kept" if one.number == job.chosen else "")
-                      for one in job.tried if one.score]
-            made[job.number] = (as_image(picture), job.panel_id, host.saved_image(names, path.name), scores,
-                                shortlist.of(job.panel_id, job.tried, job.chosen))
-        progress.reach(progress.total)  # candidates that were not needed
-        pictures, ids, saved, scored, tried = map(list, zip(*(made[number] for number in sorted(made)), strict=True))
-        said += [line for lines in scored for line in lines]
-        if shortlist.without:
-            said.append(f"Of {', '.join(shortlist.without)} only the picture kept is handed out: all candidates would "
-                        "take too much memory. To choose by hand, name a few panels in panels.")
-        tried = [one for panel in tried for one in panel]
-        shown = [story.story.panel(name) for name in ids]
-        captions = [panel_caption(story.story, panel) for panel in shown]
-        durations = [panel.duration or SECONDS for panel in shown]
-        return io.NodeOutput(pictures, ids, [as_image(one.picture) for one in tried], [one.total for one in tried],
-                             captions, durations, story.story.fps or FPS,
-                             ui={"images": saved, "text": ["\n".join(said)]})
+        board, output = story.board, _OutputFolder(filename_prefix, cls.hidden)
+        result = make_storyboard(board, model, Sampling(steps, guidance), _ProgressBar(), output,
+                                 only=panels.replace(",", " ").split(), scorer=scorer, first=reroll, budget=budget,
+                                 resume=resume, originals=story.originals, advice=advice_for(model),
+                                 where=RENDER_TITLE)
+        candidates = [candidate for made in result.panels for candidate in made.candidates]
+        return io.NodeOutput(
+            [as_image(made.picture) for made in result.panels], [made.panel.id for made in result.panels],
+            [as_image(candidate.picture) for candidate in candidates], [candidate.total for candidate in candidates],
+            [panel_caption(board.story, made.panel) for made in result.panels],
+            [made.panel.duration or SECONDS for made in result.panels], board.story.fps or FPS,
+            ui={"images": [output.shown(made.path) for made in result.panels], "text": ["\n".join(result.remarks)]})
 
 
-def _history(job: PanelJob, model: KontextModel, story: Storyboard) -> dict[str, Any]:
-    """What is written into a panel's file; nothing if ComfyUI keeps no metadata."""
-    if not host.keeps_metadata():
-        return {}
-    original = story.originals.get(job.panel_id)
-    return record(job, model.name) | ({} if original is None else {"prompt_as_written": original})
+class _ProgressBar:
+    """A run's observer: the node's progress bar, live previews and Cancel."""
+
+    def begin(self, steps: int) -> None:
+        """See Observer."""
+        self._progress = host.Progress(steps)
+
+    def step(self, preview: np.ndarray) -> None:
+        """See Observer."""
+        self._progress.advance(preview)
+
+    def end(self) -> None:
+        """See Observer."""
+        self._progress.reach(self._progress.total)
+
+
+class _OutputFolder:
+    """A run's store: ComfyUI's output folder, where a counter for the run is part of every name."""
+
+    def __init__(self, filename_prefix: str, hidden):
+        self._prefix, self._hidden = filename_prefix, hidden
+
+    def claim(self) -> None:
+        """See Store."""
+        self._names = host.output_names(self._prefix, RENDER_TITLE)
+        self._text_chunks = host.png_text(self._hidden)
+
+    def earlier(self) -> dict[str, list[Path]]:
+        """See Store."""
+        return self._names.earlier()
+
+    def save(self, panel_id: str, picture: torch.Tensor, record: Mapping[str, Any]) -> Path:
+        """See Store."""
+        path = self._names.folder / self._names.file_name(panel_id)
+        save_panel(path, picture, record if host.keeps_metadata() else {}, self._text_chunks)
+        return path
+
+    def shown(self, path: Path) -> dict[str, str]:
+        """A saved panel as ComfyUI's frontend wants to hear of it."""
+        return host.saved_image(self._names, path.name)
 
 
 class ContactSheet(io.ComfyNode):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..common import InputError, complete_file
 from .story.file import STORY_SUFFIXES, load_story
-from .story.reserved import unused_fields
+from .story.reserved import reserved_fields
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for line in loaded.left_out:
         print(f"not imported: {line}", file=sys.stderr)
-    if unused := unused_fields(loaded.story):
-        print(f"kept, but nothing uses it yet: {', '.join(unused)}", file=sys.stderr)
+    if reserved := reserved_fields(loaded.story):
+        print(f"kept, but nothing uses it yet: {', '.join(reserved)}", file=sys.stderr)
     print(f"{len(loaded.story.panels)} panels", file=sys.stderr)
     return 0
 

@@ -39,6 +39,11 @@ def story_pictures(story: Story, folder: str | Path, where: str,
     return pictures
 
 
+def own_references(name: str, pictures: Mapping[str, Picture]) -> list[Picture]:
+    """All pictures of a character, of `name` and `name/role`, each once."""
+    return list({id(picture): picture for key, picture in pictures.items() if key.split("/")[0] == name}.values())
+
+
 def choose_reference(pictures: Mapping[str, Picture], panel: Panel, name: str) -> Picture | None:
     """The picture of a character for a panel: of the role the panel asks for, else the face in a close-up, else the
     body, else the first there is. None if there is none."""

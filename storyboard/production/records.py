@@ -4,27 +4,35 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL.PngImagePlugin import PngInfo
 
 from ...common import Picture, complete_file, to_bytes, to_image
 from ...kontext import EditRequest
-
-if TYPE_CHECKING:
-    from ..plan.jobs import PanelJob
+from ..plan.jobs import PanelJob
+from .results import PanelResult
 
 RECORD_FORMAT = 1
 RECORD_KEY = "kontinuity"
 
 
-def record(job: "PanelJob", model_name: str) -> dict[str, Any]:
-    """What must be known to make a panel again, ready for JSON. `references` are the SHA-256 of the pixels.
+def record(result: PanelResult, model_name: str) -> dict[str, Any]:
+    """What must be known to make a panel again, ready for JSON: the record of its job, and where there were candidates,
+    each in `candidates` with its seed, its score and who scored, and in `candidate` the number of the one kept."""
+    entry = job_record(result.job, model_name)
+    if result.chosen.number or any(candidate.score for candidate in result.tried):
+        entry["candidate"] = result.chosen.number
+        entry["candidates"] = [candidate.as_json() for candidate in result.tried]
+    return entry
+
+
+def job_record(job: PanelJob, model_name: str) -> dict[str, Any]:
+    """What must be known to make one picture again, ready for JSON. `references` are the SHA-256 of the pixels.
 
     Panels that are made from another one say which (`from`), those with several references how they were combined
     (`together`), those in several passes each of them (`passes`), and those with masks the SHA-256 of each in black and
-    white (`masks`). Where there were candidates, each is in
-    `candidates` with its seed, its score and who scored, and `candidate` is the number of the one kept.
+    white (`masks`).
     """
     request = job.request
     entry = {
@@ -41,16 +49,13 @@ def record(job: "PanelJob", model_name: str) -> dict[str, Any]:
     }
     if job.source:
         entry["from"] = job.source
-    if job.together:
-        entry["together"] = job.together
-    if job.together == "passes":
-        entry["passes"] = [{"character": one.character, **_sampling(one.request), "box": one.box and list(one.box)}
-                           for one in job.passes]
+    if job.combine:
+        entry["together"] = job.combine
+    if job.combine == "passes":
+        entry["passes"] = [{"character": pass_.character, **_sampling(pass_.request),
+                            "box": pass_.box and list(pass_.box)} for pass_ in job.passes]
     if job.masks:
         entry["masks"] = {field: picture_hash(mask[..., None].expand(-1, -1, 3)) for field, mask in job.masks.items()}
-    if job.chosen or any(one.score for one in job.tried):
-        entry["candidate"] = job.chosen
-        entry["candidates"] = [one.as_json() for one in job.tried]
     return entry
 
 

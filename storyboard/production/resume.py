@@ -9,8 +9,8 @@ from typing import Any
 from PIL import Image
 
 from ...common import InputError, Picture, open_picture
-from ..plan.jobs import PanelJob, sources_first, with_picture
-from .records import RECORD_KEY, record
+from ..plan.jobs import PanelJob, sources_first
+from .records import RECORD_KEY, job_record
 
 _OF_THE_RUN = ("number", "candidate", "candidates", "prompt_as_written")  # may differ between two equal panels
 
@@ -32,26 +32,26 @@ def finished_panels(jobs: Iterable[PanelJob], files: Mapping[str, Sequence[Path]
     one has to be there, too. Files that cannot be read are passed over.
 
     Args:
-        jobs: as from `plan`.
+        jobs: as from `plan_panels`.
         files: saved pictures by panel id, those to be preferred first.
         model_name: of the model that would make them.
         judged, first: whether candidates are scored, and the number of a wanted panel's first one (see render).
     """
-    found: dict[str, Finished] = {}
+    finished: dict[str, Finished] = {}
     for job in sources_first(list(jobs)):
-        if job.source and job.source not in found:
+        if job.source and job.source not in finished:
             continue
         if job.passes[0].on_picture:
-            job = replace(job, passes=(with_picture(job.passes[0], found[job.source].picture), *job.passes[1:]))
+            job = replace(job, passes=(job.passes[0].on(finished[job.source].picture), *job.passes[1:]))
         for path in files.get(job.panel_id, ()):
             if not _is_of(read_record(path), job, model_name, judged, first if job.wanted else 0):
                 continue
             try:
-                found[job.panel_id] = Finished(path, open_picture(path, "finished", job.panel_id))
+                finished[job.panel_id] = Finished(path, open_picture(path, "finished", job.panel_id))
                 break
             except InputError:
                 continue
-    return found
+    return finished
 
 
 def read_record(path: Path) -> Any:
@@ -69,15 +69,15 @@ def _is_of(entry: Any, job: PanelJob, model_name: str, judged: bool, first: int)
         chosen = entry.get("candidate", 0)
         if tried[0]["number"] != first:
             return False
-        if judged and job.wish.chooses:
-            if len(tried) < job.wish.most and not job.wish.is_enough([one["score"] for one in tried]):
+        if judged and job.policy.needs_scores:
+            if len(tried) < job.policy.most and not job.policy.is_enough([candidate["score"] for candidate in tried]):
                 return False
         elif chosen != first:
             return False
         theirs = {key: value for key, value in entry.items() if key not in _OF_THE_RUN}
         for later in theirs.get("passes", ())[1:]:
             del later["references"][:1]  # the picture as the pass before left it
-        ours = json.loads(json.dumps(record(job.candidate(chosen), model_name)))
+        ours = json.loads(json.dumps(job_record(job.candidate(chosen), model_name)))
         return theirs == {key: value for key, value in ours.items() if key not in _OF_THE_RUN}
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # not what we write
         return False

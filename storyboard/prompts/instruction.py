@@ -1,11 +1,12 @@
 """What the model is told: for a whole panel, and for each pass of a panel that is made in passes."""
 
+from collections.abc import Iterable
+
 from ...common import Box, InputError
 from ..story.change import Change
 from ..story.fields import MAX_LINE
 from ..story.models import Panel, Story
-from . import compose
-from .compose import KEEP_SOMEBODY
+from .compose import KEEP_SOMEBODY, compose
 from .who import with_article
 
 
@@ -17,11 +18,11 @@ def panel_prompt(story: Story, panel: Panel) -> str:
     style = story.style.text
     if panel.change is None:
         return f"{panel.prompt} Change the style to {style}." if style else panel.prompt
-    change, cast = panel.change, {name: story.characters[name].traits for name in story.cast(panel)}
+    change, traits = panel.change, visible_traits(story, story.cast(panel))
     keep = change.keep
     action = change.action or _actions(story, panel)
-    if not change.action and action and len(cast) > 1:  # says itself who does what
-        cast, keep = {}, keep or (KEEP_SOMEBODY,)
+    if not change.action and action and len(traits) > 1:  # says itself who does what
+        traits, keep = {}, keep or (KEEP_SOMEBODY,)
     if len(action) > MAX_LINE:
         raise InputError(f"panel '{panel.id}'", "characters", f"{len(action)} characters",
                          f"of traits and actions are more than the {MAX_LINE} that fit into an instruction",
@@ -37,7 +38,12 @@ def panel_prompt(story: Story, panel: Panel) -> str:
         remove=change.remove,
         style=change.style or style,
         text=change.text,
-    ), cast)
+    ), traits)
+
+
+def visible_traits(story: Story, names: Iterable[str]) -> dict[str, str]:
+    """Visible traits of characters of a story by name, "" where the story says none."""
+    return {name: story.characters[name].traits for name in names}
 
 
 def place_prompt(story: Story, panel: Panel) -> str:

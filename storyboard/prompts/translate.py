@@ -17,6 +17,7 @@ from ..story.change import Change
 from ..story.models import Panel, Story
 from ..story.reading import MAX_BYTES, read_yaml
 from .folded import Folded, is_in_word, is_unspaced
+from .instruction import panel_prompt
 
 Translate = Callable[[str], str]
 
@@ -216,8 +217,6 @@ def translate_story(story: Story, translate: Translate) -> tuple[Story, dict[str
 
     Returns it, and the instructions as they were written, by panel id, of the panels whose instruction changed.
     """
-    from .instruction import panel_prompt  # it needs this package's compose
-
     def words(text: str) -> str:
         return translate(text) if text else text
 

@@ -9,7 +9,7 @@ _STORY = ("language",)
 _PANEL = ("voice", "start_frame", "end_frame", "transition")
 
 
-def unused_fields(story: Story) -> tuple[str, ...]:
+def reserved_fields(story: Story) -> tuple[str, ...]:
     """The fields of a story that are kept but not used, in words, with how often each occurs: "panel captions (12)"."""
     counts: Counter[str] = Counter()
     for field in _STORY:

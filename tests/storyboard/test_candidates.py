@@ -6,12 +6,16 @@ import pytest
 import torch
 from kontinuity.kontext import Scorer
 from kontinuity.storyboard import (
+    Board,
     Candidate,
+    CandidatePolicy,
     Character,
     Panel,
+    PanelJob,
+    PanelResult,
+    Sampling,
     Shortlist,
     Story,
-    Wish,
     candidate_seed,
     plan_panels,
     record,
@@ -27,9 +31,8 @@ def story(*panels):
 
 
 def rendered(model, board, judge=None, only=(), **options):
-    return {job.panel_id: (job, picture)
-            for job, picture in render(plan_panels(board, {"mia": MIA}, model, steps=1, only=only), model, judge=judge,
-                                       **options)}
+    jobs = plan_panels(Board(board, {"mia": MIA}), model, Sampling(1), only=only)
+    return {result.job.panel_id: result for result in render(jobs, model, judge=judge, **options)}
 
 
 def judge_by(*scores):
@@ -43,38 +46,38 @@ BEACH = Panel(id="beach", prompt="x", candidates=4)
 
 
 def test_candidate_0_is_the_picture_of_old_and_the_others_differ(model):
-    plain = rendered(model, story(Panel(id="beach", prompt="x")))["beach"][1]
-    job, picture = rendered(model, story(BEACH), judge_by(0.9, 0.1, 0.1, 0.1))["beach"]
-    assert torch.equal(picture, plain) and job.chosen == 0 and len(job.tried) == 4
-    assert len({one.seed for one in job.tried}) == 4
-    assert all(not torch.equal(one.picture, plain) for one in job.tried[1:])
+    plain = rendered(model, story(Panel(id="beach", prompt="x")))["beach"].picture
+    result = rendered(model, story(BEACH), judge_by(0.9, 0.1, 0.1, 0.1))["beach"]
+    assert torch.equal(result.picture, plain) and result.chosen.number == 0 and len(result.tried) == 4
+    assert len({candidate.seed for candidate in result.tried}) == 4
+    assert all(not torch.equal(candidate.picture, plain) for candidate in result.tried[1:])
 
 
 def test_the_best_is_kept_with_its_own_seed(model):
-    job, picture = rendered(model, story(BEACH), judge_by(0.1, 0.5, 0.9, 0.9))["beach"]
-    assert job.chosen == 2 and torch.equal(picture, job.tried[2].picture)
-    assert record(job, "fake")["seed"] == job.request.seed == candidate_seed(job.tried[0].seed, 2)
-    entry = record(job, "fake")
-    assert entry["candidate"] == 2 and [one["seed"] for one in entry["candidates"]] == [
-        one.seed for one in job.tried]
+    result = rendered(model, story(BEACH), judge_by(0.1, 0.5, 0.9, 0.9))["beach"]
+    assert result.chosen.number == 2 and result.picture is result.tried[2].picture
+    entry = record(result, "fake")
+    assert entry["seed"] == result.job.request.seed == candidate_seed(result.tried[0].seed, 2)
+    assert entry["candidate"] == 2 and [told["seed"] for told in entry["candidates"]] == [
+        candidate.seed for candidate in result.tried]
     # Its seed written into the story makes the same picture.
     again = story(Panel(id="beach", prompt="x", seed=entry["seed"]))
-    assert torch.equal(rendered(model, again)["beach"][1], picture)
+    assert torch.equal(rendered(model, again)["beach"].picture, result.picture)
 
 
 def test_without_a_scorer_one_picture_and_the_record_of_old(model):
-    job, _ = rendered(model, story(BEACH))["beach"]
-    assert len(job.tried) == 1 and "candidates" not in record(job, "fake")
+    result = rendered(model, story(BEACH))["beach"]
+    assert len(result.tried) == 1 and "candidates" not in record(result, "fake")
 
 
 def test_stop_score_stops_and_min_score_goes_on(model, caplog):
     panel = Panel(id="a", prompt="x", candidates=4, stop_score=0.8)
-    assert len(rendered(model, story(panel), judge_by(0.3, 0.85))["a"][0].tried) == 2
+    assert len(rendered(model, story(panel), judge_by(0.3, 0.85))["a"].tried) == 2
     panel = Panel(id="a", prompt="x", candidates=2, min_score=0.6)
-    assert len(rendered(model, story(panel), judge_by(0.3, 0.4, 0.7))["a"][0].tried) == 3
+    assert len(rendered(model, story(panel), judge_by(0.3, 0.4, 0.7))["a"].tried) == 3
     assert not caplog.records
-    job, _ = rendered(model, story(panel), judge_by(0.3, 0.4))["a"]
-    assert len(job.tried) == 4 == job.wish.most and job.chosen == 1
+    result = rendered(model, story(panel), judge_by(0.3, 0.4))["a"]
+    assert len(result.tried) == 4 == result.job.policy.most and result.chosen.number == 1
     assert "less than its min_score 0.60" in caplog.text
 
 
@@ -83,32 +86,32 @@ def test_the_budget_is_kept_and_every_panel_gets_a_picture(model, budget, counts
     board = story(Panel(id="a", prompt="x", candidates=4), Panel(id="b", prompt="y"),
                   Panel(id="c", prompt="z", candidates=4))
     made = rendered(model, board, judge_by(), budget=budget)
-    assert [len(job.tried) for job, _ in made.values()] == counts and len(model.edited) == sum(counts)
+    assert [len(result.tried) for result in made.values()] == counts and len(model.edited) == sum(counts)
 
 
 def test_the_chosen_candidate_is_what_the_next_panel_is_made_from(model):
     board = story(Panel(id="a", prompt="x", candidates=2), Panel(id="b", prompt="y", **{"from": "a"}))
     made = rendered(model, board, judge_by(0.1, 0.9))
-    assert made["b"][0].request.references[0] is made["a"][1]
+    assert made["b"].job.request.references[0] is made["a"].picture
 
 
 def test_a_reroll_changes_the_named_panel_only(model):
     board = story(Panel(id="a", prompt="x"), Panel(id="b", prompt="y", **{"from": "a"}))
     first, again = rendered(model, board), rendered(model, board, only=["b"], first=1)
-    assert not torch.equal(first["b"][1], again["b"][1])
-    assert torch.equal(again["b"][0].request.references[0], first["a"][1])  # its source is as ever
-    assert record(again["b"][0], "fake")["candidate"] == 1
-    assert torch.equal(rendered(model, board, only=["b"], first=1)["b"][1], again["b"][1])
+    assert not torch.equal(first["b"].picture, again["b"].picture)
+    assert torch.equal(again["b"].job.request.references[0], first["a"].picture)  # its source is as ever
+    assert record(again["b"], "fake")["candidate"] == 1
+    assert torch.equal(rendered(model, board, only=["b"], first=1)["b"].picture, again["b"].picture)
 
 
 def test_passes_get_seeds_as_if_the_panel_had_that_seed(model):
     board = story(Panel(id="a", prompt="x", together="passes", candidates=2))
-    job = plan_panels(board, {"mia": MIA}, model, steps=1)[0]
+    job = plan_panels(Board(board, {"mia": MIA}), model, Sampling(1))[0]
     rolled = job.candidate(1)
     again = story(Panel(id="a", prompt="x", together="passes", seed=rolled.seed))
-    same = plan_panels(again, {"mia": MIA}, model, steps=1)[0]
-    assert [one.request.seed for one in rolled.passes] == [one.request.seed for one in same.passes]
-    assert len({one.request.seed for one in (*job.passes, *rolled.passes)}) == 4
+    same = plan_panels(Board(again, {"mia": MIA}), model, Sampling(1))[0]
+    assert [pass_.request.seed for pass_ in rolled.passes] == [pass_.request.seed for pass_ in same.passes]
+    assert len({pass_.request.seed for pass_ in (*job.passes, *rolled.passes)}) == 4
 
 
 def test_the_storys_judge_asks_for_the_panels_own_characters():
@@ -123,23 +126,29 @@ def test_the_storys_judge_asks_for_the_panels_own_characters():
         Panel(id="m", prompt="x", characters=("mia",)), Panel(id="nobody", prompt="x", characters=()),
         Panel(id="both", prompt="x", characters={"mia": {"region": (0.5, 0, 0.5, 1)},
                                                  "tom": {"region": (0, 0, 0.5, 1)}})))
-    judge = story_judge(board, {"mia": red, "tom": blue, "tom/face": red, "tom/body": blue}, Scorer(Mean()))
+    pictures = {"mia": red, "tom": blue, "tom/face": red, "tom/body": blue}
+    judge = story_judge(Board(board, pictures), Scorer(Mean()))
     assert judge("m", red).total == pytest.approx(1) and judge("m", blue).total == pytest.approx(0)
     assert judge("nobody", red) is None
     assert judge("both", torch.cat([blue, red], 1)).total == pytest.approx(1)
     assert judge("both", torch.cat([red, blue], 1)).figures["mia"].likeness == pytest.approx(0)
 
 
-def test_a_wish():
-    assert (Wish().most, Wish(4).most, Wish(1, 0.5).most, Wish(3, 0.5).most) == (1, 4, 4, 6)
-    assert not Wish(stop_score=0.5).chooses and Wish(2).chooses and Wish(1, 0.5).chooses
+def test_a_candidate_policy():
+    assert [CandidatePolicy(*limits).most for limits in ((), (4,), (1, 0.5), (3, 0.5))] == [1, 4, 4, 6]
+    assert not CandidatePolicy(stop_score=0.5).needs_scores
+    assert CandidatePolicy(2).needs_scores and CandidatePolicy(1, 0.5).needs_scores
 
 
 def test_a_long_board_hands_out_only_so_many_candidates():
     picture = torch.zeros(4, 4, 3)
-    tried = [Candidate(number, number, picture, None) for number in range(3)]
+    tried = tuple(Candidate(number, number, picture, None) for number in range(3))
     shortlist = Shortlist(room=3 * picture.nbytes)
-    assert shortlist.of("a", tried, chosen=1) == tried  # two are not kept
-    assert shortlist.of("b", tried, chosen=1) == tried[1:2]
-    assert shortlist.of("c", tried[:1], chosen=0) == tried[:1]
+
+    def handed_out(panel_id, tried, chosen):
+        return shortlist.of(PanelResult(PanelJob(panel_id, 1, (), ()), tried, tried[chosen]))
+
+    assert handed_out("a", tried, chosen=1) == tried  # two are not kept
+    assert handed_out("b", tried, chosen=1) == tried[1:2]
+    assert handed_out("c", tried[:1], chosen=0) == tried[:1]
     assert shortlist.without == ["b"]

@@ -7,8 +7,10 @@ import pytest
 import torch
 from kontinuity.common import open_picture
 from kontinuity.storyboard import (
+    Board,
     Character,
     Panel,
+    Sampling,
     Story,
     finished_panels,
     parse_story,
@@ -25,16 +27,17 @@ STORY = Story(version=1, seed=7, characters={"mia": Character()}, panels=(
 
 
 def jobs_of(story, model, **options):
-    return plan_panels(story, {"mia": MIA}, model, **{"steps": 2, **options})
+    sampling = Sampling(options.pop("steps", 2), options.pop("guidance", 2.5))
+    return plan_panels(Board(story, {"mia": MIA}), model, sampling, **options)
 
 
 def saved(folder, model, jobs, **options):
     """Render and save; the files by panel id."""
     files = {}
-    for job, picture in render(jobs, model, **options):
-        path = folder / f"board_00001_{job.panel_id}.png"
-        save_panel(path, picture, record(job, model.name), {})
-        files[job.panel_id] = [path]
+    for result in render(jobs, model, **options):
+        path = folder / f"board_00001_{result.job.panel_id}.png"
+        save_panel(path, result.picture, record(result, model.name), {})
+        files[result.job.panel_id] = [path]
     return files
 
 
@@ -50,8 +53,8 @@ def test_a_finished_board_is_not_made_again(tmp_path, model):
     found = finished_panels(jobs, files, model.name)
     assert list(found) == ["beach", "night"] and found["night"].path == files["night"][0]
     model.edited.clear()
-    made = dict((job.panel_id, picture) for job, picture in render(
-        jobs, model, done={name: panel.picture for name, panel in found.items()}))
+    made = {result.job.panel_id: result.picture for result in render(
+        jobs, model, done={name: panel.picture for name, panel in found.items()})}
     assert model.edited == [] and model.prepared == []
     assert all(torch.equal(made[name], open_picture(files[name][0], "x", "y")) for name in ("beach", "night"))
 
@@ -63,10 +66,10 @@ def test_what_is_missing_is_made_from_what_is_there(tmp_path, model):
     found = finished_panels(jobs, files, model.name)
     assert list(found) == ["beach"]
     model.edited.clear()
-    by_id = {job.panel_id: job for job, _ in render(jobs, model, done={"beach": found["beach"].picture})}
+    results = {result.job.panel_id: result for result in render(jobs, model, done={"beach": found["beach"].picture})}
     assert model.edited == ["panel 'night'"]
-    assert by_id["night"].request.references[0] is found["beach"].picture
-    assert [one.picture is found["beach"].picture for one in by_id["beach"].tried] == [True]
+    assert results["night"].job.request.references[0] is found["beach"].picture
+    assert [candidate.picture is found["beach"].picture for candidate in results["beach"].tried] == [True]
 
 
 @pytest.mark.parametrize("story, options, still", [
@@ -86,7 +89,7 @@ def test_another_model_another_reference_and_a_reroll_are_made(tmp_path, model):
     files = saved(tmp_path, model, jobs)
     assert not finished_panels(jobs, files, "another model")
     assert not finished_panels(jobs, files, model.name, first=1)
-    assert not finished_panels(plan_panels(STORY, {"mia": MIA * 2}, model, steps=2), files, model.name)
+    assert not finished_panels(plan_panels(Board(STORY, {"mia": MIA * 2}), model, Sampling(2)), files, model.name)
     alone = finished_panels(jobs_of(STORY, model, only=["night"]), files, model.name)
     assert list(alone) == ["beach", "night"]  # the one it is made from is not made, either
 
@@ -122,10 +125,10 @@ def test_candidates_count_if_the_choice_was_wide_enough(tmp_path, model):
 def test_two_passes_are_known_again(tmp_path, model):
     story = parse_story("version: 1\nseed: 7\ncharacters: {mia: {}, tom: {}}\n"
                         "panels: [{id: both, prompt: two friends, characters: [mia, tom], together: passes}]")
-    jobs = plan_panels(story, {"mia": MIA, "tom": MIA * 2}, model, steps=1)
+    jobs = plan_panels(Board(story, {"mia": MIA, "tom": MIA * 2}), model, Sampling(1))
     files = saved(tmp_path, model, jobs)
     assert len(jobs[0].passes) > 1 and list(finished_panels(jobs, files, model.name)) == ["both"]
-    other = plan_panels(story, {"mia": MIA, "tom": MIA * 3}, model, steps=1)
+    other = plan_panels(Board(story, {"mia": MIA, "tom": MIA * 3}), model, Sampling(1))
     assert not finished_panels(other, files, model.name)
 
 
@@ -143,6 +146,7 @@ def test_a_record_of_somebody_else_is_passed_over(tmp_path, model, said):
 def test_the_record_is_compared_as_it_was_written(tmp_path, model):
     """A number more in the record, as a later version may write it, is a panel made otherwise."""
     jobs = jobs_of(STORY, model)
-    for job, picture in render(jobs[:1], model):
-        save_panel(tmp_path / "a.png", picture, json.loads(json.dumps(record(job, model.name))) | {"sharpness": 2}, {})
+    for result in render(jobs[:1], model):
+        entry = json.loads(json.dumps(record(result, model.name))) | {"sharpness": 2}
+        save_panel(tmp_path / "a.png", result.picture, entry, {})
     assert not finished_panels(jobs, {"beach": [tmp_path / "a.png"]}, model.name)

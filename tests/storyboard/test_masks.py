@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kontinuity.common import InputError
 from kontinuity.kontext import PictureScore
 from kontinuity.kontext.identity.scores import FigureScore
-from kontinuity.storyboard import parse_story, plan_panels, record, render, story_masks
+from kontinuity.storyboard import Board, Sampling, parse_story, plan_panels, record, render, story_masks
 from kontinuity.storyboard.plan.masks import mask_share, may_change, paste
 from kontinuity.storyboard.production.records import picture_hash
 from PIL import Image
@@ -46,8 +46,8 @@ def story_of(*panels):
 
 
 def made(story, folder, model, **options):
-    jobs = plan_panels(story, PICTURES, model, steps=2, masks=story_masks(story, folder, "s.yaml"))
-    return {job.panel_id: (job, picture) for job, picture in render(jobs, model, **options)}
+    jobs = plan_panels(Board(story, PICTURES, story_masks(story, folder, "s.yaml")), model, Sampling(2))
+    return {result.job.panel_id: result for result in render(jobs, model, **options)}
 
 
 def unmasked(*panels):
@@ -63,18 +63,18 @@ def unmasked(*panels):
 def test_outside_every_pixel_is_the_source_s(model, folder, masks, free):
     panels = FIRST, SECOND.replace("edit: face.png", masks)
     pictures, whole = made(story_of(*panels), folder, model), made(unmasked(*panels), folder, model)
-    source, (job, picture), (_, result) = pictures["a"][1], pictures["b"], whole["b"]
-    assert torch.equal(source, whole["a"][1])
+    source, picture, result = pictures["a"].picture, pictures["b"].picture, whole["b"].picture
+    assert torch.equal(source, whole["a"].picture)
     assert torch.equal(picture[~free], source[~free])
     changed = (picture != source).all(dim=2)
     assert torch.equal(changed, free)  # every pixel inside shows something of the result
-    share = mask_share(job.masks)
+    share = mask_share(pictures["b"].job.masks)
     assert torch.equal(picture[share == 1], result[share == 1]) and (share == 1).sum() > free.sum() // 2
-    entry = record(job, "fake")["masks"]
+    entry = record(pictures["b"], "fake")["masks"]
     assert set(entry) == {part.split(":")[0].strip() for part in masks.split(",")}
     if "edit" in entry:
         assert entry["edit"] == picture_hash(FACE[..., None].expand(-1, -1, 3).float())
-    assert "masks" not in record(pictures["a"][0], "fake")
+    assert "masks" not in record(pictures["a"], "fake")
 
 
 @settings(max_examples=40, deadline=None)
@@ -103,15 +103,15 @@ def test_the_transition_is_a_few_pixels_wide_and_not_at_the_picture_s_border():
 def test_a_reference_is_kept_where_the_masks_say(model, folder):
     story = story_of("id: a, prompt: x, characters: [mia], from: reference, masks: {keep: face.png}",
                      "id: b, prompt: y, from: a, masks: {edit: eyes.png}")
-    pictures = made(story, folder, model)
-    assert torch.equal(pictures["a"][1][FACE], MIA[FACE]) and (pictures["a"][1][~FACE] != MIA[~FACE]).any(dim=1).all()
-    assert torch.equal(pictures["b"][1][~EYES], pictures["a"][1][~EYES])
+    first, second = (made(story, folder, model)[name].picture for name in "ab")
+    assert torch.equal(first[FACE], MIA[FACE]) and (first[~FACE] != MIA[~FACE]).any(dim=1).all()
+    assert torch.equal(second[~EYES], first[~EYES])
 
 
 def test_passes_stay_inside_the_masks_too(model, folder):
     story = story_of(FIRST, "id: b, prompt: y, from: a, together: passes, masks: {edit: face.png}, "
                             "characters: {mia: , tom: {region: right}}")
-    source, picture = (made(story, folder, model)[name][1] for name in "ab")
+    source, picture = (made(story, folder, model)[name].picture for name in "ab")
     free = FACE & box(0, 96, 32, 64)
     assert torch.equal(picture[~free], source[~free]) and (picture[free] != source[free]).any(dim=1).all()
 
@@ -122,9 +122,9 @@ def test_another_mask_changes_its_panel_and_those_made_from_it(model, folder):
     before = made(story_of(*panels), folder, model)
     save(folder / "face.png", box(10, 50, 10, 51))
     after = made(story_of(*panels), folder, model)
-    same = {name for name in before if torch.equal(before[name][1], after[name][1])}
+    same = {name for name in before if torch.equal(before[name].picture, after[name].picture)}
     assert same == {"a", "d", "e"}
-    same = {name for name in before if record(before[name][0], "fake") == record(after[name][0], "fake")}
+    same = {name for name in before if record(before[name], "fake") == record(after[name], "fake")}
     assert same == {"a", "d", "e"}
 
 
@@ -138,12 +138,13 @@ def test_what_is_scored_is_what_is_kept(model, folder):
 
     story = story_of(FIRST, SECOND + ", candidates: 3")
     pictures = made(story, folder, model, judge=judge)
-    source, (job, picture) = pictures["a"][1], pictures["b"]
+    source, picture = pictures["a"].picture, pictures["b"].picture
     scored = [one for name, one in seen if name == "b"]
     assert len(scored) == 3 == len({picture_hash(one) for one in scored})
     assert all(torch.equal(one[~FACE], source[~FACE]) for one in scored)
     assert torch.equal(picture, max(scored, key=lambda one: one[FACE].mean()))
-    assert [one.picture is two for one, two in zip(job.tried, scored, strict=True)] == [True] * 3
+    tried = pictures["b"].tried
+    assert all(candidate.picture is shown for candidate, shown in zip(tried, scored, strict=True))
 
 
 # Mask files -------------------------------------------------------------------------------------------------------
@@ -213,8 +214,8 @@ def test_a_mask_that_does_not_fit_is_refused_before_anything_is_sampled(model, f
 
 def test_masks_are_not_forgotten(model):
     with pytest.raises(InputError, match="panel 'b': masks 'face.png': are not opened"):
-        plan_panels(story_of(FIRST, SECOND), PICTURES, model)
-    assert len(plan_panels(story_of(FIRST, SECOND), PICTURES, model, only="a")) == 1
+        plan_panels(Board(story_of(FIRST, SECOND), PICTURES), model, Sampling())
+    assert len(plan_panels(Board(story_of(FIRST, SECOND), PICTURES), model, Sampling(), only="a")) == 1
 
 
 def test_one_file_of_many_panels_is_opened_once(folder, monkeypatch):

@@ -8,7 +8,18 @@ from dataclasses import replace
 import pytest
 import torch
 from kontinuity.common import InputError
-from kontinuity.storyboard import Character, Panel, PanelJob, Story, panel_seed, plan_panels, record, render
+from kontinuity.storyboard import (
+    Board,
+    Character,
+    Panel,
+    PanelJob,
+    Sampling,
+    Story,
+    job_record,
+    panel_seed,
+    plan_panels,
+    render,
+)
 from kontinuity.storyboard.plan.jobs import Pass
 
 MIA = torch.full((32, 32, 3), 0.25)
@@ -38,7 +49,8 @@ def test_seeds_do_not_depend_on_the_process():
 
 
 def pictures_of(story, model):
-    return {job.panel_id: picture for job, picture in render(plan_panels(story, {"mia": MIA}, model, steps=2), model)}
+    jobs = plan_panels(Board(story, {"mia": MIA}), model, Sampling(2))
+    return {result.job.panel_id: result.picture for result in render(jobs, model)}
 
 
 @pytest.mark.parametrize("ids", [
@@ -61,52 +73,54 @@ def test_plan(model):
     story = board(size=(128, 96), characters={"mia": Character(), "tom": Character()}, together="offset", panels=(
         Panel(id="a", prompt="x", characters=("tom", "mia")),
         Panel(id="b", prompt="y", characters=(), seed=2**64 - 1, size=(64, 80))))
-    a, b = plan_panels(story, {"mia": MIA, "tom": TOM}, model, steps=4, guidance=3.5)
+    a, b = plan_panels(Board(story, {"mia": MIA, "tom": TOM}), model, Sampling(4, 3.5))
     assert isinstance(a, PanelJob) and (a.panel_id, a.number, a.characters) == ("a", 1, ("tom", "mia"))
     assert a.request.references[0] is TOM and a.request.references[1] is MIA
     assert (a.request.width, a.request.height, a.request.seed) == (128, 96, panel_seed(7, "a"))
     assert (a.request.steps, a.request.guidance, a.request.where) == (4, 3.5, "panel 'a'")
     assert (b.number, b.characters, b.request.references) == (2, (), ())
     assert (b.request.width, b.request.height, b.request.seed) == (64, 80, 2**64 - 1)
-    native = plan_panels(board("a"), {"mia": MIA}, model)[0].request
+    native = plan_panels(Board(board("a"), {"mia": MIA}), model, Sampling())[0].request
     assert (native.width, native.height) == (64, 48)
 
 
 def test_only_some_panels_in_the_order_of_the_story(model):
-    jobs = plan_panels(board("a", "b", "c"), {"mia": MIA}, model, only=["c", "a", "c"])
+    jobs = plan_panels(Board(board("a", "b", "c"), {"mia": MIA}), model, Sampling(), only=["c", "a", "c"])
     assert [(job.panel_id, job.number) for job in jobs] == [("a", 1), ("c", 3)]
     assert model.checked == ["panel 'a'", "panel 'c'"]
-    assert [job.panel_id for job in plan_panels(board("beach", "b"), {"mia": MIA}, model, only="beach")] == ["beach"]
+    alone, = plan_panels(Board(board("beach", "b"), {"mia": MIA}), model, Sampling(), only="beach")
+    assert alone.panel_id == "beach"
 
 
 def test_plan_refuses(model):
     pictures = {"mia": MIA}
     with pytest.raises(InputError, match="Render: panels 'beech': is not a panel of this story; did you mean 'beach'"):
-        plan_panels(board("beach", "b"), pictures, model, only=["beech"], where="Render")
+        plan_panels(Board(board("beach", "b"), pictures), model, Sampling(), only=["beech"], where="Render")
     with pytest.raises(InputError, match="storyboard: panels 'zzz': .*known: beach, b"):
-        plan_panels(board("beach", "b"), pictures, model, only=["b", "zzz"])
+        plan_panels(Board(board("beach", "b"), pictures), model, Sampling(), only=["b", "zzz"])
     with pytest.raises(InputError, match="panel 'b': characters 'mia': has no reference picture.*Character node 'mia'"):
-        plan_panels(board("b"), {}, model)
+        plan_panels(Board(board("b"), {}), model, Sampling())
     with pytest.raises(InputError, match="characters 'mya': has a picture but is not a character of this story"):
-        plan_panels(board("b"), {"mia": MIA, "mya": MIA}, model)
+        plan_panels(Board(board("b"), {"mia": MIA, "mya": MIA}), model, Sampling())
     assert model.edited == []
 
 
 def test_everything_is_checked_before_anything_is_sampled(model):
     panels = tuple(Panel(id=name, prompt=prompt) for name, prompt in [("a", "x"), ("b", "y"), ("c", "forbidden")])
     with pytest.raises(InputError, match="panel 'c': prompt"):
-        list(render(plan_panels(board(panels=panels), {"mia": MIA}, model), model))
+        list(render(plan_panels(Board(board(panels=panels), {"mia": MIA}), model, Sampling()), model))
     assert len(model.checked) == 3 and model.edited == []
-    plan_panels(board(panels=panels), {"mia": MIA}, model, only=["a", "b"])  # what is not asked for is not checked
+    # what is not asked for is not checked
+    plan_panels(Board(board(panels=panels), {"mia": MIA}), model, Sampling(), only=["a", "b"])
 
 
 def test_render_is_lazy_and_reports_steps(model):
     steps = []
-    panels = render(plan_panels(board("a", "b"), {"mia": MIA}, model, steps=3), model,
+    panels = render(plan_panels(Board(board("a", "b"), {"mia": MIA}), model, Sampling(3)), model,
                     lambda job, info: steps.append((job.panel_id, info.step)))
     assert model.edited == []
-    job, picture = next(panels)
-    assert job.panel_id == "a" and picture.shape == (48, 64, 3) and model.edited == ["panel 'a'"]
+    result = next(panels)
+    assert result.job.panel_id == "a" and result.picture.shape == (48, 64, 3) and model.edited == ["panel 'a'"]
     next(panels)
     assert steps == [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2), ("b", 3)]
 
@@ -121,18 +135,18 @@ def test_an_exception_in_on_step_cancels(model):
 
     done = []
     with pytest.raises(Cancelled):
-        for job, _ in render(plan_panels(board("a", "b", "c"), {"mia": MIA}, model), model, cancel):
-            done.append(job.panel_id)
+        for result in render(plan_panels(Board(board("a", "b", "c"), {"mia": MIA}), model, Sampling()), model, cancel):
+            done.append(result.job.panel_id)
     assert done == ["a"] and model.edited == ["panel 'a'", "panel 'b'"]
 
 
 def test_record(model):
-    job = plan_panels(board("a"), {"mia": MIA}, model, steps=4)[0]
-    entry = record(job, "fake")
+    job = plan_panels(Board(board("a"), {"mia": MIA}), model, Sampling(4))[0]
+    entry = job_record(job, "fake")
     pixels = b"32x32\0" + bytes([64]) * (32 * 32 * 3)
     assert entry == {
         "format": 1, "panel": "a", "number": 1, "prompt": "picture of a", "seed": panel_seed(7, "a"), "size": [64, 48],
         "steps": 4, "guidance": 2.5, "characters": ["mia"], "references": [hashlib.sha256(pixels).hexdigest()],
         "reference_method": "offset", "model": "fake"}
     turned = replace(job, passes=(Pass(replace(job.request, references=(torch.full((16, 64, 3), 0.25),))),))
-    assert record(turned, "fake")["references"] != entry["references"]
+    assert job_record(turned, "fake")["references"] != entry["references"]

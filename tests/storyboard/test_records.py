@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from kontinuity.common import open_picture
-from kontinuity.storyboard import record, save_panel
+from kontinuity.storyboard import Board, Sampling, job_record, parse_story, plan_panels, save_panel
 from PIL import Image
 
 PICTURE = torch.rand(16, 24, 3, generator=torch.Generator().manual_seed(0))
@@ -87,11 +87,9 @@ def test_refuses(tmp_path):
 
 
 def test_the_record_of_a_job_is_json(tmp_path, model):
-    from kontinuity.storyboard import parse_story, plan_panels
-
     story = parse_story("version: 1\ncharacters: {mia: {}}\npanels: [{id: a, prompt: x}]")
-    job = plan_panels(story, {"mia": PICTURE}, model)[0]
-    save_panel(tmp_path / "a.png", model.edit(job.request), record(job, model.name), {})
+    job = plan_panels(Board(story, {"mia": PICTURE}), model, Sampling())[0]
+    save_panel(tmp_path / "a.png", model.edit(job.request), job_record(job, model.name), {})
     with Image.open(tmp_path / "a.png") as image:
-        assert json.loads(image.text["kontinuity"]) == record(job, model.name)
+        assert json.loads(image.text["kontinuity"]) == job_record(job, model.name)
         assert np.asarray(image).shape == (48, 64, 3)

@@ -3,13 +3,14 @@
 from ...common import Picture
 from ...kontext import EditRequest, KontextModel
 from ..story.seeds import panel_seed
+from .board import Sampling
 
 VIEWS = {"front": "from the front, facing the viewer", "side": "from the side, in profile",
          "back": "from behind, facing away from the viewer"}
 
 
-def character_sheet(picture: Picture, model: KontextModel, *, traits: str = "", seed: int = 0, steps: int = 20,
-                    guidance: float = 2.5, where: str = "character sheet") -> dict[str, EditRequest]:
+def character_sheet(picture: Picture, model: KontextModel, sampling: Sampling, *, traits: str = "",
+                    seed: int = 0, where: str = "character sheet") -> dict[str, EditRequest]:
     """The requests for the views "front", "side" and "back", each from the same picture, so that no view inherits
     another's mistakes.
 
@@ -21,7 +22,7 @@ def character_sheet(picture: Picture, model: KontextModel, *, traits: str = "", 
         prompt=f"Show {who} {seen}, standing, full body, before a plain light grey background. "
                "Keep the same face, hair and clothes.",
         references=(picture,), width=model.settings.width, height=model.settings.height, seed=panel_seed(seed, view),
-        steps=steps, guidance=guidance, where=where) for view, seen in VIEWS.items()}
+        steps=sampling.steps, guidance=sampling.guidance, where=where) for view, seen in VIEWS.items()}
     for request in requests.values():
         model.check(request)
     return requests

@@ -1,0 +1,29 @@
+"""What a plan is made of: the board, and how its panels are sampled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...common import Picture
+from ..story.models import Story
+from .masks import PanelMasks
+
+
+@dataclass(frozen=True)
+class Board:
+    """A story with all the pictures that it names.
+
+    `pictures` are the characters' reference pictures by character name, further ones by "name/role" (see
+    story_pictures). `masks` are those of the panels, by panel id (see story_masks).
+    """
+
+    story: Story
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    masks: Mapping[str, PanelMasks] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How every pass of every panel is sampled: how many steps, and how strictly the prompt is followed."""
+
+    steps: int = 20
+    guidance: float = 2.5

@@ -1,0 +1,32 @@
+"""Who scores the candidates of a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...common import Box, Picture
+from ...kontext import PictureScore, Scorer
+from ..cast.references import own_references
+from ..plan.board import Board
+from ..story.models import Panel
+
+Judge = Callable[[str, Picture], PictureScore | None]  # the panel's id, and a picture of it
+
+
+def story_judge(board: Board, scorer: Scorer) -> Judge:
+    """What scores the panels of a board: each figure against all reference pictures of its own character. A panel
+    without characters has no score."""
+    references = {name: own for name in board.story.characters if (own := own_references(name, board.pictures))}
+    everybody = scorer.cast(references)
+
+    def judge(panel_id: str, picture: Picture) -> PictureScore | None:
+        panel = board.story.panel(panel_id)
+        names = [name for name in board.story.cast(panel) if name in references]
+        return everybody.only(names).score(picture, _regions(panel)) if names else None
+    return judge
+
+
+def _regions(panel: Panel) -> dict[str, Box]:
+    """Where a panel says its characters are, as parts of the picture."""
+    regions = {name: panel.appearance(name).region for name in panel.characters or ()}
+    return {name: region for name, region in regions.items() if region}
