@@ -1,8 +1,10 @@
 """A model that paints its request."""
 
 import hashlib
+import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from kontinuity.common import InputError
@@ -10,7 +12,7 @@ from kontinuity.kontext import StepInfo
 
 
 class FakeModel:
-    """Its picture depends on everything in the request; refuses prompts with "forbidden"."""
+    """Its picture depends on everything in the request; refuses prompts with "forbidden"; reads ASCII words only."""
 
     name = "fake"
 
@@ -25,6 +27,16 @@ class FakeModel:
 
     def prepare(self, requests):
         self.prepared = list(requests)
+
+    def t5_pieces(self, prompt):
+        return [SimpleNamespace(start=word.start(), end=word.end(), known=word[0].isascii())
+                for word in re.finditer(r"\S+", prompt)]
+
+    def clip_token_count(self, prompt):
+        return len(prompt.split())
+
+    def preview(self, info):
+        return np.full((2, 2, 3), info.step, np.uint8)
 
     def edit(self, request, on_step=None):
         self.edited.append(request.where)
