@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from kontinuity.storyboard import parse_story, unused_fields
+from kontinuity.storyboard import parse_story, reserved_fields
 from kontinuity.storyboard.story.importers.shot_columns import COLUMNS
 from kontinuity.storyboard.story.schema import SCHEMA_FILE
 
@@ -35,14 +35,14 @@ def test_every_field_has_a_row_and_no_other_has():
 
 
 def test_what_is_not_used_yet_is_marked():
-    """Every field that unused_fields reports is marked in its row, and no other is."""
+    """Every field that reserved_fields reports is marked in its row, and no other is."""
     from kontinuity.storyboard.story import reserved as unused
 
     marked = set(re.findall(r"^\| `(\w+)` \|.*[Nn]ot used yet", section("## Panels"), re.MULTILINE))
     assert marked == set(unused._PANEL)
     marked = set(re.findall(r"^\| `(\w+)` \|.*[Nn]ot used yet", section("## The board"), re.MULTILINE))
     assert marked == set(unused._STORY)
-    assert unused_fields(parse_story(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])) == ()
+    assert reserved_fields(parse_story(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])) == ()
 
 
 def test_every_column_of_the_table_is_known():

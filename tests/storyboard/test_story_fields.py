@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from kontinuity.common import Box, InputError
-from kontinuity.storyboard import Change, panel_seed, parse_story, read_story, unused_fields
+from kontinuity.storyboard import Change, panel_seed, parse_story, read_story, reserved_fields
 from kontinuity.storyboard.story.models import Appearance
 
 FULL = Path(__file__).with_name("every_field.yaml").read_text("utf-8")
@@ -111,12 +111,12 @@ panels:
 
 
 def test_what_is_not_used_yet_is_said():
-    unused = unused_fields(parse_story(FULL))
+    unused = reserved_fields(parse_story(FULL))
     assert {"language", "style picture (1)", "character voice (1)", "location picture (1)",
             "panel captions position (1)", "panel angle (1)"} <= set(unused)
     assert not any(name.startswith(("panel masks", "panel captions (")) for name in unused)
     assert not any("region" in name for name in unused)  # it is made in passes
-    assert unused_fields(parse_story("version: 1\npanels: [{id: a, prompt: x}]")) == ()
+    assert reserved_fields(parse_story("version: 1\npanels: [{id: a, prompt: x}]")) == ()
 
 
 def test_every_field_is_used_or_listed():
