@@ -69,7 +69,7 @@ def story_masks(story: Story, folder: str | Path, where: str) -> dict[str, dict[
     Half-way between black and white is black. Raises InputError (where = `where:line`) for a missing, unreadable or
     outside file, one with transparent parts, and one without any white.
     """
-    home, opened, found = Path(folder).resolve(), {}, {}
+    home, opened, masks = Path(folder).resolve(), {}, {}
     for index, panel in enumerate(story.panels):
         for field, name in mask_files(panel).items():
             line = story.line("panels", index, "masks", field)
@@ -79,8 +79,8 @@ def story_masks(story: Story, folder: str | Path, where: str) -> dict[str, dict[
             if not opened[name].any():
                 raise InputError(place, entry, name, f"has no white, which says what {_MEANS[field]}",
                                  "paint those parts white on black, or leave this mask out")
-            found.setdefault(panel.id, {})[field] = opened[name]
-    return found
+            masks.setdefault(panel.id, {})[field] = opened[name]
+    return masks
 
 
 def mask_files(panel: Panel) -> dict[str, str]:

@@ -58,17 +58,17 @@ def _best_candidate(job: PanelJob, source: Picture | None, model: KontextModel, 
     """Make candidates of a panel, the first of number `first`, at least one and at most `most`; keep the best."""
     policy = job.policy
     tried: list[Candidate] = []
-    made: dict[int, PanelJob] = {}
+    jobs: dict[int, PanelJob] = {}
     while not tried or _goes_on(policy, tried, most):
         number = first + len(tried)
-        made[number], picture = _make(job.candidate(number), source, model, on_step)
+        jobs[number], picture = _make(job.candidate(number), source, model, on_step)
         score = judge(job.panel_id, picture) if judge else None
-        tried.append(Candidate(number, made[number].seed, picture, score))
+        tried.append(Candidate(number, jobs[number].seed, picture, score))
     best = best_of(tried)
     if policy.min_score is not None and best.score and best.total < policy.min_score:
         log.warning("panel '%s': the best of %d pictures scores %.2f, less than its min_score %.2f", job.panel_id,
                     len(tried), best.total, policy.min_score)
-    return PanelResult(made[best.number], tuple(tried), best)
+    return PanelResult(jobs[best.number], tuple(tried), best)
 
 
 def _goes_on(policy: CandidatePolicy, tried: list[Candidate], most: int | float) -> bool:

@@ -11,7 +11,7 @@ from .rules import ERROR, NOTE, RULES, WARNING
 from .wording import find_all
 
 MAX_T5_TOKENS, MAX_CLIP_TOKENS = 512, 77
-MAX_CAST = 3
+MAX_PEOPLE = 3
 MAX_CHARACTERS = 10_000  # above this it cannot be 512 tokens of anything sensible
 # letters that Unicode does not decompose into a plain one with a mark
 _PLAIN = str.maketrans({"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe",
@@ -20,7 +20,7 @@ _PLAIN = str.maketrans({"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "
 _FRACTION = re.compile(r"(\d?)([¼½¾⅐-⅟↉])")
 
 
-class Piece(Protocol):
+class Token(Protocol):
     """A T5 token: prompt[start:end], and whether the vocabulary has it."""
 
     start: int
@@ -31,7 +31,7 @@ class Piece(Protocol):
 class Reader(Protocol):
     """What the checker asks of a model; `kontext.KontextModel` is one."""
 
-    def t5_pieces(self, prompt: str) -> list[Piece]: ...
+    def t5_pieces(self, prompt: str) -> list[Token]: ...
     def clip_token_count(self, prompt: str) -> int: ...
 
 
@@ -52,33 +52,35 @@ class Finding:
         return f"{self.severity} ({self.rule}){what}: {self.reason}; better: {self.better}"
 
 
-def check_prompt(prompt: str, reader: Reader | None = None, cast: Mapping[str, str] | None = None) -> list[Finding]:
+def check_prompt(prompt: str, reader: Reader | None = None, traits: Mapping[str, str] | None = None) -> list[Finding]:
     """Everything the rules find in a prompt, in the order of the text.
 
     Args:
         prompt: the instruction, in English.
         reader: the model that will read it; without one the rules about tokens are left out.
-        cast: the characters in the picture: name -> visible traits ("a woman with short black hair"), "" if unknown.
+        traits: the characters in the picture: name -> visible traits ("a woman with short black hair"), "" if unknown.
     """
     if len(prompt) > MAX_CHARACTERS:
         return [_finding(prompt, "too-long", MAX_CHARACTERS, len(prompt), "shorten it to a few sentences")]
-    cast = cast or {}
-    found = [_finding(prompt, *item) for item in find_all(prompt, cast)]
-    letterings = [(item.start, item.end) for item in found if item.rule == "quotes"]  # all else in them is lettering
-    found = [item for item in found
-             if item.rule == "quotes" or not any(a <= item.start and item.end <= b for a, b in letterings)]
-    if len(cast) > MAX_CAST and not any(item.rule == "people" for item in found):
-        found.append(_finding(prompt, "people", 0, 0, f"at most {MAX_CAST} characters in a panel, not {len(cast)}"))
+    traits = traits or {}
+    findings = [_finding(prompt, *spot) for spot in find_all(prompt, traits)]
+    letterings = [(finding.start, finding.end) for finding in findings if finding.rule == "quotes"]
+    findings = [finding for finding in findings if finding.rule == "quotes" or not any(
+        start <= finding.start and finding.end <= end for start, end in letterings)]  # what is in them is lettering
+    if len(traits) > MAX_PEOPLE and not any(finding.rule == "people" for finding in findings):
+        better = f"at most {MAX_PEOPLE} characters in a panel, not {len(traits)}"
+        findings.append(_finding(prompt, "people", 0, 0, better))
     if reader is not None:
-        found += _readable(prompt, reader)
-    return sorted(found, key=lambda item: (item.start, item.end))
+        findings += _readable(prompt, reader)
+    return sorted(findings, key=lambda finding: (finding.start, finding.end))
 
 
 def raise_errors(findings: Iterable[Finding], where: str, field: str = "prompt") -> None:
     """Raise InputError for the first finding that is an error."""
-    for item in findings:
-        if item.severity == ERROR:
-            raise InputError(where, field, item.text, f"cannot be used ({item.rule}): {item.reason}", item.better)
+    for finding in findings:
+        if finding.severity == ERROR:
+            raise InputError(where, field, finding.text, f"cannot be used ({finding.rule}): {finding.reason}",
+                             finding.better)
 
 
 def _finding(prompt: str, rule: str, start: int, end: int, better: str, severity: str | None = None) -> Finding:
@@ -111,7 +113,7 @@ def _readable(prompt: str, reader: Reader) -> Iterator[Finding]:
                        + (f" and {len(names) - 8} more" if len(names) > 8 else ""))
 
 
-def _unreadable(prompt: str, pieces: list[Piece], reader: Reader) -> Iterator[Finding]:
+def _unreadable(prompt: str, pieces: list[Token], reader: Reader) -> Iterator[Finding]:
     """Words with unknown tokens, neighbours of the same severity together."""
     lost = [(piece.start, piece.end) for piece in pieces if not piece.known]
     runs: list[list] = []  # start, end, severity
@@ -157,7 +159,7 @@ def _spelt_fraction(match: re.Match) -> str:
     return f"{match[1]} {digits}" if match[1] else digits
 
 
-def _spelled(prompt: str, pieces: list[Piece]) -> Iterator[tuple[int, int]]:
+def _spelled(prompt: str, pieces: list[Token]) -> Iterator[tuple[int, int]]:
     """Words of four letters or more of which every token is a single letter."""
     for word in re.finditer(r"[A-Za-z]{4,}", prompt):
         inside = [piece for piece in pieces if piece.start < word.end() and piece.end > word.start()]
@@ -173,9 +175,9 @@ def report(checked: Iterable[tuple[str, list[Finding]]]) -> str:
     lines, counts, total = [], {ERROR: 0, WARNING: 0, NOTE: 0}, 0
     for who, findings in checked:
         total += 1
-        for item in findings:
-            counts[item.severity] += 1
-            lines.append(f"{who}: {item}")
-    told = [f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items() if count]
+        for finding in findings:
+            counts[finding.severity] += 1
+            lines.append(f"{who}: {finding}")
+    counted = [f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items() if count]
     prompts = f"{total} prompt{'' if total == 1 else 's'} checked"
-    return "\n".join([f"{prompts}: {', '.join(told) or 'nothing found'}", *lines])
+    return "\n".join([f"{prompts}: {', '.join(counted) or 'nothing found'}", *lines])

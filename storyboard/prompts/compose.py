@@ -10,7 +10,7 @@ KEEP_SOMEBODY = "the same face, hair and clothes"
 KEEP_SOMETHING = "the same composition"
 
 
-def compose(change: Change, cast: Mapping[str, str] | None = None) -> str:
+def compose(change: Change, traits: Mapping[str, str] | None = None) -> str:
     """One English instruction on one line, or "" for an empty change.
 
     The rules are those of `rules.py`: people by visible traits, change/replace/add/remove, said what stays. A thing
@@ -18,12 +18,12 @@ def compose(change: Change, cast: Mapping[str, str] | None = None) -> str:
 
     Args:
         change: what shall change.
-        cast: the characters in the picture, in order: name -> visible traits ("a woman with short black hair"), "" if
-            unknown. Nobody: nobody is spoken of.
+        traits: the characters in the picture, in order: name -> visible traits ("a woman with short black hair"), ""
+            if unknown. Nobody: nobody is spoken of.
     """
-    cast = cast or {}
-    subject = _subject(list(cast.values()))
-    sentences = [_scene(change, subject, len(cast))]
+    traits = traits or {}
+    subject = _subject(list(traits.values()))
+    sentences = [_scene(change, subject, len(traits))]
     sentences += [f"change the colour of {thing} to {colour}" for thing, colour in change.recolour.items()]
     sentences += [f"add {_listed(change.add)}"] if any(change.add) else []
     sentences += [f"remove {_listed(change.remove)}"] if any(change.remove) else []
@@ -31,7 +31,7 @@ def compose(change: Change, cast: Mapping[str, str] | None = None) -> str:
     sentences += [f"change the style to {change.style}"] if change.style else []
     if not any(sentences) and not any(change.keep):
         return ""
-    sentences.append(f"keep {_kept(change, bool(cast))}")
+    sentences.append(f"keep {_kept(change, bool(traits))}")
     return " ".join(part[0].upper() + part[1:] + "." for part in sentences if part)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from .people import gender
-from .who import Found
+from .who import Spot
 
 LINKS = re.compile(r"\s+(?:in|on|at|and|or|but|with|behind|while|just|only|anywhere|near|from|for|so|because|"
                    r"through|along|"
@@ -55,7 +55,7 @@ _NOUN_BEFORE = re.compile(r"([\w’'-]+)\s+(?:(?:is|are|was|that is|which is|now
 _PLAYED = ("guitar", "piano", "violin", "flute", "drum", "cello", "trumpet", "saxophone", "chess", "cards")
 
 
-def contact(text: str) -> Iterator[Found]:
+def contact(text: str) -> Iterator[Spot]:
     """Touching, holding, sitting on: at most one finding for each place."""
     taken: list[range] = []
     for pattern, better in _CONTACT:

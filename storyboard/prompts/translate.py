@@ -41,26 +41,26 @@ class Dictionary:
 
     def __call__(self, text: str) -> str:
         """The text with all phrases replaced, on one line; of what the dictionary lacks every letter stays as it is."""
-        made, last = [""], 0
-        for start, end, english in self._found(Folded(text)):
+        parts, last = [""], 0
+        for start, end, english in self._replacements(Folded(text)):
             unspaced = is_unspaced(text[start:end])
-            ends_in_word = is_in_word((text[last:start] or made[-1])[-1:])
-            made += text[last:start], " " if unspaced and ends_in_word else "", english
+            ends_in_word = is_in_word((text[last:start] or parts[-1])[-1:])
+            parts += text[last:start], " " if unspaced and ends_in_word else "", english
             last = end
             if last < len(text) and (is_unspaced(text[last]) or unspaced and text[last].isalnum()):
-                made.append(" ")
-        on_one_line = " ".join("".join([*made, text[last:]]).split())
+                parts.append(" ")
+        on_one_line = " ".join("".join([*parts, text[last:]]).split())
         return " ".join(_SPACE_BEFORE_MARK.sub("", on_one_line).translate(_FULL_WIDTH).split())
 
     @cached_property
     def _entries(self) -> dict[str, list[tuple[Folded, str]]]:
         """The phrases as written and their English, by the phrases' folded letters."""
-        found: dict[str, list[tuple[Folded, str]]] = {}
+        entries: dict[str, list[tuple[Folded, str]]] = {}
         for phrase, english in self.phrases.items():
             folded = Folded(" ".join(phrase.split()))
             if folded.letters:
-                found.setdefault(folded.letters, []).append((folded, english))
-        return found
+                entries.setdefault(folded.letters, []).append((folded, english))
+        return entries
 
     @cached_property
     def _sorted(self) -> list[str]:
@@ -70,19 +70,19 @@ class Dictionary:
     @cached_property
     def _shorter(self) -> dict[str, str]:
         """Of each phrase the longest other one that it begins with; "" if there is none."""
-        found: dict[str, str] = {}
+        shorter: dict[str, str] = {}
         before = ""
         for letters in self._sorted:
             while not letters.startswith(before):
-                before = found[before]
-            found[letters], before = before, letters
-        return found
+                before = shorter[before]
+            shorter[letters], before = before, letters
+        return shorter
 
     @cached_property
     def _most(self) -> int:
         return max(map(len, self._entries), default=0)
 
-    def _found(self, text: Folded) -> Iterator[tuple[int, int, str]]:
+    def _replacements(self, text: Folded) -> Iterator[tuple[int, int, str]]:
         """What is replaced: where it starts and ends in the text as written, and its English."""
         start = 0
         while start < len(text.letters):
@@ -112,7 +112,7 @@ def _best(entries: list[tuple[Folded, str]], text: Folded, start: int, end: int)
     written = " ".join(text.written[text.places[start]:text.places[end]].split())
     fitting = [(phrase.written == written, dotless, english) for phrase, english in entries
                if (dotless := text.dotless(phrase, start, end)) is not None]
-    return max(fitting, key=lambda one: one[:2])[2] if fitting else None
+    return max(fitting, key=lambda match: match[:2])[2] if fitting else None
 
 
 _FULL_WIDTH = str.maketrans({"，": ", ", "。": ". ", "、": ", ", "！": "! ", "？": "? ", "：": ": ", "；": "; ",
@@ -191,25 +191,26 @@ class ModelTranslator:
 
         tokens = self._tokenizer([text], return_tensors="pt", truncation=True, max_length=512)
         with torch.inference_mode():
-            made = self._model.generate(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, num_beams=4,
-                                        do_sample=False, max_new_tokens=256, **self._options)
-        return " ".join(self._tokenizer.decode(made[0], skip_special_tokens=True).split())
+            outputs = self._model.generate(
+                input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, num_beams=4, do_sample=False,
+                max_new_tokens=256, **self._options)
+        return " ".join(self._tokenizer.decode(outputs[0], skip_special_tokens=True).split())
 
 
 def translate_change(change: Change, translate: Translate) -> Change:
     """A change with every part in English; parts are translated one by one."""
-    made = {}
+    translated = {}
     for field in fields(change):
         value = getattr(change, field.name)
         if field.name == "text":
             continue  # lettering stays as it is written
         if isinstance(value, str):
-            made[field.name] = translate(value) if value else value
+            translated[field.name] = translate(value) if value else value
         elif isinstance(value, Mapping):
-            made[field.name] = {translate(key): translate(item) for key, item in value.items()}
+            translated[field.name] = {translate(key): translate(item) for key, item in value.items()}
         else:
-            made[field.name] = tuple(translate(item) for item in value)
-    return replace(change, **made)
+            translated[field.name] = tuple(translate(item) for item in value)
+    return replace(change, **translated)
 
 
 def translate_story(story: Story, translate: Translate) -> tuple[Story, dict[str, str]]:
@@ -221,23 +222,23 @@ def translate_story(story: Story, translate: Translate) -> tuple[Story, dict[str
         return translate(text) if text else text
 
     def panel_of(panel: Panel) -> Panel:
-        made = {"prompt": words(panel.prompt), "shot": words(panel.shot), "angle": words(panel.angle)}
+        translated = {"prompt": words(panel.prompt), "shot": words(panel.shot), "angle": words(panel.angle)}
         if panel.change is not None:
-            made["change"] = translate_change(panel.change, translate)
+            translated["change"] = translate_change(panel.change, translate)
         if isinstance(panel.characters, Mapping):
-            made["characters"] = {name: one.model_copy(update={"action": words(one.action)})
-                                  for name, one in panel.characters.items()}
-        return panel.model_copy(update=made)
+            translated["characters"] = {name: appearance.model_copy(update={"action": words(appearance.action)})
+                                  for name, appearance in panel.characters.items()}
+        return panel.model_copy(update=translated)
 
-    made = {name: getattr(story, name) for name in Story.model_fields} | {
+    translated = {name: getattr(story, name) for name in Story.model_fields} | {
         "style": story.style.model_copy(update={"text": words(story.style.text)}),
-        "characters": {name: one.model_copy(update={"traits": words(one.traits)})
-                       for name, one in story.characters.items()},
-        "locations": {name: one.model_copy(update={"description": words(one.description)})
-                      for name, one in story.locations.items()},
+        "characters": {name: character.model_copy(update={"traits": words(character.traits)})
+                       for name, character in story.characters.items()},
+        "locations": {name: location.model_copy(update={"description": words(location.description)})
+                      for name, location in story.locations.items()},
         "panels": tuple(panel_of(panel) for panel in story.panels),
     }
-    english = Story(**made)
+    english = Story(**translated)
     english._lines = story._lines
     written = {panel.id: panel_prompt(story, panel) for panel in story.panels}
     return english, {panel.id: written[panel.id] for panel in english.panels

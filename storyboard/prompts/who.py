@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from .people import ANIMALS, PARTS, PLURAL_PEOPLE, SINGULAR_PEOPLE, gender
 
-Found = tuple[str, int, int, str]  # rule, start, end, better wording
+Spot = tuple[str, int, int, str]  # rule, start, end, better wording
 
 _WORD = re.compile(r"[^\W\d_][\w’'-]*")
 
@@ -24,12 +24,12 @@ _NO_NAMES = frozenset("""
     """.split())
 
 
-def pronouns(text: str, cast: Mapping[str, str]) -> Iterator[Found]:
+def pronouns(text: str, traits: Mapping[str, str]) -> Iterator[Spot]:
     """Pronouns before anybody whom they could mean; the first of each kind."""
     known: set[str] = set()  # female, male, any: who has been named; things: a plural thing
     named_at = sorted(m.end() for m in _NAMED.finditer(text) for name in [m[1] or m[2] or m[3]]
                       if name[0].isupper() and name.lower() not in _NO_NAMES and not gender(name))
-    told: set[str] = set()
+    reported: set[str] = set()
     words = list(_WORD.finditer(text))
     for place, match in enumerate(words):
         word = match[0].lower().replace("’", "'")
@@ -37,7 +37,7 @@ def pronouns(text: str, cast: Mapping[str, str]) -> Iterator[Found]:
         who = _PRONOUNS.get(base)
         if who is None:
             known.add(gender(base))
-            if base in cast or match[0] in cast:
+            if base in traits or match[0] in traits:
                 known.add("any")
             if following := words[place + 1: place + 2]:
                 if following[0][0].lower() == "who":
@@ -45,15 +45,15 @@ def pronouns(text: str, cast: Mapping[str, str]) -> Iterator[Found]:
             if len(base) > 3 and base.endswith("s") and not base.endswith("ss"):
                 known.add("things")
             continue
-        if match[0] == "US" or who in told:
+        if match[0] == "US" or who in reported:
             continue
         after = words[place + 1][0].lower() if place + 1 < len(words) else ""
         if named_at and named_at[0] <= match.start():
             known.add("any")
         if not _is_loose(base, who, after, known):
             continue
-        told.add(who)
-        yield "pronoun", match.start(), match.end(), _instead_of(base, cast)
+        reported.add(who)
+        yield "pronoun", match.start(), match.end(), _instead_of(base, traits)
 
 
 def _is_loose(word: str, who: str, after: str, known: set[str]) -> bool:
@@ -69,9 +69,9 @@ def _is_loose(word: str, who: str, after: str, known: set[str]) -> bool:
     return not somebody and "things" not in known
 
 
-def _instead_of(word: str, cast: Mapping[str, str]) -> str:
+def _instead_of(word: str, traits: Mapping[str, str]) -> str:
     owner = word in ("his", "their", "hers", "theirs", "my", "our")
-    described = [with_article(traits) for traits in cast.values() if traits]
+    described = [with_article(trait) for trait in traits.values() if trait]
     if len(described) == 1 and word not in ("they", "them", "their", "us", "our"):
         who = described[0]
     elif described and word in ("they", "them", "their", "us", "our"):
@@ -89,16 +89,16 @@ def with_article(traits: str) -> str:
     return f"the {traits}"
 
 
-def names(text: str, cast: Mapping[str, str]) -> Iterator[Found]:
+def names(text: str, traits: Mapping[str, str]) -> Iterator[Spot]:
     """A character's name, capitalised, without a description after it; the first place of each."""
-    for name, traits in cast.items():
+    for name, trait in traits.items():
         if gender(name) or not name[:1].isalpha():
             continue
         capital = re.escape(name[0].upper() + name[1:])
-        found = re.search(rf"(?<![\w-]){capital}(?![\w-])(?!\s*(?:,\s*(?:the|a|an)\b|\())", text)
-        if found:
-            better = with_article(traits) if traits else "the woman with short black hair, or whatever can be seen"
-            yield "name", found.start(), found.end(), better
+        match = re.search(rf"(?<![\w-]){capital}(?![\w-])(?!\s*(?:,\s*(?:the|a|an)\b|\())", text)
+        if match:
+            better = with_article(trait) if trait else "the woman with short black hair, or whatever can be seen"
+            yield "name", match.start(), match.end(), better
 
 
 _NUMBERS = dict(zip("one two three four five six seven eight nine ten eleven twelve dozen dozens hundred hundreds "
@@ -121,7 +121,7 @@ _FAR = re.compile(r"\b(?:blurred|blurry|distant|faraway|out-of-focus|unfocused|"
                   r"silhouettes? of an?)\s+(?:\w+\s+)?$", re.I)
 
 
-def people(text: str) -> Iterator[Found]:
+def people(text: str) -> Iterator[Spot]:
     """More than three people: counted ("five soldiers", "a man, a woman, a girl and a boy") or as a crowd."""
     for match in _CROWD.finditer(text):
         other = re.match(r"\s+of\s+((?:[\w-]+\s+){0,2}[\w-]+)", text[match.end():])

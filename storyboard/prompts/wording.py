@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from .contact import DETERMINED, LINKS, contact
 from .people import gender
-from .who import Found, names, people, pronouns
+from .who import Spot, names, people, pronouns
 
 _QUOTED = re.compile(
     r'"[^"]{1,200}"|“[^”]{1,200}”|«[^»]{1,200}»|(?<![\w])[\'‘][^\'’]{1,200}(?:[\'’](?=\w)[^\'’]{1,200})*[\'’](?![\w])')
@@ -16,11 +16,11 @@ def mask_quotes(prompt: str) -> str:
     return _QUOTED.sub(lambda m: m[0][0] + "•" * (len(m[0]) - 2) + m[0][-1], prompt)
 
 
-def find_all(prompt: str, cast: Mapping[str, str]) -> Iterator[Found]:
+def find_all(prompt: str, traits: Mapping[str, str]) -> Iterator[Spot]:
     """Everything the rules of this file find in a prompt. `cast`: visible traits by character name."""
     text = mask_quotes(prompt)
-    yield from pronouns(text, cast)
-    yield from names(text, cast)
+    yield from pronouns(text, traits)
+    yield from names(text, traits)
     yield from negatives(text)
     yield from transforms(text)
     yield from people(text)
@@ -55,7 +55,7 @@ _POSITIVE = {
 }
 
 
-def negatives(text: str) -> Iterator[Found]:
+def negatives(text: str) -> Iterator[Spot]:
     """no, not, without ... with what to say instead."""
     if heading := re.search(r"\bnegative(?: prompt)?\s*:", text, re.IGNORECASE):
         yield "negative", heading.start(), heading.end(), "delete this part; say what should be seen"
@@ -98,7 +98,7 @@ _TRANSFORM = re.compile(
     r"([^,.;:!?]{1,60})", re.IGNORECASE)
 
 
-def transforms(text: str) -> Iterator[Found]:
+def transforms(text: str) -> Iterator[Spot]:
     """"transform the person into a Viking", and "turn her into a Viking"; styles and things may be transformed."""
     for match in _TRANSFORM.finditer(text):
         verb, whom, into, target = match[1].lower(), match[2].strip(), match[3].lower(), match[5].strip()
@@ -166,7 +166,7 @@ _VERBS = re.compile(
     r"delete|erase|convert)\b", re.IGNORECASE)
 
 
-def simple(text: str, prompt: str) -> Iterator[Found]:
+def simple(text: str, prompt: str) -> Iterator[Spot]:
     """The rules that are one pattern each, and too many changes. `prompt` is the text unmasked."""
     for rule, pattern, better in _SIMPLE:
         for match in pattern.finditer(text):

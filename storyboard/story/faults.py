@@ -67,7 +67,7 @@ def first_error(error: ValidationError, data: dict, lines: dict[EntryPath, int],
 
     `data` is what was validated, `lines` where its entries are (see read_yaml), `source` the file's name.
     """
-    found = []
+    faults = []
     for entry in error.errors(include_url=False):
         if entry["type"] == "too_short" and entry["input"]:
             continue  # only because its faulty entries, which have errors of their own, do not count
@@ -79,9 +79,9 @@ def first_error(error: ValidationError, data: dict, lines: dict[EntryPath, int],
         path += tuple(context.get("inside", ()))
         known = next(path[:n] for n in range(len(path), -1, -1) if path[:n] in lines)
         missing = entry["type"] == "missing" or context.get("problem") == "is missing"
-        found.append(((missing, lines[known]), path, entry, context))
+        faults.append(((missing, lines[known]), path, entry, context))
     # A misspelt field is also a missing one; the misspelling is what helps.
-    (_, line), path, entry, context = min(found, key=lambda item: item[0])
+    (_, line), path, entry, context = min(faults, key=lambda fault: fault[0])
     kind, value = entry["type"], entry["input"]
     if kind == "story":
         value, problem, remedy = context["value"], context["problem"], context["remedy"]

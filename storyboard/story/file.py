@@ -55,20 +55,20 @@ def story_text(text: str, source: str = "story text") -> StoryText:
             "begin with `version: 1`, then characters and panels, as in the README")
     # Editors' note in JSON files which schema they follow; it says nothing of the story.
     data.pop("$schema", None)
-    cut = {cut.line: cut for cut in cuts if _is_text(cut)}
+    cut_at = {cut.line: cut for cut in cuts if _is_text(cut)}
     try:
         story = Story.model_validate(data)
     except ValidationError as error:
-        found = first_error(error, data, lines, source)
-        line = found.where.rpartition(":")[2]
-        if line.isdigit() and int(line) in cut:  # prompt: #ff0000 is the colour
-            found = InputError(found.where, found.field, found.value, found.problem,
-                               f'put the text in "quotes": to YAML {cut[int(line)].rest[:40]} is a comment')
-        raise found from None
+        fault = first_error(error, data, lines, source)
+        line = fault.where.rpartition(":")[2]
+        if line.isdigit() and int(line) in cut_at:  # prompt: #ff0000 is the colour
+            fault = InputError(fault.where, fault.field, fault.value, fault.problem,
+                               f'put the text in "quotes": to YAML {cut_at[int(line)].rest[:40]} is a comment')
+        raise fault from None
     story._lines = lines
     return StoryText(story, text, tuple(
-        f"line {line}: {one.rest[:80]} behind {_field(one)}, which YAML takes for a comment; if it belongs to the "
-        'text, put the text in "quotes"' for line, one in sorted(cut.items())))
+        f"line {line}: {cut.rest[:80]} behind {_field(cut)}, which YAML takes for a comment; if it belongs to the "
+        'text, put the text in "quotes"' for line, cut in sorted(cut_at.items())))
 
 
 def _screenplay(text: str, where: str) -> InputError | None:
@@ -120,10 +120,10 @@ def load_story(path: str | Path) -> StoryText:
     return story_text(text, path.name)
 
 
-def _imported(found: Imported) -> StoryText:
-    text = "".join(f"# not imported: {line}\n" for line in found.left_out) + _yaml(found.data)
+def _imported(imported: Imported) -> StoryText:
+    text = "".join(f"# not imported: {line}\n" for line in imported.left_out) + _yaml(imported.data)
     # The story is read from the very text that is handed out for editing.
-    return StoryText(parse_story(text, f"{found.source} as YAML"), text, found.left_out)
+    return StoryText(parse_story(text, f"{imported.source} as YAML"), text, imported.left_out)
 
 
 def _read(path: Path) -> bytes:

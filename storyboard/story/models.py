@@ -299,17 +299,17 @@ class Story(_Entry):
         """Each panel is made from at most one other, so following them ends, or comes back to where it has been."""
         done: set[str] = set()
         for index, panel in enumerate(self.panels):
-            way: dict[str, None] = {}
+            chain: dict[str, None] = {}
             while panel.id not in done:
-                if panel.id in way:
-                    circle = [*list(way)[list(way).index(panel.id):], panel.id]
+                if panel.id in chain:
+                    circle = [*list(chain)[list(chain).index(panel.id):], panel.id]
                     raise fault(self.panels[index].from_, f"goes round in a circle: {' from '.join(circle[:12])}",
                                 "make one of them from reference", "panels", index, "from")
-                way[panel.id] = None
+                chain[panel.id] = None
                 if panel.from_ == REFERENCE:
                     break
                 panel = self.panel(panel.from_)
-            done.update(way)
+            done.update(chain)
 
     def panel(self, panel_id: str) -> Panel:
         """The panel of that id. Raises KeyError."""

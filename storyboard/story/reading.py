@@ -88,12 +88,12 @@ def json_as_yaml(text: str) -> str:
     except (ValueError, RecursionError):
         return text
 
-    def piece(found: re.Match) -> str:
-        if found.group() in ("\t", ":"):
-            return {"\t": " ", ":": ": "}[found.group()]
-        plain = json.loads(found.group())
+    def as_yaml(match: re.Match) -> str:
+        if match.group() in ("\t", ":"):
+            return {"\t": " ", ":": ": "}[match.group()]
+        plain = json.loads(match.group())
         return json.dumps(plain, ensure_ascii=NOT_YAML.search(plain) is not None)
-    return re.sub(r'"(?:[^"\\\n]|\\.)*"|\t|:(?! )', piece, text)
+    return re.sub(r'"(?:[^"\\\n]|\\.)*"|\t|:(?! )', as_yaml, text)
 
 
 def _compose(text: str, source: str, cuts: list[Cut] | None) -> tuple[Any, dict[EntryPath, int]]:
@@ -117,8 +117,8 @@ def _compose(text: str, source: str, cuts: list[Cut] | None) -> tuple[Any, dict[
                 path = _add_scalar(event, stack, root, lines, source)
                 if rows and path is not None and not event.style:
                     end = event.end_mark
-                    if found := _MAYBE_TEXT.match(rows[end.line], end.column):
-                        cuts.append(Cut(path, end.line + 1, found[1]))
+                    if comment := _MAYBE_TEXT.match(rows[end.line], end.column):
+                        cuts.append(Cut(path, end.line + 1, comment[1]))
             else:
                 value: list | dict = [] if isinstance(event, yaml.SequenceStartEvent) else {}
                 path = _add(value, stack, root, lines, line, source)
@@ -198,18 +198,18 @@ def _line_too_deep(text: str) -> int | None:
     """The line where brackets stand in more than 20 others, if there is one. Only for text that is not valid YAML: for
     brackets in texts over several lines it may be wrong."""
     depth = 0
-    for found in _BRACKETS.finditer(text):
-        if found["first"] or found["inner"] and depth:
+    for bracket in _BRACKETS.finditer(text):
+        if bracket["first"] or bracket["inner"] and depth:
             depth += 1
             if depth > MAX_DEPTH:
-                return text.count("\n", 0, found.start()) + 1
-        elif found["close"]:
+                return text.count("\n", 0, bracket.start()) + 1
+        elif bracket["close"]:
             depth = max(depth - 1, 0)
     return None
 
 
-def _bad_character(found: re.Match, where: str, field: str) -> InputError:
-    return InputError(where, field, f"U+{ord(found.group()):04X}", "is a character stories do not use",
+def _bad_character(match: re.Match, where: str, field: str) -> InputError:
+    return InputError(where, field, f"U+{ord(match.group()):04X}", "is a character stories do not use",
                       "delete it; save the file as plain UTF-8 text")
 
 

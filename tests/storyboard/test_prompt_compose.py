@@ -13,7 +13,7 @@ TWO = {**MIA, "tom": "the man with the grey beard"}
 NOBODY_KNOWN = {"mia": ""}
 
 
-@pytest.mark.parametrize(("change", "cast", "said"), [
+@pytest.mark.parametrize(("change", "traits", "said"), [
     (Change(), MIA, ""),
     (Change(scene="a beach", action="waving", shot="full body"), MIA,
      "Change the background to a beach, the woman with short black hair is waving, full body. "
@@ -39,9 +39,9 @@ NOBODY_KNOWN = {"mia": ""}
     (Change(style="pencil sketch with cross-hatching", angle="low angle"), MIA,
      "Low angle. Change the style to pencil sketch with cross-hatching. Keep the same face, hair and clothes."),
 ])
-def test_what_is_said(change, cast, said):
-    assert compose(change, cast) == said
-    assert check_prompt(said, cast=cast) == []
+def test_what_is_said(change, traits, said):
+    assert compose(change, traits) == said
+    assert check_prompt(said, traits=traits) == []
 
 
 def test_the_demo_model_gets_the_sentence_it_was_taught():
@@ -57,8 +57,8 @@ PART = st.sampled_from(["", "a hill at night", "a kitchen", "jumping", "looking 
                  add=st.lists(PART, max_size=3), remove=st.lists(PART, max_size=2),
                  recolour=st.dictionaries(PART.filter(bool), PART.filter(bool), max_size=2)),
        st.sampled_from([{}, MIA, TWO, NOBODY_KNOWN]))
-def test_every_instruction_is_one_clean_line(change, cast):
-    said = compose(change, cast)
+def test_every_instruction_is_one_clean_line(change, traits):
+    said = compose(change, traits)
     assert said == " ".join(said.split()) and ".." not in said and " ." not in said and " ," not in said
-    assert [item for item in check_prompt(said, cast=cast) if item.rule != "many-changes"] == []
+    assert [item for item in check_prompt(said, traits=traits) if item.rule != "many-changes"] == []
     assert not said or "eep " in said

@@ -41,9 +41,9 @@ def test_what_is_proposed_is_not_found_again(rule, prompt):
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_the_examples_of_the_documentation(rule):
-    cast = {"mia": "a woman with short black hair"}
-    assert rules(rule.good, cast=cast) == []
-    assert rule.bad is None or rules(rule.bad, cast=cast) == [rule.name]
+    traits = {"mia": "a woman with short black hair"}
+    assert rules(rule.good, traits=traits) == []
+    assert rule.bad is None or rules(rule.bad, traits=traits) == [rule.name]
 
 
 def test_the_documentation_is_made_from_the_rules():
@@ -52,25 +52,25 @@ def test_the_documentation_is_made_from_the_rules():
 
 
 def test_traits_replace_pronouns_and_names():
-    cast = {"mia": "a woman with short black hair"}
-    [item] = check_prompt("Give her a red hat.", cast=cast)
+    traits = {"mia": "a woman with short black hair"}
+    [item] = check_prompt("Give her a red hat.", traits=traits)
     assert (item.text, item.better) == ("her", "the woman with short black hair")
-    [item] = check_prompt("Change his shirt to blue.", cast=cast)
+    [item] = check_prompt("Change his shirt to blue.", traits=traits)
     assert item.better == "the woman with short black hair's"
-    [item] = check_prompt("Mia is waving, her arm is raised.", cast=cast)
+    [item] = check_prompt("Mia is waving, her arm is raised.", traits=traits)
     assert (item.rule, item.text, item.better) == ("name", "Mia", "the woman with short black hair")
-    [item] = check_prompt("They are waving.", cast={"a": "a boy in blue", "b": "a girl in red"})
+    [item] = check_prompt("They are waving.", traits={"a": "a boy in blue", "b": "a girl in red"})
     assert item.better == "the boy in blue and the girl in red"
 
 
 @pytest.mark.parametrize("prompt", ["The man will wave.", "Mia, the woman with short black hair, waves."])
 def test_names_that_are_words_or_explained(prompt):
-    assert rules(prompt, cast={"will": "", "mia": ""}) == []
+    assert rules(prompt, traits={"will": "", "mia": ""}) == []
 
 
 def test_a_cast_of_four_is_too_many():
-    assert rules("The friends stand in a park.", cast=dict.fromkeys("abcd", "")) == ["people"]
-    assert rules("The friends stand in a park.", cast=dict.fromkeys("abc", "")) == []
+    assert rules("The friends stand in a park.", traits=dict.fromkeys("abcd", "")) == ["people"]
+    assert rules("The friends stand in a park.", traits=dict.fromkeys("abc", "")) == []
 
 
 def test_lettering_is_left_alone():

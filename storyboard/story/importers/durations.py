@@ -17,7 +17,7 @@ _UNITS: dict[str, float | None] = {
     **dict.fromkeys(("f", "fr", "frm", "frms", "frame", "frames", "bilder", "images", "кадр", "кадров"), None),
 }
 _UNIT = "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))
-_ONE = re.compile(rf"({_NUMBER})\s*({_UNIT})\.?(?![^\W\d_])[\s,]*(?:and|und|et|y)?\s*")
+_QUANTITY = re.compile(rf"({_NUMBER})\s*({_UNIT})\.?(?![^\W\d_])[\s,]*(?:and|und|et|y)?\s*")
 _CLOCK = re.compile(r"(?:([0-9]{1,2}):)?([0-9]{1,2}):([0-9]{2}(?:[.,][0-9]{1,6})?)")
 _TIMECODE = re.compile(r"([0-9]{1,2})[:;]([0-9]{2})[:;]([0-9]{2})([:;])([0-9]{2})")
 _ABOUT = re.compile(r"^(?:~|≈|(?:ca|circa|approx|approximately|about|etwa|environ)\b\.?)\s*")
@@ -41,14 +41,14 @@ def seconds(text: str, unit: float | None = 1.0, rate: float = FRAME_RATE, clock
     text = _SHORT.sub(r"\1'\2''", text)
     if len(text) > _LONGEST:
         return None
-    one = 1 / rate if unit is None else unit
+    unit_length = 1 / rate if unit is None else unit
     if re.fullmatch(_NUMBER, text):
-        return _number(text) * one
-    if found := _RANGE.fullmatch(text):
-        first, last = _position(found[1], rate), _position(found[2], rate)
+        return _number(text) * unit_length
+    if match := _RANGE.fullmatch(text):
+        first, last = _position(match[1], rate), _position(match[2], rate)
         return last - first if first is not None and last is not None and last > first else None
-    if found := re.fullmatch(rf"(.*?:.*?)\s*({_UNIT})", text):  # 1:30 min, but 8:30 h
-        text, clock = found[1], clock or unit_of(found[2]) != 3600
+    if match := re.fullmatch(rf"(.*?:.*?)\s*({_UNIT})", text):  # 1:30 min, but 8:30 h
+        text, clock = match[1], clock or unit_of(match[2]) != 3600
     if not clock and is_time_of_day(text):
         return None
     position = _position(text, rate)
@@ -58,12 +58,12 @@ def seconds(text: str, unit: float | None = 1.0, rate: float = FRAME_RATE, clock
 def counts_frames(text: str) -> bool:
     """Whether a length is (also) in frames."""
     text = " ".join(text.split()).casefold()
-    return bool(_TIMECODE.search(text)) or any(_UNITS[unit] is None for _, unit in _ONE.findall(text))
+    return bool(_TIMECODE.search(text)) or any(_UNITS[unit] is None for _, unit in _QUANTITY.findall(text))
 
 
 def rate_of(texts: list[str]) -> float:
     """The frame rate that time codes are written in: the usual one in which all of them can be."""
-    codes = [found for text in texts for found in _TIMECODE.finditer(text)]
+    codes = [match for text in texts for match in _TIMECODE.finditer(text)]
     most = max((int(code[5]) for code in codes), default=0)
     if any(code[4] == ";" for code in codes):
         return 30.0 if most < 30 else 60.0
@@ -73,10 +73,10 @@ def rate_of(texts: list[str]) -> float:
 def is_time_of_day(text: str) -> bool:
     """Whether 08:30 or "8.30 pm" is the hour of a clock. From 6:00 to 23:59 it is: no panel stands for minutes that
     long."""
-    found = _TIME_OF_DAY.fullmatch(" ".join(text.split()).casefold())
-    if not found or found["of_day"]:
-        return found is not None
-    return found["colon"] == ":" and 6 <= int(found["hour"]) < 24 and int(found["minute"]) < 60
+    match = _TIME_OF_DAY.fullmatch(" ".join(text.split()).casefold())
+    if not match or match["of_day"]:
+        return match is not None
+    return match["colon"] == ":" and 6 <= int(match["hour"]) < 24 and int(match["minute"]) < 60
 
 
 def position(text: str) -> float | None:
@@ -85,25 +85,25 @@ def position(text: str) -> float | None:
 
 
 def _position(text: str, rate: float) -> float | None:
-    if found := _TIMECODE.fullmatch(text):
-        hours, minutes, whole, frames = (int(found[index]) for index in (1, 2, 3, 5))
+    if match := _TIMECODE.fullmatch(text):
+        hours, minutes, whole, frames = (int(match[index]) for index in (1, 2, 3, 5))
         return hours * 3600 + minutes * 60 + whole + frames / rate if max(minutes, whole) < 60 and frames < rate \
             else None
-    found = _CLOCK.fullmatch(text)
-    if not found or _number(found[3]) >= 60 or found[1] and int(found[2]) >= 60:
+    match = _CLOCK.fullmatch(text)
+    if not match or _number(match[3]) >= 60 or match[1] and int(match[2]) >= 60:
         return None
-    return int(found[1] or 0) * 3600.0 + int(found[2]) * 60 + _number(found[3])
+    return int(match[1] or 0) * 3600.0 + int(match[2]) * 60 + _number(match[3])
 
 
 def _in_units(text: str, rate: float) -> float | None:
     total, at = 0.0, 0
     while at < len(text):
-        found = _ONE.match(text, at)
-        if not found:
+        match = _QUANTITY.match(text, at)
+        if not match:
             return None
-        unit = _UNITS[found[2]]
-        total += _number(found[1]) * (1 / rate if unit is None else unit)
-        at = found.end()
+        unit = _UNITS[match[2]]
+        total += _number(match[1]) * (1 / rate if unit is None else unit)
+        at = match.end()
     return total if at else None
 
 

@@ -13,7 +13,8 @@ from .screenplay import read_screenplay
 from .screenplay_rows import Element
 from .speakers import is_somebody, read_cue
 
-_TOGETHER = re.compile(r"\s*(?:[&+/]|\b(?:AND|UND|ET|Y|E)\b)\s*")  # MIRA & TOM, if each of them speaks alone too
+# MIRA & TOM, if each of them speaks alone too
+_BETWEEN_SPEAKERS = re.compile(r"\s*(?:[&+/]|\b(?:AND|UND|ET|Y|E)\b)\s*")
 _ENDS = ".!?…。！？:\"'”’»"  # need no full stop
 _NOBODY = "The place, with nobody in it."
 
@@ -27,15 +28,15 @@ def import_fountain(text: str, source: str) -> Imported:
     names: dict[str, tuple[str, ...]] = {}
     for name, at in cues.items():  # all of them before the first panel: action names who speaks later
         draft.at = at
-        together = _TOGETHER.split(name)
-        if len(together) == 1 or not alone.issuperset(part.casefold() for part in together):
-            together = [name]
-        names[name.casefold()] = tuple(filter(None, map(draft.character, filter(is_somebody, together))))
-    _Telling(draft, names).tell(elements)
+        speakers = _BETWEEN_SPEAKERS.split(name)
+        if len(speakers) == 1 or not alone.issuperset(part.casefold() for part in speakers):
+            speakers = [name]
+        names[name.casefold()] = tuple(filter(None, map(draft.character, filter(is_somebody, speakers))))
+    _FountainImport(draft, names).add(elements)
     return draft.finished()
 
 
-class _Telling:
+class _FountainImport:
     """Goes through the elements and keeps where it is."""
 
     def __init__(self, draft: Draft, names: dict[str, tuple[str, ...]]):
@@ -50,7 +51,7 @@ class _Telling:
         self.speaker, self.unseen = "", False
         self.pending: list[Element] = []  # notes before the first panel of a scene
 
-    def tell(self, elements: list[Element]) -> None:
+    def add(self, elements: list[Element]) -> None:
         """Make scenes, panels and captions of the elements, in order."""
         for element in elements:
             self.draft.at = element.at
@@ -72,9 +73,9 @@ class _Telling:
 
     def _action(self, element: Element) -> None:
         self.panel = self._new_panel(element.text)
-        for found in self.mentions.finditer(element.text) if self.mentions else ():
-            if not found.group()[0].islower():  # WILL speaks; "he will" is not he
-                self._show(self.names.get(found.group().casefold(), ()))
+        for mention in self.mentions.finditer(element.text) if self.mentions else ():
+            if not mention.group()[0].islower():  # WILL speaks; "he will" is not he
+                self._show(self.names.get(mention.group().casefold(), ()))
 
     def _character(self, element: Element) -> None:
         cue = read_cue(element.text)

@@ -31,21 +31,21 @@ class Heading:
 def read_heading(text: str) -> Heading:
     """Take a scene heading apart, such as 12A INT. CABIN - NIGHT, or a forced one."""
     number = ""
-    if found := _SCENE_NUMBER.search(text):
-        text, number = text[: found.start()], found[1]
+    if match := _SCENE_NUMBER.search(text):
+        text, number = text[: match.start()], match[1]
     text = line(text)
-    found = _HEADING.match(text)
-    if not found:
+    match = _HEADING.match(text)
+    if not match:
         return Heading(number, text, text, "", "")
-    text, rest = text[found.start("kind"):], found["rest"]
+    text, rest = text[match.start("kind"):], match["rest"]
     place, time = rest, ""
     for between in _BETWEEN.finditer(rest):
         if between[0] != "-":  # X-RAY ROOM
             place, time = rest[: between.start()], rest[between.end():]
     # In production scripts it stands in both margins: 2 EXT. ISLAND - DAWN 2, but not 2 INT. ROOM 2.
-    if found["number"] and (twice := re.search(rf"\s{re.escape(found['number'])}\.?$", time)):
+    if match["number"] and (twice := re.search(rf"\s{re.escape(match['number'])}\.?$", time)):
         text, time = text[: len(text) - len(twice[0])], time[: twice.start()]
-    return Heading(number or found["number"] or "", text, place, time, _INSIDE.get(found["kind"].upper(), ""))
+    return Heading(number or match["number"] or "", text, place, time, _INSIDE.get(match["kind"].upper(), ""))
 
 
 def is_heading(row: str) -> bool:

@@ -14,7 +14,7 @@ from ..reading import NOT_YAML
 _MAX_REPORTS = 100
 _MAX_REPORT = 300  # characters
 
-Lines = tuple[int, int]  # the first and the last, from 1
+LineRange = tuple[int, int]  # the first and the last, from 1
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Draft:
     scenes: dict[str, dict[str, Any]] = field(default_factory=dict)
     panels: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    at: Lines | None = None
-    _reported: list[Lines | None] = field(default_factory=list)  # where each of left_out is
+    at: LineRange | None = None
+    _reported: list[LineRange | None] = field(default_factory=list)  # where each of left_out is
     _names: dict[tuple[str, str], str] = field(default_factory=dict)
     _taken: set[tuple[str, str]] = field(default_factory=set)
     _numbers: dict[tuple[str, str], int] = field(default_factory=dict)  # the last that was tried
@@ -152,7 +152,7 @@ class Draft:
         return self.name(kind, name, key)
 
 
-def in_words(places: Iterable[Lines]) -> str:
+def in_words(places: Iterable[LineRange]) -> str:
     """Where something is: "line 7", "lines 3-5, 9"."""
     joined: list[list[int]] = []
     for first, last in sorted(places):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from .headings import is_heading
 from .imported import Draft, in_words, line
-from .screenplay_rows import Element, Row, is_page_break, notes_of, plain, read_rows
+from .screenplay_rows import Element, ScriptRow, is_page_break, notes_of, plain, read_rows
 from .speakers import is_heard_only, read_cue
 from .title_page import read_title_page
 
@@ -26,7 +26,7 @@ def read_screenplay(text: str, draft: Draft) -> list[Element]:
     return [*_elements(rows, first)]
 
 
-def _elements(rows: list[Row], index: int) -> Iterator[Element]:
+def _elements(rows: list[ScriptRow], index: int) -> Iterator[Element]:
     free = True  # after an empty row, or after one that stands for itself
     while index < len(rows):
         row = rows[index]
@@ -91,14 +91,14 @@ def _is_cue(row: str) -> bool:
     return any(letter.isalpha() for letter in name) and (name.isupper() or row.startswith("@"))
 
 
-def _speech_follows(rows: list[Row], index: int) -> bool:
+def _speech_follows(rows: list[ScriptRow], index: int) -> bool:
     """Whether there is something that can be said, not only notes."""
     while index < len(rows) and rows[index].bare and not rows[index].blank:
         index += 1
     return index < len(rows) and not _ends(rows[index], lyrics=True)
 
 
-def _whole_cue(rows: list[Row], index: int, text: str) -> tuple[Element, int]:
+def _whole_cue(rows: list[ScriptRow], index: int, text: str) -> tuple[Element, int]:
     """The cue with the extension that some write in a row of its own, and the index of the row after it."""
     end = index + 1
     if end < len(rows):
@@ -108,14 +108,14 @@ def _whole_cue(rows: list[Row], index: int, text: str) -> tuple[Element, int]:
     return Element("character", text, (rows[index].number, rows[end - 1].number)), end
 
 
-def _end_of(rows: list[Row], index: int, lyrics: bool) -> int:
+def _end_of(rows: list[ScriptRow], index: int, lyrics: bool) -> int:
     """The index after the rows that go on from before `index`; without `lyrics` a sung row ends them too."""
     while index < len(rows) and not _ends(rows[index], lyrics):
         index += 1
     return index
 
 
-def _ends(row: Row, lyrics: bool) -> bool:
+def _ends(row: ScriptRow, lyrics: bool) -> bool:
     text = row.text.strip()
     if not text:  # two spaces go on in dialogue
         return row.blank and not (lyrics and row.text.startswith("  "))
@@ -124,18 +124,18 @@ def _ends(row: Row, lyrics: bool) -> bool:
             or is_heading(words) and words.isupper())
 
 
-def _dialogue(rows: list[Row]) -> Iterator[Element]:
+def _dialogue(rows: list[ScriptRow]) -> Iterator[Element]:
     """Speeches and parentheticals; a parenthetical may go on over some rows."""
-    said: list[str] = []
+    spoken: list[str] = []
     notes: list[Element] = []
     index = first = 0
 
     def say() -> Iterator[Element]:
-        text = "\n".join(filter(None, map(plain, said)))
+        text = "\n".join(filter(None, map(plain, spoken)))
         if text:
             yield Element("dialogue", text, (rows[first].number, rows[max(index - 1, first)].number))
         yield from notes
-        said.clear()
+        spoken.clear()
         notes.clear()
 
     while index < len(rows):
@@ -146,7 +146,7 @@ def _dialogue(rows: list[Row]) -> Iterator[Element]:
                                 rows[index].number, rows[end - 1].number)
             first = end
         else:
-            said.append(rows[index].text.strip().removeprefix("~"))
+            spoken.append(rows[index].text.strip().removeprefix("~"))
             end = index + 1
         for row in rows[index:end]:
             notes += notes_of(row)
@@ -154,7 +154,7 @@ def _dialogue(rows: list[Row]) -> Iterator[Element]:
     yield from say()
 
 
-def _end_of_parenthetical(rows: list[Row], index: int) -> int:
+def _end_of_parenthetical(rows: list[ScriptRow], index: int) -> int:
     """The index after the parenthetical that begins in a row; that row's index if there is none."""
     if not plain(rows[index].text).startswith("("):
         return index

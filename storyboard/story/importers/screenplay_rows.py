@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..reading import NOT_YAML
-from .imported import Draft, Lines, line
+from .imported import Draft, LineRange, line
 
 # A mark's text ends where the next mark begins, so that no text makes matching slow.
 _EMPHASIS = re.compile(r"(?<!\\)(?:\*([^*\s](?:[^*]*[^*\s\\])?)\*|_([^_\s](?:[^_]*[^_\s\\])?)_)")
@@ -31,7 +31,7 @@ class Element:
 
     kind: str
     text: str
-    at: Lines
+    at: LineRange
 
     @property
     def line(self) -> int:
@@ -39,7 +39,7 @@ class Element:
 
 
 @dataclass(frozen=True)
-class Row:
+class ScriptRow:
     """A line, or several where a note or boneyard goes on over them."""
 
     number: int  # its line in the file, from 1
@@ -58,16 +58,16 @@ class Row:
                                  for aside in self.asides)
 
 
-def read_rows(text: str, draft: Draft) -> list[Row]:
+def read_rows(text: str, draft: Draft) -> list[ScriptRow]:
     """The rows without boneyard and notes; those that one of these goes on over are one. Reports marks without a
     partner."""
     text = NOT_YAML.sub("", "\n".join(text.splitlines()))
     notes: list[str] = []
     boneyards: list[str] = []
 
-    def take(found: re.Match) -> str:
-        kept, mark = (notes, _WAS_NOTE) if found[0].startswith("[[") else (boneyards, _WAS_BONEYARD)
-        kept.append(found[1])
+    def take(match: re.Match) -> str:
+        kept, mark = (notes, _WAS_NOTE) if match[0].startswith("[[") else (boneyards, _WAS_BONEYARD)
+        kept.append(match[1])
         return mark
 
     text = _NOTE.sub(take, _BONEYARD.sub(take, text))
@@ -87,18 +87,18 @@ def read_rows(text: str, draft: Draft) -> list[Row]:
             asides += [Element("boneyard", put_away, at) for put_away in inside]
             begins.append(at[1])
         for mark, partner in _PARTNERS.items():
-            before, found, after = row.partition(mark)
-            if found:
+            before, present, after = row.partition(mark)
+            if present:
                 at = begins[len(_WERE.findall(before))]
                 draft.at = (at, at)
                 draft.leave_out(f"line {at}: the mark {mark} without its {partner}, read as text: "
                                 f"{_WERE.sub('', f'{before[-40:]}{mark}{after}')}")
-        rows.append(Row(number, _WERE.sub("", row), tuple(asides)))
+        rows.append(ScriptRow(number, _WERE.sub("", row), tuple(asides)))
         number = begins[-1] + 1
     return rows
 
 
-def notes_of(*rows: Row) -> Iterator[Element]:
+def notes_of(*rows: ScriptRow) -> Iterator[Element]:
     """The notes that begin in these rows."""
     for row in rows:
         for aside in row.asides:
@@ -108,7 +108,7 @@ def notes_of(*rows: Row) -> Iterator[Element]:
 
 def plain(text: str, keep_rows: bool = False) -> str:
     """On one line, without the marks of emphasis and their escapes."""
-    text = re.sub(r"\\([*_\\])", lambda found: _ESCAPED[found[1]], text)  # so that **\*1\*** is bold *1*
+    text = re.sub(r"\\([*_\\])", lambda match: _ESCAPED[match[1]], text)  # so that **\*1\*** is bold *1*
     for _ in range(4):  # **bold** is marked twice, and may be _underlined_ too
         text = _EMPHASIS.sub(r"\1\2", text)
     for mark, escaped in _ESCAPED.items():

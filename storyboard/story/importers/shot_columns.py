@@ -130,13 +130,13 @@ class Column:
 def columns(titles: list[str]) -> dict[int, Column]:
     """The known columns of a header, by index. Of two for one field the plainer title wins, then the first."""
     ranked = sorted((rank, index, field) for index, title in enumerate(titles) for rank, field in _fields(title))
-    found: dict[int, Column] = {}
+    known: dict[int, Column] = {}
     taken: set[str] = set()
     for _, index, field in ranked:
-        if field not in taken and index not in found:
+        if field not in taken and index not in known:
             taken.add(field)
-            found[index] = _column(field, titles[index])
-    return dict(sorted(found.items()))
+            known[index] = _column(field, titles[index])
+    return dict(sorted(known.items()))
 
 
 def is_prompt(title: str) -> bool:

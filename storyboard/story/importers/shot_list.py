@@ -7,9 +7,9 @@ from typing import Any
 from ....common import InputError
 from ..models import MAX_SECONDS
 from .durations import counts_frames, is_time_of_day, position, rate_of, seconds
-from .imported import Draft, Imported, Lines, in_words, line, spells
+from .imported import Draft, Imported, LineRange, in_words, line, spells
 from .shot_columns import Column, columns, is_nothing, is_open, is_prompt
-from .shot_rows import HEADER_ROWS, Row, check_marks, read_rows, read_text
+from .shot_rows import HEADER_ROWS, ShotRow, check_marks, read_rows, read_text
 from .speakers import is_somebody, read_cue, read_speech
 
 _BANNER = re.compile(r"(?:scene|szene|sc\.|escena|scène|scena)\s*\S", re.I)  # over the shots of a scene
@@ -48,7 +48,7 @@ def import_csv(raw: bytes, source: str) -> Imported:
     return draft.finished()
 
 
-def _header(rows: list[Row], source: str) -> tuple[int, dict[int, Column]]:
+def _header(rows: list[ShotRow], source: str) -> tuple[int, dict[int, Column]]:
     """Where the header is, and its known columns: the first row with a description and another column, else the first
     whose description stands alone."""
     alone = None
@@ -61,13 +61,13 @@ def _header(rows: list[Row], source: str) -> tuple[int, dict[int, Column]]:
                 alone = at, known
     if alone:
         return alone
-    first = rows[0] if rows else Row(1, [], [])
+    first = rows[0] if rows else ShotRow(1, [], [])
     raise InputError(f"{source}:{first.number}", "header", " ".join(first.cells)[:80], "has no columns a story knows",
                      "name the columns in the first row, such as: scene, shot, description, characters, shot size, "
                      "dialogue, duration, notes")
 
 
-def _without_headers(draft: Draft, header: Row, rows: list[Row]) -> Iterator[Row]:
+def _without_headers(draft: Draft, header: ShotRow, rows: list[ShotRow]) -> Iterator[ShotRow]:
     """The rows that do not say the header again, as at the top of every page."""
     titles = [title.casefold() for title in header.cells if title]
     again = []
@@ -81,13 +81,13 @@ def _without_headers(draft: Draft, header: Row, rows: list[Row]) -> Iterator[Row
         draft.leave_out(f"{in_words(again)}: the header again")
 
 
-def _without_points_in_time(draft: Draft, rows: list[Row], known: dict[int, Column]) -> dict[int, Column]:
+def _without_points_in_time(draft: Draft, rows: list[ShotRow], known: dict[int, Column]) -> dict[int, Column]:
     """The columns without a Time whose values are no lengths: hours of a clock, or where in the film a shot begins."""
     for index, column in known.items():
         cells = [row.cells[index] for row in rows if index < len(row.cells) and row.cells[index]]
         points = [point for point in map(position, cells) if point is not None]
         rising = len(points) > 1 and (points[0] == 0 or len(points) > 2) and all(
-            one < two for one, two in zip(points, points[1:], strict=False))
+            earlier < later for earlier, later in zip(points, points[1:], strict=False))
         no_length = all(seconds(cell) is None for cell in cells)  # day, night
         if column.points and cells and (rising or no_length or any(map(is_time_of_day, cells))):
             draft.leave_out(f"column '{column.title}' as durations: these are points in time")
@@ -98,20 +98,20 @@ def _without_points_in_time(draft: Draft, rows: list[Row], known: dict[int, Colu
 class _Shots:
     """Makes panels of the rows, and keeps what empty cells of merged ones stand for."""
 
-    def __init__(self, draft: Draft, titles: list[str], known: dict[int, Column], rows: list[Row]):
+    def __init__(self, draft: Draft, titles: list[str], known: dict[int, Column], rows: list[ShotRow]):
         self.draft, self.titles, self.known, self.rows = draft, titles, known, rows
         self.columns = {column.field: column for column in known.values()}
-        casts = (row.cells[index] for index, column in known.items() if column.field == "characters"
-                 for row in rows if index < len(row.cells))
-        self.names = {name.casefold() for cast in casts for name, _ in _people(cast) if name}
+        people_cells = (row.cells[index] for index, column in known.items() if column.field == "characters"
+                        for row in rows if index < len(row.cells))
+        self.names = {name.casefold() for cell in people_cells for name, _ in _people(cell) if name}
         lengths = [row.cells[index] for index, column in known.items() if column.field == "duration"
                    for row in rows if index < len(row.cells)]
         duration = self.columns.get("duration")
         self.rate = duration and duration.rate or rate_of(lengths)
         self.panel: dict[str, Any] | None = None  # of the row above
         self.above: dict[str, str] = {}  # scene and location, as last written
-        self.filled: dict[str, list[Lines]] = {"scene": [], "location": []}
-        self.no_lengths: list[tuple[str, Lines]] = []
+        self.filled: dict[str, list[LineRange]] = {"scene": [], "location": []}
+        self.no_lengths: list[tuple[str, LineRange]] = []
         self.in_frames = False
 
     def add(self) -> None:
@@ -131,7 +131,7 @@ class _Shots:
         if self.in_frames:
             self.draft.leave_out(f"durations as frames: they were read at {self.rate:g} frames a second")
 
-    def _add(self, row: Row) -> None:
+    def _add(self, row: ShotRow) -> None:
         draft = self.draft
         cells, to_note = self._cells(row)
         prompt = line(" ".join(f"{cells[name].rstrip('. ')}." for name in ("prompt", "action") if cells.get(name)))
@@ -175,7 +175,7 @@ class _Shots:
         for title, cell in to_note:
             draft.add_note(panel, f"{line(title)}: {cell}")
 
-    def _cells(self, row: Row) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    def _cells(self, row: ShotRow) -> tuple[dict[str, str], list[tuple[str, str]]]:
         """The cells of known columns by field, empty if they only say so, and all others with their titles."""
         cells: dict[str, str] = {}
         others: list[tuple[str, str]] = []
@@ -194,7 +194,7 @@ class _Shots:
                                  "that holds the delimiter in quotes); the last are in the panel's notes")
         return cells, others
 
-    def _fill(self, cells: dict[str, str], row: Row) -> None:
+    def _fill(self, cells: dict[str, str], row: ShotRow) -> None:
         """Where cells are merged, all but the first come as empty ones. A scene, and a location within it, goes on;
         other cells do not: nobody in the cast is usual, and what would be drawn must not be guessed."""
         if cells.get("scene", self.above.get("scene")) != self.above.get("scene"):
@@ -216,7 +216,7 @@ class _Shots:
         if cells.get("voice"):
             self.draft.add_caption(panel, cells["voice"], kind="narration")
 
-    def _add_numbers(self, panel: dict, cells: dict[str, str], row: Row) -> None:
+    def _add_numbers(self, panel: dict, cells: dict[str, str], row: ShotRow) -> None:
         if text := cells.get("duration"):
             length = seconds(text, self.columns["duration"].unit, self.rate, self.columns["duration"].clock)
             if length is not None and 0 < length <= MAX_SECONDS:
@@ -239,8 +239,8 @@ def _people(cell: str) -> Iterable[tuple[str, str]]:
     nobody's: NARRATOR, ALL, none (landscape)."""
     bracketed: list[str] = []
 
-    def hide(found: re.Match) -> str:
-        bracketed.append(found[0])
+    def hide(match: re.Match) -> str:
+        bracketed.append(match[0])
         return "\x01"  # in no text
 
     cell = _NOT_APPLICABLE.sub("none", _LINK.sub("", cell))
@@ -248,8 +248,8 @@ def _people(cell: str) -> Iterable[tuple[str, str]]:
     shown = iter(bracketed)
     for part in parts:
         name = line(_BULLET.sub("", re.sub("\x01", lambda _: next(shown), part), count=1)).strip(_AROUND)
-        if found := re.fullmatch(r"\(([^()]*)\)", name):
-            name = found[1].strip(_AROUND)
+        if match := re.fullmatch(r"\(([^()]*)\)", name):
+            name = match[1].strip(_AROUND)
         cue = read_cue(name[:_LONGEST_NAME])
         first = re.split(r"\s[-–—]\s", cue.name)[0]
         if not name or _says_nobody(name):

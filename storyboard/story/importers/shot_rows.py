@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ....common import InputError
 from ..reading import NOT_YAML
-from .imported import Draft, Lines, paragraphs
+from .imported import Draft, LineRange, paragraphs
 from .shot_columns import is_prompt
 
 HEADER_ROWS = 20  # a title and dates may stand above the header
@@ -24,7 +24,7 @@ _NO_DELIMITER = "\x01"  # of a list of one column; no text has it
 
 
 @dataclass(frozen=True)
-class Row:
+class ShotRow:
     """A row with at least one cell, none of them with white space around it."""
 
     number: int  # its first line in the file, from 1
@@ -33,7 +33,7 @@ class Row:
     fault: str = ""  # one of those below: the line was read by itself
 
     @property
-    def at(self) -> Lines:
+    def at(self) -> LineRange:
         return self.number, self.number + len(self.lines) - 1
 
     @property
@@ -47,7 +47,7 @@ _AFTER = "has text after a closing quotation mark"
 _LONG = f"has a cell of more than {csv.field_size_limit():,} characters"
 
 
-def check_marks(draft: Draft, row: Row, width: int, delimiter: str) -> None:
+def check_marks(draft: Draft, row: ShotRow, width: int, delimiter: str) -> None:
     """Refuse or report a row whose quotation marks do not fit; `width` is how many cells the header has."""
     draft.at = row.at
     fits = len(row.cells) == width
@@ -77,17 +77,17 @@ def read_text(raw: bytes, draft: Draft) -> str:
     return NOT_YAML.sub("", text)
 
 
-def read_rows(text: str) -> tuple[str, list[Row]]:
+def read_rows(text: str) -> tuple[str, list[ShotRow]]:
     """The delimiter, and the rows that are not empty. A first row `sep=;` (Excel's) names the delimiter."""
     lines = io.StringIO(text, newline="").readlines()  # ending with LF, CR LF or CR
-    if found := re.match(r"sep=([^\w\r\n\"])[\r\n]", lines[0], re.I) if lines else None:
-        delimiter, first = found[1], 1
+    if match := re.match(r"sep=([^\w\r\n\"])[\r\n]", lines[0], re.I) if lines else None:
+        delimiter, first = match[1], 1
     else:
         delimiter, first = _delimiter(lines), 0
     return delimiter, [row for row in _read(lines, first, delimiter) if row.fault or any(row.cells)]
 
 
-def _read(lines: list[str], first: int, delimiter: str) -> Iterator[Row]:
+def _read(lines: list[str], first: int, delimiter: str) -> Iterator[ShotRow]:
     """The rows from the line of index `first` on.
 
     After a row that does not fit, the lines after its first are read again. If that comes to eight times the text, as
@@ -107,26 +107,26 @@ def _read(lines: list[str], first: int, delimiter: str) -> Iterator[Row]:
         try:
             for cells in reader:
                 end = first + reader.line_num
-                yield Row(begin + 1, [*map(_cell, cells)], lines[begin:end])
+                yield ShotRow(begin + 1, [*map(_cell, cells)], lines[begin:end])
                 begin = end
             return
         except csv.Error:
             if handed > most:
-                yield Row(begin + 1, [], [lines[begin]], _OPEN)
+                yield ShotRow(begin + 1, [], [lines[begin]], _OPEN)
                 return
             yield _read_alone(lines[begin], begin + 1, delimiter)
             first = begin + 1
 
 
-def _read_alone(text: str, number: int, delimiter: str) -> Row:
+def _read_alone(text: str, number: int, delimiter: str) -> ShotRow:
     """A line whose quotation marks do not fit, as a row."""
     try:
         cells, *more = csv.reader([text, ""], delimiter=delimiter)
     except csv.Error:
-        return Row(number, [], [text], _LONG)
+        return ShotRow(number, [], [text], _LONG)
     if more:  # the line after it is a row of its own
-        return Row(number, [*map(_cell, cells)], [text], _AFTER)
-    return Row(number, [*map(_cell, [*cells[:-1], *cells[-1].split(delimiter)])], [text], _OPEN)
+        return ShotRow(number, [*map(_cell, cells)], [text], _AFTER)
+    return ShotRow(number, [*map(_cell, [*cells[:-1], *cells[-1].split(delimiter)])], [text], _OPEN)
 
 
 def _delimiter(lines: list[str]) -> str:
@@ -146,6 +146,6 @@ def _delimiter(lines: list[str]) -> str:
 def _cell(cell: str) -> str:
     """A cell's text. Excel writes ="007" to keep a number from being one, and '007 for the same."""
     cell = cell.replace("\xa0", " ").strip()
-    if found := re.fullmatch(r'="(.*)"', cell, re.DOTALL):
-        cell = found[1]
+    if match := re.fullmatch(r'="(.*)"', cell, re.DOTALL):
+        cell = match[1]
     return paragraphs(cell.removeprefix("'") if re.match("'[0-9=+-]", cell) else cell)

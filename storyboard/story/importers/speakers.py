@@ -24,8 +24,8 @@ _NAME = re.compile(r"[\w.'’& #/-]*[^\W\d_][\w.'’& #/-]*")
 _NARRATOR = {"vo", "voiceover", "narrator", "narration", "erzähler", "erzählerin", "sprecher", "sprecherin", "off",
              "narrateur", "narratrice", "narrador", "narradora", "narratore", "anncr", "旁白", "解说", "画外音"}
 _VOICE = re.compile(r"(?:.*['’]s )?voice|voices|voix|stimme|voz|voce", re.I)  # VOICE, TOM'S VOICE
-_TOGETHER = {"all", "both", "everyone", "everybody", "together", "alle", "beide", "tous", "toutes", "todos", "todas",
-             "ambos", "tutti", "entrambi"}
+_ALL = {"all", "both", "everyone", "everybody", "together", "alle", "beide", "tous", "toutes", "todos", "todas",
+        "ambos", "tutti", "entrambi"}
 _SOUND = {"sfx", "fx", "sound", "sounds", "soundeffect", "soundeffects", "music", "foley", "ambience", "ton", "musik",
           "geräusch", "geräusche", "atmo", "bruitage", "musique", "sonido", "música"}
 _NOBODY = {"note", "notes", "remember", "listen", "look", "warning", "attention", "caution", "title", "text", "super",
@@ -47,7 +47,7 @@ class Cue:
 
 def read_cue(text: str) -> Cue:
     """Take a cue apart. Extensions may be several, in any order and case, with or without a closing bracket."""
-    found: list[str] = []
+    bracketed: list[str] = []
     name, dual = text.strip(), False
     while True:
         dual = dual or name.endswith("^")
@@ -55,9 +55,9 @@ def read_cue(text: str) -> Cue:
         match = _IN_BRACKETS.search(name) or _BARE.search(name)
         if not match or not match.start():
             break
-        found.insert(0, match[1])
+        bracketed.insert(0, match[1])
         name = name[: match.start()]
-    extensions = [line(_AGAIN.sub("", extension)).strip(" ,;/-–—") for extension in found]
+    extensions = [line(_AGAIN.sub("", extension)).strip(" ,;/-–—") for extension in bracketed]
     unseen = any(map(is_heard_only, extensions)) or _is_voice(name)
     return Cue(line(name), tuple(filter(None, extensions)), unseen, dual)
 
@@ -69,7 +69,7 @@ def is_heard_only(extension: str) -> bool:
 
 def is_somebody(name: str) -> bool:
     """Whether a name is that of one who can be drawn, not ALL, NARRATOR or TOM'S VOICE."""
-    return not _is_voice(name) and _label(name) not in _TOGETHER
+    return not _is_voice(name) and _label(name) not in _ALL
 
 
 def _is_voice(name: str) -> bool:
@@ -96,21 +96,21 @@ def read_speech(text: str, known: Collection[str]) -> Speech:
     A speaker is one of the `known` names (without capitals), or in capitals, or, where no names are known, up to three
     words that all begin with a capital.
     """
-    found = _SPEECH.fullmatch(text.strip())
-    said = found[3].strip() if found else ""
+    match = _SPEECH.fullmatch(text.strip())
+    spoken = match[3].strip() if match else ""
     if _label(text) in _SOUND:
         return Speech(text, kind="sound")
-    if not found or not said or found[2] == ":" and re.match(r"[\d/\\]", found[3]):
+    if not match or not spoken or match[2] == ":" and re.match(r"[\d/\\]", match[3]):
         return Speech(text)
-    cue = read_cue(found[1])
+    cue = read_cue(match[1])
     words = cue.name.split()
     label = _label(cue.name)
     if label in _SOUND:
-        return Speech(f"{said} ({', '.join(cue.extensions)})" if cue.extensions else said, kind="sound")
+        return Speech(f"{spoken} ({', '.join(cue.extensions)})" if cue.extensions else spoken, kind="sound")
     if label in ("vo", "off"):  # VO (MIRA): hers
         whose = ", ".join(cue.extensions)
-        return Speech(said, Cue(whose, (), True, False) if whose else None, "narration")
+        return Speech(spoken, Cue(whose, (), True, False) if whose else None, "narration")
     is_name = cue.name.casefold() in known or (
         _NAME.fullmatch(cue.name) is not None and label not in _NOBODY and len(words) <= 4 and (
             cue.name.isupper() or not known and len(words) <= 3 and all(not word[0].islower() for word in words)))
-    return Speech(said, cue, "narration" if cue.unseen else "speech") if is_name else Speech(text)
+    return Speech(spoken, cue, "narration" if cue.unseen else "speech") if is_name else Speech(text)

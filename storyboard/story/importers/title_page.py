@@ -5,10 +5,10 @@ import unicodedata
 
 from ..models import MAX_TITLE
 from .headings import is_heading
-from .imported import Draft, Lines, line
-from .screenplay_rows import Row, is_page_break, notes_of, plain
+from .imported import Draft, LineRange, line
+from .screenplay_rows import ScriptRow, is_page_break, notes_of, plain
 
-_Entry = tuple[str, list[str], Lines]  # key, values, where
+_Entry = tuple[str, list[str], LineRange]  # key, values, where
 
 _TITLE_KEY = re.compile(r"([^\W\d_](?:(?![:：!?,;]).){0,40}?)\s*[:：]\s*(.*)")
 # Without accents and capitals
@@ -22,7 +22,7 @@ _TITLE_KEYS = _TITLES | {
     "guion", "fecha", "contacto", "autore", "autori", "sceneggiatura", "data", "contatto", "автор", "дата", "作者"}
 
 
-def read_title_page(rows: list[Row], draft: Draft) -> int:
+def read_title_page(rows: list[ScriptRow], draft: Draft) -> int:
     """Read the title page, if there is one; return the index of the row after it. Empty rows, notes and boneyard may
     stand before it, and empty rows in it."""
     pages: list[_Entry] = []
@@ -42,7 +42,7 @@ def read_title_page(rows: list[Row], draft: Draft) -> int:
             break
         pages += entries
         end = after
-    values: dict[str, tuple[list[str], Lines]] = {}
+    values: dict[str, tuple[list[str], LineRange]] = {}
     for key, texts, at in pages:
         gathered, where = values.get(key.lower(), ([], at))
         gathered += texts
@@ -62,7 +62,7 @@ def read_title_page(rows: list[Row], draft: Draft) -> int:
     return end
 
 
-def _title_block(rows: list[Row], begin: int) -> tuple[list[_Entry], int]:
+def _title_block(rows: list[ScriptRow], begin: int) -> tuple[list[_Entry], int]:
     """Keys with values from a row on, and the index of the first row that is neither."""
     entries: list[_Entry] = []
     for index in range(begin, len(rows)):
@@ -72,9 +72,9 @@ def _title_block(rows: list[Row], begin: int) -> tuple[list[_Entry], int]:
             return entries, index
         if row.bare:
             continue
-        found = _TITLE_KEY.match(text)
-        if found and not is_heading(plain(text)):
-            entries.append((found[1], [found[2]], (row.number, row.number)))
+        match = _TITLE_KEY.match(text)
+        if match and not is_heading(plain(text)):
+            entries.append((match[1], [match[2]], (row.number, row.number)))
         elif entries and (text[0] in " \t" or not any(entries[-1][1]) and not is_heading(plain(text))):
             key, texts, at = entries[-1]
             texts.append(text.strip())

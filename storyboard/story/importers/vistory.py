@@ -44,16 +44,16 @@ def import_vistory(data: dict[str, Any], lines: dict[EntryPath, int], source: st
     `lines` are where the entries are (see read_yaml); `folder` is searched for the characters' pictures. Raises
     InputError for another structure than the one above.
     """
-    shots, cast = data["Shots"], data.get("Characters") or {}
+    shots, characters = data["Shots"], data.get("Characters") or {}
     _check(isinstance(shots, list), shots, "Shots", "is not a list", source, lines)
-    _check(isinstance(cast, dict), cast, "Characters", "is not a mapping", source, lines)
-    for name, about in cast.items():
+    _check(isinstance(characters, dict), characters, "Characters", "is not a mapping", source, lines)
+    for name, about in characters.items():
         _check(isinstance(about, dict), about, "Characters", "is not a mapping", source, lines, name)
     for index, shot in enumerate(shots):
         _check(isinstance(shot, dict), shot, "Shots", "is not a mapping", source, lines, index)
     languages = {key for shot in shots for value in shot.values() if isinstance(value, dict) for key in value}
     english = "en" in languages or "ch" not in languages
-    return _Telling(Draft(source, language="en" if english else "zh"), data, lines, folder).told()
+    return _VistoryImport(Draft(source, language="en" if english else "zh"), data, lines, folder).imported()
 
 
 def _check(right: bool, value: Any, key: str, problem: str, source: str, lines: dict[EntryPath, int],
@@ -64,7 +64,7 @@ def _check(right: bool, value: Any, key: str, problem: str, source: str, lines: 
                          "compare it with ViStoryBench's story.json, or save the story as YAML")
 
 
-class _Telling:
+class _VistoryImport:
     """Goes through the data and keeps which of its texts are in the story or reported."""
 
     def __init__(self, draft: Draft, data: dict[str, Any], lines: dict[EntryPath, int], folder: Path):
@@ -75,7 +75,7 @@ class _Telling:
         images = folder / "image"
         self.folders = {home.name: home for home in images.iterdir() if home.is_dir()} if images.is_dir() else {}
 
-    def told(self) -> Imported:
+    def imported(self) -> Imported:
         """The story."""
         for name, about in (self.data.get("Characters") or {}).items():
             self._at(("Characters", name), about)
