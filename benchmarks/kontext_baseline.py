@@ -121,13 +121,12 @@ class Case:
 
     def limit(self, room: int | None) -> int:
         """Run with so much room from now on; the peak it is predicted to have."""
-        lean = self.backend._lean
-        lean.residency = Residency()
-        lean.carousels.clear()
+        kept = self.backend.between_edits
+        kept.residency = Residency()
+        kept.prefetchers.clear()
         self.backend.placement = Limited({"transformer": self.transformer}, self.device, room or 2**60)
-        with lean.placed(self.backend.placement, self.conditions, self.work):
-            pass
-        return self.sizes.need(lean.residency, self.steps, self.work)
+        kept.place(self.transformer, self.backend.placement, self.steps, self.work)
+        return self.sizes.need(kept.residency, self.steps, self.work)
 
     @torch.no_grad()
     def ours(self) -> None:
@@ -254,7 +253,7 @@ def denoise_rows(rows: Rows, case: Case, repeats: int, compiled: bool) -> None:
         def mode(room=room) -> dict:
             """The resident loop cannot run beside it (its weights are away): eager's time stands for it."""
             predicted = case.limit(room)
-            residency = case.backend._lean.residency
+            residency = case.backend.between_edits.residency
             row = peak(case.ours, predicted) | {"blocks_away": len(residency.away)}
             seconds = statistics.median(timed(case.ours) for _ in range(repeats))
             return row | ({"seconds": round(seconds, 3)} if rows.absolute else {})

@@ -1,6 +1,6 @@
 """FLUX.1 Kontext: load a model folder, check a request, make the edit. Knows no ComfyUI and no story."""
 
-from .backends import Backend, Conditions
+from .backends import Backend
 from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
 from .load.advice import identify
 from .load.folder import load_folder
@@ -13,7 +13,7 @@ from .model import KontextModel
 from .recognise.check import check_folder
 from .recognise.identify import Identity
 from .request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, EditRequest, StepInfo
-from .sampling import Schedule, Velocity
+from .sampling import Conditions, Schedule, Velocity
 from .settings import ModelSettings
 from .sizes import MAX_SIDE, MIN_SIDE, MULTIPLE, check_size, whole_size
 from .text import text_token_ids

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from . import references, text
-from .backends import Backend, Conditions
+from .backends import Backend
 from .lora import Lora
 from .memory.cache import Recent
 from .memory.placement import Placement
 from .request import EditRequest, StepInfo, check_numbers
-from .sampling import Schedule, denoise, make_noise
+from .sampling import Conditions, Schedule, denoise, make_noise
 from .settings import ModelSettings
 from .sizes import MULTIPLE
 

@@ -7,6 +7,7 @@ Latents, sigmas and ids are float32 whatever the model's dtype.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,6 +60,25 @@ class Schedule:
             factor = math.exp(mu) if self.time_shift_type == "exponential" else mu
             t = factor / (factor + (1 / t - 1))
         return torch.from_numpy(np.append(t, np.float32(0.0)).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What stays the same over the steps of one edit.
+
+    Attributes:
+        prompt: what this backend's `encode_prompt` made.
+        references: scaled latents float32 [1, c, h, w] of each, on the CPU, h and w even.
+        reference_method: where their tokens sit, see `references.reference_ids`.
+        guidance: the value of FLUX's guidance embedding; None: the embedding is left out.
+        sigmas: noise levels float32 [steps + 1] on the CPU, from 1 to 0.
+    """
+
+    prompt: Any
+    references: tuple[torch.Tensor, ...]
+    reference_method: str
+    guidance: float | None
+    sigmas: torch.Tensor
 
 
 def make_noise(channels: int, height: int, width: int, seed: int) -> torch.Tensor:

@@ -1,7 +1,6 @@
 """What runs the networks. `KontextModel` asks in this order: prompt, pictures, the denoise loop, decode."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -9,26 +8,7 @@ from torch import nn
 
 from ..lora import Lora
 from ..memory.placement import Placement
-from ..sampling import Velocity
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What stays the same over the steps of one edit.
-
-    Attributes:
-        prompt: what this backend's `encode_prompt` made.
-        references: scaled latents float32 [1, c, h, w] of each, on the CPU, h and w even.
-        reference_method: where their tokens sit, see `references.reference_ids`.
-        guidance: the value of FLUX's guidance embedding; None: the embedding is left out.
-        sigmas: noise levels float32 [steps + 1] on the CPU, from 1 to 0.
-    """
-
-    prompt: Any
-    references: tuple[torch.Tensor, ...]
-    reference_method: str
-    guidance: float | None
-    sigmas: torch.Tensor
+from ..sampling import Conditions, Velocity
 
 
 class Backend(Protocol):
@@ -61,7 +41,7 @@ class Backend(Protocol):
     def encode_prompt(self, prompt: str, min_tokens: int) -> Any:
         """What the transformer reads of a checked prompt, on the CPU; kept in a cache, used in `Conditions` only.
 
-        Which tokens that are is `prompts.text_token_ids`, for every backend the same.
+        Which tokens that are is `text.text_token_ids`, for every backend the same.
         """
 
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:

@@ -2,20 +2,22 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from .. import text
+from ..fast.accelerator import Edit
+from ..fast.stack import accelerators, installed
 from ..flux import activation_bytes
-from ..lora import Branches, Lora, with_branches
-from ..memory.offload import carousel_bytes
+from ..lora import Branches, Lora
+from ..memory.between_edits import BetweenEdits
+from ..memory.offload import prefetcher_bytes
 from ..memory.placement import Placement, Resident
 from ..memory.plan import encoder_blocks_away, needs_tiles
 from ..memory.vae import TILE, vae_bytes
-from ..sampling import Velocity
-from . import Conditions
-from .lean import LeanTransformer
+from ..sampling import Conditions, Velocity
 from .transformer import make_velocity
 
 
@@ -29,6 +31,7 @@ class ModuleBackend:
 
     Attributes:
         branches: the LoRAs it runs with. Whatever runs the text encoders or the transformer has them on.
+        between_edits: where the weights are and what keeps them there; shared with the copies of `adapted`.
     """
 
     def __init__(self, components: Mapping[str, nn.Module], clip_tokenizer, t5_tokenizer,
@@ -38,7 +41,7 @@ class ModuleBackend:
         self.t5_tokenizer = t5_tokenizer
         self.placement = placement or Resident(components, "cpu")
         self.latent_channels = components["transformer"].config.in_channels // 4
-        self._lean = LeanTransformer(components["transformer"])
+        self.between_edits = BetweenEdits()
         self.branches = Branches()
 
     @property
@@ -54,7 +57,6 @@ class ModuleBackend:
         backend.branches = self.branches.plus(loras, self.components)
         return backend
 
-    @with_branches("text_encoders")
     def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `text.encode_prompt`."""
         encoders = self.components["text_encoders"]
@@ -62,8 +64,9 @@ class ModuleBackend:
         work += self.branches.bytes("text_encoders", torch.float32)
         blocks = encoder_blocks_away(encoders, self.placement.room(), work)
         away = {"away": blocks} if blocks else {}
-        device = self.placement.use("text_encoders", work + carousel_bytes(blocks), **away)
-        with self._lean.carousels.get("text", blocks, device) as carousel, carousel.attached():
+        device = self.placement.use("text_encoders", work + prefetcher_bytes(blocks), **away)
+        prefetcher = self.between_edits.prefetchers.get("text", blocks, device)
+        with self.branches.on(self.components, "text_encoders"), prefetcher, prefetcher.attached():
             return text.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
 
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
@@ -72,14 +75,15 @@ class ModuleBackend:
         z = vae.encode(pixels, tile).float()
         return ((z - vae.config.shift_factor) * vae.config.scaling_factor).cpu()
 
-    @with_branches("transformer")
     def sample(self, conditions: Conditions, noise: torch.Tensor,
                loop: Callable[[Velocity, torch.Tensor], torch.Tensor]) -> torch.Tensor:
         transformer = self.components["transformer"]
         embeds, _ = conditions.prompt
         tokens = embeds.shape[1] + sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
-        work = activation_bytes(transformer, tokens) + self.branches.bytes("transformer", self.dtype)
-        with self._lean.placed(self.placement, conditions, work) as device:
+        stack, edit = accelerators(self.branches, self.between_edits), Edit(self.components, conditions)
+        work = activation_bytes(transformer, tokens) + sum(accelerator.bytes(edit) for accelerator in stack)
+        device = self.between_edits.place(transformer, self.placement, edit.steps, work)
+        with installed(stack, replace(edit, residency=self.between_edits.residency, device=device)):
             return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

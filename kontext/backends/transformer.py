@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from ..references import reference_ids, token_ids
-from ..sampling import Velocity, pack, unpack
-from . import Conditions
+from ..sampling import Conditions, Velocity, pack, unpack
 
 
 def make_velocity(

@@ -1,1 +1,1 @@
-"""Faster or smaller ways to run the same transformer, each with its plain twin."""
+"""Faster or smaller ways to run the same transformer: one file each, with its plain twin, installed by `stack.py`."""

@@ -14,7 +14,40 @@ import torch
 from torch import nn
 
 from ..flux import EMBEDDING, modulation_layers
-from ..memory.offload import Carousel
+from ..memory.offload import Prefetcher, Prefetchers
+from ..memory.plan import TransformerSizes
+from ..sampling import timesteps_of
+from .accelerator import Edit
+
+
+class ModulationAhead:
+    """See `Accelerator`. Applies where the residency has the modulation layers away.
+
+    Args:
+        prefetchers: keep these layers' weights, pinned, from one edit to the next.
+    """
+
+    def __init__(self, prefetchers: Prefetchers):
+        self._prefetchers = prefetchers
+
+    def bytes(self, edit: Edit) -> int:
+        if not edit.residency.table:
+            return 0
+        return TransformerSizes.of(edit.transformer).table_bytes(edit.residency, edit.steps)
+
+    @contextmanager
+    def installed(self, edit: Edit) -> Iterator[None]:
+        if not edit.residency.table:
+            yield
+            return
+        transformer, conditions = edit.transformer, edit.conditions
+        layers = list(modulation_layers(transformer).values())
+        _, pooled = conditions.prompt
+        table = ModulationTable(transformer, conditions.guidance, pooled, dtype=transformer.dtype, device=edit.device,
+                                prefetcher=self._prefetchers.get("modulation", layers, edit.device))
+        table.compute(timesteps_of(conditions.sigmas)[:-1].tolist())
+        with table.installed():
+            yield
 
 
 class ModulationTable:
@@ -26,17 +59,17 @@ class ModulationTable:
         pooled: [1, pooled_projection_dim] of CLIP.
         dtype: the one the transformer computes in.
         device: where to compute.
-        carousel: of `modulation_layers(transformer).values()`, if their weights are in main memory. Without it they
+        prefetcher: of `modulation_layers(transformer).values()`, if their weights are in main memory. Without it they
             must be on `device`.
     """
 
     def __init__(self, transformer: nn.Module, guidance: float | None, pooled: torch.Tensor, *, dtype: torch.dtype,
-                 device: torch.device | str, carousel: Carousel | None = None):
+                 device: torch.device | str, prefetcher: Prefetcher | None = None):
         self._transformer = transformer
         self._layers = modulation_layers(transformer)
         self._dtype = dtype
         self._device = device
-        self._carousel = carousel
+        self._prefetcher = prefetcher
         self._pooled = pooled.to(device, dtype)
         guided = transformer.config.guidance_embeds and guidance is not None
         self._guidance = [torch.full([1], float(guidance), device=device).to(dtype) * 1000] if guided else []
@@ -52,18 +85,18 @@ class ModulationTable:
         """Add the vectors of these timesteps (float32 values, 0..1, as the forward pass gets them)."""
         rows: dict[float, dict[str, torch.Tensor]] = {timestep: {} for timestep in timesteps}
         embedded = {}
-        with self._carousel or nullcontext():
+        with self._prefetcher or nullcontext():
             for i, (path, layer) in enumerate(self._layers.items()):
-                if self._carousel is not None:
-                    self._carousel.bring(i)
+                if self._prefetcher is not None:
+                    self._prefetcher.bring(i)
                 if path == EMBEDDING:
                     embedded = {timestep: self._embed(layer, timestep) for timestep in rows}
                 else:
                     silu = _norm(self._transformer, path).silu
                     for timestep, vector in embedded.items():
                         rows[timestep][path] = layer(silu(vector).to(self._dtype))
-                if self._carousel is not None:
-                    self._carousel.leave(i)
+                if self._prefetcher is not None:
+                    self._prefetcher.leave(i)
         self._rows |= rows
 
     def _embed(self, embedding: nn.Module, timestep: float) -> torch.Tensor:

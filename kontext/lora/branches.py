@@ -5,7 +5,6 @@ twin, `Branches.merged`, adds the same to the weights themselves, in float32.
 """
 
 import copy
-import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -146,17 +145,6 @@ def added_bias(effects: Sequence[Effect], size: int) -> torch.Tensor:
         if effect.layer.bias is not None:
             total[slice(*effect.rows)] += effect.bias()
     return total
-
-
-def with_branches(component: str) -> Callable:
-    """For a method of an object with `branches` and `components`: it runs with the component's branches on."""
-    def decorate(method: Callable) -> Callable:
-        @functools.wraps(method)
-        def run(self, *args, **kwargs):
-            with self.branches.on(self.components, component):
-                return method(self, *args, **kwargs)
-        return run
-    return decorate
 
 
 def _weight_of(layer: nn.Module, dtype: torch.dtype) -> torch.Tensor:

@@ -15,8 +15,8 @@ log = logging.getLogger("kontinuity")
 _ALIGNMENT = 256  # bytes, as CUDA's own allocations
 
 
-class Carousel:
-    """Two places on a device for the weights of many modules.
+class Prefetcher:
+    """Brings the weights of many modules to a device in turn, into two places there.
 
     `bring(i)` puts module i's weights into one place and starts to copy those of module i + 1 into the other;
     `leave(i)` puts the module back on its weights in main memory. Weights are only ever read, so nothing is copied
@@ -33,17 +33,17 @@ class Carousel:
     def __init__(self, modules: Sequence[nn.Module], device: torch.device | str):
         self.modules = list(modules)
         self.device = torch.device(device)
-        self._luggage = [_Luggage(module) for module in self.modules]
+        self._weights = [PackedWeights(module) for module in self.modules]
         self._places: list[_Place] = []
         self._stream = None
 
-    def __enter__(self) -> "Carousel":
+    def __enter__(self) -> "Prefetcher":
         with torch.inference_mode(False):  # a module's weights may not become inference tensors
-            for luggage in self._luggage:
-                luggage.measure()
+            for weights in self._weights:
+                weights.measure()
             if self.device.type == "cuda":
                 self._stream = torch.cuda.Stream(self.device)
-            size = max((luggage.bytes for luggage in self._luggage), default=0)
+            size = max((weights.bytes for weights in self._weights), default=0)
             self._places = [_Place(torch.empty(size, dtype=torch.uint8, device=self.device))
                             for _ in range(min(2, len(self.modules)))]
         if self._stream is not None:
@@ -53,7 +53,7 @@ class Carousel:
     def __exit__(self, *_) -> None:
         for place in self._places:
             if place.in_use:
-                self._luggage[place.holds].go_home()
+                self._weights[place.holds].go_home()
         if self._stream is not None:
             self._stream.synchronize()  # a copy may still be writing into a place
         self._places, self._stream = [], None
@@ -65,7 +65,7 @@ class Carousel:
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """Let the modules' own forward bring them and make them leave, inside an opened carousel."""
+        """Let the modules' own forward bring them and make them leave, inside an opened prefetcher."""
         handles = []
         try:
             for i, module in enumerate(self.modules):
@@ -82,7 +82,7 @@ class Carousel:
         if place.ready is not None:
             torch.cuda.current_stream(self.device).wait_event(place.ready)
         place.in_use = True
-        self._luggage[i].point_into(place.memory)
+        self._weights[i].point_into(place.memory)
         following = (i + 1) % len(self.modules)
         if all(p.holds != following for p in self._places) and not all(p.in_use for p in self._places):
             self._fetch(following)
@@ -90,7 +90,7 @@ class Carousel:
     def leave(self, i: int) -> None:
         """Put module i back on its weights in main memory; its place is free once what was queued has run."""
         place = next(p for p in self._places if p.holds == i and p.in_use)
-        self._luggage[i].go_home()
+        self._weights[i].go_home()
         place.in_use = False
         if self._stream is not None:
             place.free = torch.cuda.current_stream(self.device).record_event()
@@ -98,38 +98,38 @@ class Carousel:
     def _fetch(self, i: int) -> "_Place":
         place = next((p for p in self._places if not p.in_use), None)
         if place is None:
-            raise RuntimeError("more than two modules of a carousel are in use at once")
+            raise RuntimeError("more than two modules of a prefetcher are in use at once")
         place.holds = i
-        luggage = self._luggage[i]
-        luggage.pack(pin=self._stream is not None)
+        weights = self._weights[i]
+        weights.pack(pin=self._stream is not None)
         if self._stream is None:
-            place.memory[: luggage.bytes].copy_(luggage.packed)
+            place.memory[: weights.bytes].copy_(weights.packed)
             return place
         if place.free is not None:
             self._stream.wait_event(place.free)
         with torch.cuda.stream(self._stream):
-            place.memory[: luggage.bytes].copy_(luggage.packed, non_blocking=True)
+            place.memory[: weights.bytes].copy_(weights.packed, non_blocking=True)
         place.ready = self._stream.record_event()
         return place
 
 
-class Carousels:
-    """Carousels by name, kept from one use to the next, for they hold weights in pinned memory."""
+class Prefetchers:
+    """Prefetchers by name, kept from one use to the next, for they hold weights in pinned memory."""
 
     def __init__(self):
-        self._kept: dict[str, Carousel] = {}
+        self._kept: dict[str, Prefetcher] = {}
 
-    def get(self, name: str, modules: Sequence[nn.Module], device: torch.device | str) -> Carousel:
+    def get(self, name: str, modules: Sequence[nn.Module], device: torch.device | str) -> Prefetcher:
         """The one of this name; a new one if the modules or the device are others."""
         kept = self._kept.get(name)
         if kept is None or kept.device != torch.device(device) or [*map(id, kept.modules)] != [*map(id, modules)]:
-            self._kept[name] = Carousel(modules, device)
+            self._kept[name] = Prefetcher(modules, device)
         return self._kept[name]
 
     @property
     def device_bytes(self) -> int:
         """What they hold on the device now."""
-        return sum(carousel.device_bytes for carousel in self._kept.values())
+        return sum(prefetcher.device_bytes for prefetcher in self._kept.values())
 
     def clear(self) -> None:
         self._kept.clear()
@@ -145,7 +145,7 @@ class _Place:
         self.ready = self.free = None  # CUDA events: its copy has arrived; its last user is done
 
 
-class _Luggage:
+class PackedWeights:
     """One module's weights: packed into one piece of main memory, and where each tensor lies in it."""
 
     def __init__(self, module: nn.Module):
@@ -218,8 +218,8 @@ def packed_bytes(tensor: torch.Tensor) -> int:
     return -(-tensor.numel() * tensor.element_size() // _ALIGNMENT) * _ALIGNMENT
 
 
-def carousel_bytes(modules: Sequence[nn.Module]) -> int:
-    """Device memory that an open carousel of these modules (or of their like on the meta device) holds."""
+def prefetcher_bytes(modules: Sequence[nn.Module]) -> int:
+    """Device memory that an open prefetcher of these modules (or of their like on the meta device) holds."""
     sizes = [sum(packed_bytes(tensor) for tensor in _weights(module)) for module in modules]
     return min(2, len(sizes)) * max(sizes, default=0)
 

@@ -1,9 +1,9 @@
 """What a model needs on the card, known before anything is loaded, and what is done when that is more than there is.
 
 Everything here counts bytes of modules, which may be on the meta device. In the order of what costs least time: the
-modulation table, then transformer blocks that ride a carousel, both without any change of a result. Text encoders,
-transformer and VAE need not be on the card at once. Only a picture that is too large for the VAE in one piece is
-decoded in tiles, which differs slightly (docs/memory.md).
+modulation table, then transformer blocks whose weights are offloaded to main memory, both without any change of a
+result. Text encoders, transformer and VAE need not be on the card at once. Only a picture that is too large for the VAE
+in one piece is decoded in tiles, which differs slightly (docs/memory.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from torch import nn
 
 from .. import flux, text
 from ..flux import activation_bytes, modulation_layers, transformer_blocks
-from .offload import carousel_bytes, packed_bytes, weight_bytes
+from .offload import packed_bytes, prefetcher_bytes, weight_bytes
 from .vae import vae_bytes
 
 GIB = 2**30
@@ -41,10 +41,10 @@ class TransformerSizes:
     Attributes:
         total: all of them.
         blocks: each block without its modulation layers.
-        packed: the same on a carousel, with the gaps between tensors.
+        packed: the same in a prefetcher's place, with the gaps between tensors.
         doubles: how many of the blocks, the first ones, are double blocks.
         modulation: each modulation layer.
-        largest_layer: of these, on a carousel.
+        largest_layer: of these, in a prefetcher's place.
         table_row: the modulation vectors of one step.
     """
 
@@ -71,7 +71,7 @@ class TransformerSizes:
             packed=tuple(sum(map(packed_bytes, block)) for block in blocks),
             doubles=doubles,
             modulation=tuple(weight_bytes(layer) for layer in layers),
-            largest_layer=max(carousel_bytes([layer]) for layer in layers),
+            largest_layer=max(prefetcher_bytes([layer]) for layer in layers),
             table_row=vectors * transformer.inner_dim * transformer.dtype.itemsize,
         )
 
@@ -90,11 +90,16 @@ class TransformerSizes:
 
     def transient(self, residency: Residency, steps: int, activations: int) -> int:
         """The most that is on the card beside the resident weights: while the table is made, or in the loop."""
-        if not residency.table:
-            return activations
-        table = steps * self.table_row
-        riding = min(2, len(residency.away)) * max((self.packed[i] for i in residency.away), default=0)
-        return table + max(2 * self.largest_layer, riding + activations)
+        making = 2 * self.largest_layer if residency.table else 0
+        return self.table_bytes(residency, steps) + max(making, self.places_bytes(residency) + activations)
+
+    def table_bytes(self, residency: Residency, steps: int) -> int:
+        """The modulation vectors of all steps, if they come from a table."""
+        return steps * self.table_row if residency.table else 0
+
+    def places_bytes(self, residency: Residency) -> int:
+        """The prefetcher's two places for the blocks that are away."""
+        return min(2, len(residency.away)) * max((self.packed[i] for i in residency.away), default=0)
 
     def need(self, residency: Residency, steps: int, activations: int) -> int:
         """The peak of the denoise loop."""
@@ -104,8 +109,8 @@ class TransformerSizes:
 def choose_residency(sizes: TransformerSizes, room: int | None, steps: int, activations: int) -> Residency:
     """The one that keeps most on the card within `room` bytes; the leanest if none fits. None: no limit.
 
-    Single blocks ride first: they compute as long as double blocks and have half the weights to bring. Those that ride
-    are spread evenly, so that each has the time of its resident neighbours to arrive.
+    Single blocks are offloaded first: they compute as long as double blocks and have half the weights to bring. Those
+    that are offloaded are spread evenly, so that each has the time of its resident neighbours to arrive.
     """
     def fits(residency: Residency) -> bool:
         return room is None or sizes.need(residency, steps, activations) <= room
@@ -115,8 +120,9 @@ def choose_residency(sizes: TransformerSizes, room: int | None, steps: int, acti
             return residency
     count = len(sizes.blocks)
     singles = range(sizes.doubles, count)
-    for riding in range(1, count + 1):
-        away = _spread(singles, min(riding, len(singles))) + _spread(range(sizes.doubles), riding - len(singles))
+    for offloaded in range(1, count + 1):
+        away = (_spread(singles, min(offloaded, len(singles)))
+                + _spread(range(sizes.doubles), offloaded - len(singles)))
         residency = Residency(True, tuple(sorted(away)))
         if fits(residency):
             break
@@ -128,7 +134,7 @@ def _spread(indices: range, count: int) -> list[int]:
 
 
 def encoder_blocks_away(text_encoders: nn.Module, room: int | None, work: int) -> list[nn.Module]:
-    """T5's blocks, if the text encoders are too large for the card as a whole: they ride a carousel then."""
+    """T5's blocks, if the text encoders are too large for the card as a whole: they are offloaded then."""
     fits = room is None or weight_bytes(text_encoders) + work <= room
     return [] if fits else list(text_encoders["t5"].encoder.block)
 
@@ -216,9 +222,9 @@ def plan(
     tiles = needs_tiles(vae, *pictures, room)
     work = [vae_bytes(vae, w, h, tiled=tiles) for w, h in references]
     reading = text.activation_bytes(encoders, text_tokens)
-    riding = encoder_blocks_away(encoders, room, reading)
-    phases = [Phase("text_encoders", weight_bytes(encoders) - sum(map(weight_bytes, riding)),
-                    reading + carousel_bytes(riding))]
+    offloaded = encoder_blocks_away(encoders, room, reading)
+    phases = [Phase("text_encoders", weight_bytes(encoders) - sum(map(weight_bytes, offloaded)),
+                    reading + prefetcher_bytes(offloaded))]
     if references:
         phases.append(Phase("vae", vae_weights, max(work)))
     phases.append(Phase("transformer", sizes.resident(residency), sizes.transient(residency, steps, activations)))

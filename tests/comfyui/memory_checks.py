@@ -59,7 +59,7 @@ def main(comfyui: str, pack: str, folder: str) -> None:
 
     def left_over() -> bool:
         transformer = model.components["transformer"]
-        return bool(model.backend._lean.carousels.device_bytes or transformer._forward_pre_hooks
+        return bool(model.backend.between_edits.prefetchers.device_bytes or transformer._forward_pre_hooks
                     or "norm_out.linear.weight" not in transformer.state_dict())
 
     with torch.inference_mode():  # as ComfyUI runs nodes
@@ -70,19 +70,19 @@ def main(comfyui: str, pack: str, folder: str) -> None:
 
         model.placement = host.ComfyPlacement(model.components, sizes.total + 1000)  # work does not fit beside it
         found["lean equal"] = torch.equal(model.edit(request), expected)
-        residency = model.backend._lean.residency
+        residency = model.backend.between_edits.residency
         found["lean"] = books() | {"resident": sizes.resident(residency), "table": residency.table}
 
         model.placement._limit = 1
         found["leanest equal"] = torch.equal(model.edit(request), expected)
-        found["leanest"] = books() | {"resident": sizes.resident(model.backend._lean.residency),
-                                      "riding": len(model.backend._lean.residency.away)}
+        found["leanest"] = books() | {"resident": sizes.resident(model.backend.between_edits.residency),
+                                      "offloaded": len(model.backend.between_edits.residency.away)}
 
         memory.unload_all_models()
         found["after unload"] = books()
         found["back equal"] = torch.equal(model.edit(request), expected)
 
-        model.placement._limit, model.backend._lean.residency = None, Residency()
+        model.placement._limit, model.backend.between_edits.residency = None, Residency()
         model.edit(request)
         for loaded in memory.current_loaded_models:  # as when another model wants a little room
             loaded.model.partially_unload(loaded.model.offload_device, 1000)

@@ -24,7 +24,7 @@ def test_comfyui_counts_what_is_on_the_card(found):
     plain, lean, leanest = found["plain"], found["lean"], found["leanest"]
     assert plain["loaded"] == plain["size"] == plain["total"]
     assert lean["table"] and lean["loaded"] == lean["size"] == lean["resident"] < plain["total"]
-    assert leanest["riding"] == 3 and leanest["loaded"] == leanest["size"] == leanest["resident"] < lean["size"]
+    assert leanest["offloaded"] == 3 and leanest["loaded"] == leanest["size"] == leanest["resident"] < lean["size"]
     for books in (plain, lean, leanest):
         assert books["entries"] == 1  # a new residency replaces the old entry
         assert books["overlap"] == 0  # nothing that is away is in the books

@@ -14,7 +14,7 @@ from kontinuity.kontext.files import source as sources
 from kontinuity.kontext.files.source import Source
 from kontinuity.kontext.layers.quantised import StoredLinear
 from kontinuity.kontext.load.components import t5_filling
-from kontinuity.kontext.memory.offload import Carousel
+from kontinuity.kontext.memory.offload import Prefetcher
 
 IDS = torch.tensor([[0, 5, 9, 23, 1, 1, 1]])
 LAYER = "encoder.block.0.layer.0.SelfAttention.q"
@@ -67,8 +67,8 @@ def test_what_is_mapped(t5_file, monkeypatch):
     ids=["cut", "empty", "overwritten", "longer"])
 @pytest.mark.parametrize("use", [
     lambda t5: t5(IDS), lambda t5: t5.to(torch.bfloat16), lambda t5: t5.get_submodule(LAYER)(torch.ones(1, 256)),
-    lambda t5: Carousel([t5.encoder.block[0]], "cpu").__enter__().bring(0)],
-    ids=["forward", "move", "layer", "carousel"])
+    lambda t5: Prefetcher([t5.encoder.block[0]], "cpu").__enter__().bring(0)],
+    ids=["forward", "move", "layer", "prefetcher"])
 def test_a_mapped_file_that_changes(t5_file, large, spoil, use):
     t5 = read(t5_file)
     os.utime(t5_file, ns=(1, 1))  # a clock that is coarser than the test is quick

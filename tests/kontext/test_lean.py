@@ -41,7 +41,7 @@ class Counting(Limited):
 
 
 def limits(model) -> dict[str, tuple[int, int]]:
-    """Limits at which the tiny transformer gets a table, and how many of its six blocks ride."""
+    """Limits at which the tiny transformer gets a table, and how many of its six blocks are offloaded."""
     transformer = model.components["transformer"]
     sizes = TransformerSizes.of(transformer)
     tokens = 32 + 2 * 36
@@ -56,26 +56,26 @@ def test_the_same_bits_with_less_on_the_card(own, request_for, case):
     own.placement = Limited(own.components, "cpu", 10**9)
     expected = own.edit(request_for(steps=3))
     other = own.edit(request_for(steps=3, guidance=4.0))
-    limit, riding = limits(own)[case]
+    limit, offloaded = limits(own)[case]
     own.placement = Counting(own.components, "cpu", limit)
     assert torch.equal(own.edit(request_for(steps=3)), expected)
-    residency = own.backend._lean.residency
-    assert residency.table and len(residency.away) == riding
+    residency = own.backend.between_edits.residency
+    assert residency.table and len(residency.away) == offloaded
     assert torch.equal(own.edit(request_for(steps=3, guidance=4.0)), other)
     assert torch.equal(own.edit(request_for(steps=3)), expected)
     if case != "leanest":  # which no component fits
         transformers = [peak for peak in own.placement.peaks if peak <= limit]
         assert len(transformers) >= 3
     own.placement = Limited(own.components, "cpu", 10**9)
-    own.backend._lean.residency = Residency()
+    own.backend.between_edits.residency = Residency()
     assert torch.equal(own.edit(request_for(steps=3)), expected)
 
 
 def test_what_a_lora_adds_beside_the_layers_is_there_too(own, request_for):
-    """A LoRA's branches are forward hooks: on layers that the table replaces, and in blocks that ride."""
+    """A LoRA's branches are forward hooks: on layers that the table replaces, and in blocks that are offloaded."""
     transformer = own.components["transformer"]
     layers = [transformer.transformer_blocks[0].norm1.linear, transformer.single_transformer_blocks[3].proj_mlp]
-    own.placement, own.backend._lean.residency = Limited(own.components, "cpu", 10**9), Residency()
+    own.placement, own.backend.between_edits.residency = Limited(own.components, "cpu", 10**9), Residency()
     bare = own.edit(request_for())
     hooks = [layer.register_forward_hook(lambda _module, _inputs, output: output * 1.1) for layer in layers]
     plain = own.edit(request_for())
@@ -88,15 +88,15 @@ def test_what_a_lora_adds_beside_the_layers_is_there_too(own, request_for):
 
 
 def test_what_was_chosen_stays_while_it_fits(own, request_for):
-    own.backend._lean.residency = Residency()
+    own.backend.between_edits.residency = Residency()
     limit = limits(own)["some"][0]
     own.placement = Counting(own.components, "cpu", limit)
     own.edit(request_for(steps=3))
-    chosen = own.backend._lean.residency
+    chosen = own.backend.between_edits.residency
     own.edit(request_for(steps=2, references=()))  # more would fit now, but weights would have to move
-    assert own.backend._lean.residency == chosen
+    assert own.backend.between_edits.residency == chosen
     own.edit(request_for(steps=3, width=192, height=192))
-    assert len(own.backend._lean.residency.away) > len(chosen.away)
+    assert len(own.backend.between_edits.residency.away) > len(chosen.away)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
@@ -114,7 +114,7 @@ def test_cancel_at_any_step_leaves_nothing_on_the_card(own, request_for, step):
 
     with pytest.raises(Cancelled):
         own.edit(request_for(steps=3), cancel)
-    assert own.backend._lean.carousels.device_bytes == 0
+    assert own.backend.between_edits.prefetchers.device_bytes == 0
     assert list(own.components["transformer"].state_dict()) == names  # its own modulation layers are back
     assert not own.components["transformer"]._forward_pre_hooks
     assert torch.equal(own.edit(request_for(steps=3)), expected)
@@ -132,7 +132,7 @@ def test_out_of_memory_inside_a_block_leaves_nothing_and_the_next_edit_works(own
     with pytest.raises(torch.OutOfMemoryError):
         own.edit(request_for())
     handle.remove()
-    assert own.backend._lean.carousels.device_bytes == 0
+    assert own.backend.between_edits.prefetchers.device_bytes == 0
     assert torch.equal(own.edit(request_for()), expected)
 
 
@@ -197,7 +197,7 @@ def test_a_large_picture_is_decoded_in_tiles_only_when_it_must(own, request_for,
 
 
 def test_a_model_that_nobody_holds_is_gone(tiny_model_folder, request_for):
-    """As when another flavour replaces it: no cache, hook, carousel or table keeps it alive."""
+    """As when another flavour replaces it: no cache, hook, prefetcher or table keeps it alive."""
     model = load_folder(tiny_model_folder)
     model.settings = replace(model.settings, reference_area=96 * 96, min_text_tokens=32)
     model.placement = Limited(model.components, "cpu", 1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kontinuity.kontext import flux as architecture
 from kontinuity.kontext import text
 from kontinuity.kontext.flux import activation_bytes, transformer_blocks
-from kontinuity.kontext.memory.offload import carousel_bytes, weight_bytes
+from kontinuity.kontext.memory.offload import prefetcher_bytes, weight_bytes
 from kontinuity.kontext.memory.plan import (
     GIB,
     PRESETS,
@@ -84,16 +84,16 @@ def test_sizes_add_up(flux, sizes):
     assert sizes.resident(Residency(table=True)) == pytest.approx(17.24 * GB, rel=1e-3)
 
 
-def test_blocks_that_ride_are_counted_with_their_carousel(flux, sizes):
+def test_offloaded_blocks_are_counted_with_their_places(flux, sizes):
     residency = Residency(True, (3, 30, 50))
     blocks = [transformer_blocks(flux["transformer"])[i] for i in residency.away]
     bare = sizes.transient(Residency(True), 28, GIB)
     modulation = sum(t.numel() * 2 for b in blocks for n, t in b.named_parameters() if "linear" in n)
     gone = sizes.resident(Residency(True)) - sizes.resident(residency)
     assert gone == sum(map(weight_bytes, blocks)) - modulation
-    riding = sizes.transient(residency, 28, GIB) - bare
-    assert riding == 2 * sizes.packed[3]
-    assert riding < carousel_bytes(blocks)  # which would bring the modulation layers too
+    places = sizes.transient(residency, 28, GIB) - bare
+    assert places == 2 * sizes.packed[3]
+    assert places < prefetcher_bytes(blocks)  # which would bring the modulation layers too
 
 
 def test_the_table_needs_its_layers_on_the_card_for_a_moment(sizes):
@@ -112,7 +112,7 @@ def test_which_card_holds_what(flux, card, table, away):
 
 
 def test_half_the_weights_need_half_the_room(flux):
-    """fp8 files: what rides in bf16 at 16 GB stays."""
+    """fp8 files: what is offloaded in bf16 at 16 GB stays."""
     half = {**flux, "transformer": architecture.transformer(dtype=torch.bfloat16)}
     for linear in [m for m in half["transformer"].modules() if isinstance(m, torch.nn.Linear)]:
         linear.weight = torch.nn.Parameter(linear.weight.to(torch.float8_e4m3fn), requires_grad=False)

@@ -5,7 +5,7 @@ import torch
 from kontinuity.kontext import flux
 from kontinuity.kontext.fast.modulation import ModulationTable
 from kontinuity.kontext.flux import modulation_layers
-from kontinuity.kontext.memory.offload import Carousel, weight_bytes
+from kontinuity.kontext.memory.offload import Prefetcher, weight_bytes
 from kontinuity.kontext.networks import FluxTransformer, TransformerConfig
 from kontinuity.kontext.sampling import Schedule
 
@@ -116,15 +116,15 @@ def test_the_loop_runs_without_the_weights():
     assert set(names) <= set(transformer.state_dict())
 
 
-def test_layers_in_main_memory_ride_a_carousel():
+def test_layers_in_main_memory_are_prefetched():
     transformer, inputs = make_transformer(torch.bfloat16), Inputs(torch.bfloat16)
     timesteps = timesteps_of(3)
     resident = vectors(make_table(transformer, inputs, timesteps))
-    carousel = Carousel(modulation_layers(transformer).values(), "cpu")
+    prefetcher = Prefetcher(modulation_layers(transformer).values(), "cpu")
     for _ in range(2):
-        carried = vectors(make_table(transformer, inputs, timesteps, carousel=carousel))
+        carried = vectors(make_table(transformer, inputs, timesteps, prefetcher=prefetcher))
         assert all(torch.equal(a, b) for a, b in zip(resident, carried, strict=True))
-        assert carousel.device_bytes == 0
+        assert prefetcher.device_bytes == 0
 
 
 class Wrapped(torch.nn.Module):
@@ -164,8 +164,8 @@ def test_whatever_stands_for_the_layers_is_called(wrapper):
     wrappers = [norm.linear for norm in norms]
     plain = inputs.run(transformer, 0.7)
     assert not torch.equal(plain, bare)
-    carousel = Carousel(modulation_layers(transformer).values(), "cpu")
-    with make_table(transformer, inputs, [0.7], carousel=carousel).installed():
+    prefetcher = Prefetcher(modulation_layers(transformer).values(), "cpu")
+    with make_table(transformer, inputs, [0.7], prefetcher=prefetcher).installed():
         assert torch.equal(inputs.run(transformer, 0.7), plain)
     assert [norm.linear for norm in norms] == wrappers
     assert torch.equal(inputs.run(transformer, 0.7), plain)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from kontinuity.kontext.memory.offload import Carousel, carousel_bytes, weight_bytes
+from kontinuity.kontext.memory.offload import Prefetcher, prefetcher_bytes, weight_bytes
 from torch import nn
 
 
@@ -23,7 +23,7 @@ class Block(nn.Module):
         return torch.tanh(self.linear(x) @ self.back) * self.scale + self.float8.to(x.dtype)
 
 
-class Poisoned(Carousel):
+class Poisoned(Prefetcher):
     """A place that was left, or is written anew, holds NaN: whoever still computes with it is found out."""
 
     def leave(self, i):
@@ -48,15 +48,15 @@ def addresses(blocks):
     return [tensor.data_ptr() for block in blocks for tensor in (*block.parameters(), *block.buffers())]
 
 
-@pytest.mark.parametrize("kind", [Carousel, Poisoned])
+@pytest.mark.parametrize("kind", [Prefetcher, Poisoned])
 @pytest.mark.parametrize("which", [slice(None), slice(1, None, 2), slice(2, 3)])
 @torch.no_grad()
 def test_same_bits_as_resident_for_several_rounds(blocks, which, kind):
     x = torch.randn(3, 8)
     expected = run(blocks, x)
-    carousel = kind(blocks[which], "cpu")
+    prefetcher = kind(blocks[which], "cpu")
     for _ in range(2):  # it can be opened again
-        with carousel, carousel.attached():
+        with prefetcher, prefetcher.attached():
             assert all(torch.equal(run(blocks, x), expected) for _ in range(3))
     assert torch.equal(run(blocks, x), expected)
 
@@ -64,7 +64,7 @@ def test_same_bits_as_resident_for_several_rounds(blocks, which, kind):
 @torch.no_grad()
 def test_parameters_stay_the_same_objects_and_are_not_trained(blocks):
     before = [(name, id(tensor), tensor.stride()) for name, tensor in nn.ModuleList(blocks).named_parameters()]
-    with Carousel(blocks, "cpu") as carousel, carousel.attached():
+    with Prefetcher(blocks, "cpu") as prefetcher, prefetcher.attached():
         run(blocks, torch.zeros(1, 8))
     assert [(n, id(t), t.stride()) for n, t in nn.ModuleList(blocks).named_parameters()] == before
     assert not any(tensor.is_inference() for tensor in nn.ModuleList(blocks).parameters())
@@ -73,37 +73,37 @@ def test_parameters_stay_the_same_objects_and_are_not_trained(blocks):
 @torch.inference_mode()
 def test_in_inference_mode(blocks):
     expected = run(blocks, torch.ones(1, 8))
-    with Carousel(blocks, "cpu") as carousel, carousel.attached():
+    with Prefetcher(blocks, "cpu") as prefetcher, prefetcher.attached():
         assert torch.equal(run(blocks, torch.ones(1, 8)), expected)
     assert not any(tensor.is_inference() for tensor in nn.ModuleList(blocks).parameters())
 
 
 @torch.no_grad()
 def test_two_places_of_the_largest_module(blocks):
-    carousel = Carousel(blocks, "cpu")
-    assert carousel.device_bytes == 0
-    with carousel, carousel.attached():
+    prefetcher = Prefetcher(blocks, "cpu")
+    assert prefetcher.device_bytes == 0
+    with prefetcher, prefetcher.attached():
         held = []
         for block in blocks:
-            block.register_forward_hook(lambda *_: held.append(carousel.device_bytes))
+            block.register_forward_hook(lambda *_: held.append(prefetcher.device_bytes))
         run(blocks, torch.zeros(1, 8))
-        assert set(held) == {carousel_bytes(blocks)}
+        assert set(held) == {prefetcher_bytes(blocks)}
     largest = max(map(weight_bytes, blocks))
-    assert 2 * largest <= carousel_bytes(blocks) <= 2 * largest + 2 * 5 * 256
-    assert carousel.device_bytes == 0
-    assert carousel_bytes(blocks[:1]) < 2 * largest and carousel_bytes([]) == 0
+    assert 2 * largest <= prefetcher_bytes(blocks) <= 2 * largest + 2 * 5 * 256
+    assert prefetcher.device_bytes == 0
+    assert prefetcher_bytes(blocks[:1]) < 2 * largest and prefetcher_bytes([]) == 0
 
 
 @torch.no_grad()
 def test_the_next_one_is_fetched_while_one_computes(blocks):
     fetched = []
 
-    class Watched(Carousel):
+    class Watched(Prefetcher):
         def _fetch(self, i):
             fetched.append(i)
             return super()._fetch(i)
 
-    with Watched(blocks, "cpu") as carousel, carousel.attached():
+    with Watched(blocks, "cpu") as prefetcher, prefetcher.attached():
         seen = []
         for i, block in enumerate(blocks):
             block.linear.register_forward_hook(lambda *_, i=i: seen.append((i, fetched[-1])))
@@ -117,7 +117,7 @@ def test_the_next_one_is_fetched_while_one_computes(blocks):
 def test_modules_that_are_skipped_or_come_in_another_order(blocks):
     x = torch.randn(3, 8)
     expected = run(blocks[::2], x), run(blocks[::-1], x)
-    with Poisoned(blocks, "cpu") as carousel, carousel.attached():
+    with Poisoned(blocks, "cpu") as prefetcher, prefetcher.attached():
         assert torch.equal(run(blocks[::2], x), expected[0])
         assert torch.equal(run(blocks[::-1], x), expected[1])
 
@@ -134,44 +134,44 @@ def test_an_exception_leaves_nothing_on_the_device(blocks, where):
     def cancel(*_):
         raise Cancelled
 
-    carousel = Carousel(blocks, "cpu")
-    with carousel, carousel.attached():
+    prefetcher = Prefetcher(blocks, "cpu")
+    with prefetcher, prefetcher.attached():
         run(blocks, x)
     home = addresses(blocks)
     handle = (blocks[2].linear if where == "inside a module" else blocks[2]).register_forward_hook(cancel)
-    with pytest.raises(Cancelled), carousel, carousel.attached():
+    with pytest.raises(Cancelled), prefetcher, prefetcher.attached():
         run(blocks, x)
     handle.remove()
-    assert addresses(blocks) == home and carousel.device_bytes == 0
+    assert addresses(blocks) == home and prefetcher.device_bytes == 0
     assert torch.equal(run(blocks, x), expected)  # no hook is left that would bring anything
-    with carousel, carousel.attached():
+    with prefetcher, prefetcher.attached():
         assert torch.equal(run(blocks, x), expected)
 
 
 @torch.no_grad()
-def test_weights_that_changed_between_two_rides_are_seen(blocks):
+def test_weights_that_changed_between_two_uses_are_seen(blocks):
     x = torch.randn(3, 8)
-    carousel = Carousel(blocks, "cpu")
-    with carousel, carousel.attached():
+    prefetcher = Prefetcher(blocks, "cpu")
+    with prefetcher, prefetcher.attached():
         run(blocks, x)
     blocks[1].linear = nn.Linear(8, 16)  # as an adapter does
     blocks[3].linear.weight.data = torch.ones(7, 8)
     expected = run(blocks, x)
-    with carousel, carousel.attached():
+    with prefetcher, prefetcher.attached():
         assert torch.equal(run(blocks, x), expected)
 
 
 @torch.no_grad()
 def test_three_at_once_are_refused(blocks):
-    with Carousel(blocks, "cpu") as carousel:
-        carousel.bring(0)
-        carousel.bring(1)
+    with Prefetcher(blocks, "cpu") as prefetcher:
+        prefetcher.bring(0)
+        prefetcher.bring(1)
         with pytest.raises(RuntimeError, match="more than two"):
-            carousel.bring(2)
+            prefetcher.bring(2)
 
 
 def test_the_measure_works_on_the_meta_device():
     with torch.device("meta"):
         block = nn.Linear(100, 100, dtype=torch.bfloat16)
     assert weight_bytes(block) == 20200
-    assert carousel_bytes([block, block]) == 2 * (20224 + 256)
+    assert prefetcher_bytes([block, block]) == 2 * (20224 + 256)
