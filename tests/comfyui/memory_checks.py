@@ -31,12 +31,12 @@ def load_pack(comfyui: str, pack: str):
 
 def main(comfyui: str, pack: str, folder: str) -> None:
     host = load_pack(comfyui, pack)
+    import comfy.model_management as memory
     import torch
     from kontinuity.kontext import EditRequest, load_folder
     from kontinuity.kontext.memory.offload import weight_bytes
     from kontinuity.kontext.memory.plan import Residency, TransformerSizes
 
-    memory = host.memory
     torch.set_num_threads(1)
     reference = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
     request = EditRequest(prompt="she waves", references=(reference,), width=64, height=64, seed=1, steps=3)

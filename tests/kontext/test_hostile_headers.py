@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kontinuity.common import InputError
 from kontinuity.kontext import identify
-from kontinuity.kontext import names as layouts
+from kontinuity.kontext.names import parts as layouts
 from weight_files import BITS, bfl, gguf_bytes, packed_string, write_gguf, write_safetensors
 
 MIB = 1024 * 1024
