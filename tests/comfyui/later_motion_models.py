@@ -12,6 +12,7 @@ from memory_checks import load_pack
 
 def main(comfyui: str, pack: str) -> None:
     host = load_pack(comfyui, pack)
+    import comfy.model_management as memory
     import torch
     from comfy.model_patcher import ModelPatcher
     from kontinuity import flow
@@ -38,7 +39,7 @@ def main(comfyui: str, pack: str) -> None:
             return img0 * (1 - timestep) + img1 * timestep + 0.1 * (cache["img0"] - cache["img1"])
 
     def patcher(network):
-        return ModelPatcher(network.eval(), host.memory.get_torch_device(), host.memory.unet_offload_device())
+        return ModelPatcher(network.eval(), memory.get_torch_device(), memory.unet_offload_device())
 
     def refused(function, value) -> str:
         try:
@@ -57,7 +58,7 @@ def main(comfyui: str, pack: str) -> None:
         wanted = later(*images, 0.25, {"img0": later.head(images[0]), "img1": later.head(images[1])})
     print(json.dumps({
         "flow equal": torch.equal(estimate(a, b), flow.RaftFlow(raft)(a, b)),
-        "loaded": len(host.memory.current_loaded_models),
+        "loaded": len(memory.current_loaded_models),
         "made": made.mean().item(), "wanted": wanted.clamp(0, 1).mean().item(),
         "name": model.name, "size": list(made.shape),
         "wrong flow": refused(host.flow_estimator, patcher(later)),

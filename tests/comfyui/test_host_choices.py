@@ -11,8 +11,10 @@ import json, sys
 sys.path.insert(0, {here!r})
 from memory_checks import load_pack
 host = load_pack({comfyui!r}, {pack!r})
+import comfy.model_management as memory
+from comfy.cli_args import args
 found = {{"mapping": host.may_map_files()}}
-host.args.disable_mmap = True
+args.disable_mmap = True
 found["no mapping"] = host.may_map_files()
 seen = []
 from kontinuity.nodes import models
@@ -21,7 +23,7 @@ models.load_parts = lambda path, **given: seen.append(given) or 1
 models.folders.weight_path = models.folders.model_folder = lambda *_: "x"
 models._hosted = lambda model, limit: model
 for bf16, fp16 in ((True, True), (False, True), (False, False)):
-    host.memory.should_use_bf16, host.memory.should_use_fp16 = lambda *_, v=bf16: v, lambda *_, v=fp16: v
+    memory.should_use_bf16, memory.should_use_fp16 = lambda *_, v=bf16: v, lambda *_, v=fp16: v
     models.LoadModel.execute("x")
     models.LoadModelFiles.execute("x", "x", "x", "x")
 found["given"] = [[str(given["dtype"]), given["may_map"]] for given in seen]
