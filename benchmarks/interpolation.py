@@ -25,8 +25,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..flow import Between, DisFlow, FlowError, InBetweenModel, RaftFlow, estimate_motion, load_in_between, load_raft
-from ..flow.figures.background import Drift
+from ..common import InputError
+from ..flow import (
+    BackgroundShift,
+    DisFlow,
+    InBetweenModel,
+    RaftFlow,
+    estimate_motion,
+    load_in_between,
+    load_raft,
+    prepare_pair,
+)
 from ._cartoon import MOTIONS, moment
 
 METHODS = ("fade", "naive", "project", "splat", "auto")
@@ -117,11 +126,11 @@ def line_distance(made: Tensor, truth: Tensor) -> float:
     (ECCV 2022), not divided by the picture's size; both ways, and at most 32 pixels a point.
     """
     lines = [cv2.Canny((picture * 255).round().byte().numpy(), 60, 120) > 0 for picture in (made, truth)]
-    ways = []
-    for one, other in (lines, lines[::-1]):
+    distances = []
+    for here, other in (lines, lines[::-1]):
         far = cv2.distanceTransform((~other).astype(np.uint8), cv2.DIST_L2, 5)
-        ways.append(float(np.minimum(far[one], 32).mean()) if one.any() else 0.0)
-    return sum(ways) / 2
+        distances.append(float(np.minimum(far[here], 32).mean()) if here.any() else 0.0)
+    return sum(distances) / 2
 
 
 MEASURES = {"psnr_db": (psnr, 2), "ssim": (ssim, 4), "line_distance_px": (line_distance, 3)}
@@ -140,22 +149,22 @@ def learnt_models(folder: Path) -> Learnt:
     """Every model in the ``frame_interpolation`` and ``optical_flow`` folders of ComfyUI's model folder, by file name;
     on the GPU if there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found: Learnt = {}
+    models: Learnt = {}
     for kind, load in (("frame_interpolation", load_in_between), ("optical_flow", load_raft)):
         for path in sorted((folder / kind).rglob("*")):
             if path.suffix not in (".safetensors", ".pth", ".pt", ".pkl"):
                 continue
             try:
                 network = load(path).to(device)
-            except FlowError as error:
+            except InputError as error:
                 print("left out:", error, file=sys.stderr, flush=True)
                 continue
             if load is load_raft:
                 settings = {"estimator": RaftFlow(network, lambda: device)}
             else:
                 settings = {"model": InBetweenModel(network, lambda work_bytes: device)}
-            found[path.stem] = lambda a, b, settings=settings: Between(a, b, **settings).at(0.5)
-    return found
+            models[path.stem] = lambda a, b, settings=settings: prepare_pair(a, b, **settings).at(0.5)
+    return models
 
 
 class Row:
@@ -175,13 +184,13 @@ class Row:
         plain = estimate_motion(a, b, self.estimator, large_motion=False)
         made = {"naive": (fetch(a, -0.5 * plain.forward) + fetch(b, -0.5 * plain.backward)) / 2}
         middle = time.process_time()
-        pair = Between(a, b, estimator=self.estimator)
+        pair = prepare_pair(a, b, estimator=self.estimator)
         made["auto"] = pair.at(0.5)
         self.seconds["auto"] += time.process_time() - middle
         self.seconds["naive"] += middle - begun
         made["fade"] = (a + b) / 2
         for mode in ("project", "splat"):
-            made[mode] = Between(a, b, mode, self.estimator, pair.motion).at(0.5)
+            made[mode] = prepare_pair(a, b, mode, self.estimator, pair.motion).at(0.5)
         for model, make in self.learnt.items():
             made[model] = make(a, b)
         self.coverage.append(pair.report.coverage or 0.0)
@@ -218,10 +227,10 @@ def speed(repeats: int = 3) -> dict:
     wide = torch.nn.functional.interpolate(grain, size=(1120, 1960), mode="bicubic")[0].permute(1, 2, 0).clamp(0, 1)
     camera = wide[20:1100, 20:1940].contiguous(), wide[17:1097, 29:1949].contiguous()  # pans by 9 and 3 pixels
     ratios = {}
-    drift = Drift(np.array([[1, 0, 4.0], [0, 1, -3.0]]), np.full(3, 0.98), np.zeros(3))
-    drifting = drawing[0], drift.applied(drawing[2], 1.0)
+    shift = BackgroundShift(np.array([[1, 0, 4.0], [0, 1, -3.0]]), np.full(3, 0.98), np.zeros(3))
+    shifted = drawing[0], shift.applied(drawing[2], 1.0)
     for name, pair in (("moving camera", camera), ("drawn figure", (drawing[0], drawing[2])),
-                       ("drawn figure, drifting background", drifting)):
+                       ("drawn figure, shifted background", shifted)):
         greys = [cv2.cvtColor((p * 255).round().byte().numpy(), cv2.COLOR_RGB2GRAY) for p in pair]
         alone, whole = [], []
         for _ in range(repeats):
@@ -231,7 +240,7 @@ def speed(repeats: int = 3) -> dict:
             dis.calc(greys[1], greys[0], None)
             alone.append(time.process_time() - begun)
             begun = time.process_time()
-            Between(*pair, estimator=DisFlow("normal")).at(0.5)
+            prepare_pair(*pair, estimator=DisFlow("normal")).at(0.5)
             whole.append(time.process_time() - begun)
         ratios[name] = round(min(whole) / min(alone), 2)
         print("1920x1080, normal:", name, ratios[name], "times the two estimates", file=sys.stderr, flush=True)

@@ -27,15 +27,15 @@ def check_shape(picture: torch.Tensor, where: str, field: str) -> None:
     shape = "x".join(str(n) for n in picture.shape)
     if picture.dim() == 4:
         raise InputError(where, field, shape, "is a batch, not one picture", "pass its pictures one by one")
+    if picture.dim() == 3 and picture.shape[2] == 4:
+        raise InputError(where, field, shape, "has an alpha channel", "lay it over a plain background first")
     if picture.dim() != 3 or picture.shape[2] != 3:
-        remedy = "lay it over a plain background first" if picture.dim() == 3 and picture.shape[2] == 4 else \
-            "give height x width x 3 colours"
-        raise InputError(where, field, shape, "is not a picture of shape [H, W, 3]", remedy)
+        raise InputError(where, field, shape, "is not a picture of shape [H, W, 3]", "give height x width x 3 colours")
 
 
-def check_values(values: torch.Tensor, where: str, field: str, name: str = "") -> None:
-    """Refuse whole numbers, NaN, and values far outside 0..1, where something is. `name` is what the message shows in
-    place of the values."""
+def check_values(values: torch.Tensor, where: str, field: str, name: str = "", overshoot: float = _OVERSHOOT) -> None:
+    """Refuse whole numbers, NaN, and values more than `overshoot` outside 0..1, where something is. `name` is what the
+    message shows in place of the values. Raises InputError."""
     if not values.dtype.is_floating_point:
         raise InputError(where, field, name or values.dtype, "holds whole numbers", "convert it to float32 in 0..1: "
                          "divide by 255")
@@ -43,7 +43,7 @@ def check_values(values: torch.Tensor, where: str, field: str, name: str = "") -
     if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError(where, field, name or f"{low}..{high}", "holds values that are no numbers (NaN or infinite)",
                          "look at the node that made it; a broken VAE decode is the usual cause")
-    if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
+    if low < -overshoot or high > 1 + overshoot:
         raise InputError(where, field, name or f"{low:.4g}..{high:.4g}",
                          f"has values outside 0..1: {low:.4g}..{high:.4g}" if name else "has values outside 0..1",
                          "scale its values to 0..1: divide 0..255 by 255, tone-map HDR")

@@ -1,4 +1,4 @@
-"""What the package works on: pictures and flow fields, their checks, and small measures of both.
+"""What the package works on: pictures and flow fields, other sizes of them, and small measures of both.
 
 A *picture* is ``torch.float32 [H, W, 3]`` in 0..1 on the CPU. A *flow field* from A to B is ``torch.float32 [H, W, 2]``
 in pixels, x (right) then y (down): what is at pixel p of A is at ``p + flow[p]`` in B.
@@ -10,74 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MIN_SIDE = 16  # pixels; below this DIS has no room for one pyramid level of 8-pixel patches
+from .checks import MIN_SIDE
+
 WIDE = 1280  # pixels; motion in wider pictures is looked for at half size, where DIS computes at a quarter,
 COARSER = 4  # and worked on at this part of it
 _OUTLINED_WIDTH = 640  # pixels; drawings that were enlarged have soft outlines
-_RANGE_SLACK = 1e-3  # rounding of encoders; a picture in 0..255 or -1..1 is far outside
-
-
-class FlowError(ValueError):
-    """A picture or a setting that cannot be used; ``str()`` is one line with the remedy."""
-
-
-def check_picture(picture: Tensor, name: str = "picture") -> None:
-    """Refuse what is not a picture.
-
-    Args:
-        picture: ``float32 [H, W, 3]`` in 0..1, on the CPU, both sides at least 16 pixels.
-        name: how the message calls it.
-    Raises:
-        FlowError: in any other case, alpha channels and NaN included.
-    """
-    if not isinstance(picture, Tensor) or picture.ndim != 3:
-        shape = list(picture.shape) if isinstance(picture, Tensor) else type(picture).__name__
-        raise FlowError(f"{name}: expected one picture [height, width, 3], got {shape}; pass pictures one by one")
-    height, width, channels = picture.shape
-    if channels == 4:
-        raise FlowError(f"{name}: has an alpha channel; put it on a background first")
-    if channels != 3:
-        raise FlowError(f"{name}: has {channels} channels; convert it to RGB")
-    if min(height, width) < MIN_SIDE:
-        raise FlowError(f"{name}: is {width}x{height}; both sides must be at least {MIN_SIDE} pixels")
-    if picture.dtype != torch.float32 or picture.device.type != "cpu":
-        kind = f"{str(picture.dtype).removeprefix('torch.')} on {picture.device}"
-        raise FlowError(f"{name}: is {kind}; convert it to float32 in 0..1 on the CPU")
-    low, high = (value.item() for value in picture.aminmax())
-    if not (low > float("-inf") and high < float("inf")):  # also false for NaN, which aminmax() hands on
-        raise FlowError(f"{name}: contains NaN or infinity; the step that made it went wrong")
-    if low < -_RANGE_SLACK or high > 1 + _RANGE_SLACK:
-        raise FlowError(f"{name}: values are {low:.3g}..{high:.3g}; scale them to 0..1")
-
-
-def check_pair(a: Tensor, b: Tensor, names: tuple[str, str] = ("first picture", "second picture")) -> None:
-    """Two pictures of one size, else a ``FlowError``."""
-    check_picture(a, names[0])
-    check_picture(b, names[1])
-    if a.shape != b.shape:
-        sizes = [f"{p.shape[1]}x{p.shape[0]}" for p in (a, b)]
-        raise FlowError(f"{names[1]}: is {sizes[1]}, {names[0]} is {sizes[0]}; bring them to one size first")
-
-
-def check_masks(masks: tuple[Tensor, Tensor] | None, picture: Tensor) -> None:
-    """None, or two masks ``bool [H, W]`` of the picture's size, else a ``FlowError``."""
-    if masks is None:
-        return
-    if not isinstance(masks, (tuple, list)) or len(masks) != 2:
-        raise FlowError("figure: expected two masks, of the first and of the second picture")
-    for mask in masks:
-        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != picture.shape[:2]:
-            kind = f"{list(mask.shape)} {mask.dtype}" if isinstance(mask, Tensor) else type(mask).__name__
-            raise FlowError(f"figure: expected masks of bool {list(picture.shape[:2])}, got {kind}")
-
-
-def check_flow(flow: Tensor, name: str = "flow", remedy: str = "estimate it again") -> None:
-    """A finite ``[H, W, 2]`` floating-point tensor, else a ``FlowError``, which says ``remedy`` if it is not finite."""
-    if not isinstance(flow, Tensor) or flow.ndim != 3 or flow.shape[2] != 2 or not flow.is_floating_point():
-        shape = list(flow.shape) if isinstance(flow, Tensor) else type(flow).__name__
-        raise FlowError(f"{name}: expected a flow field [height, width, 2] of floats, got {shape}")
-    if not torch.isfinite(flow.sum()) and not torch.isfinite(flow).all():  # a finite sum says all, and quickly
-        raise FlowError(f"{name}: contains NaN or infinity; {remedy}")
 
 
 def is_wide(values: Tensor) -> bool:
@@ -100,9 +37,25 @@ def resized_flow(flow: Tensor, height: int, width: int) -> Tensor:
     if flow.shape[:2] == (height, width):
         return flow
 
-    way = cv2.INTER_AREA if width < flow.shape[1] else cv2.INTER_LINEAR
+    filtering = cv2.INTER_AREA if width < flow.shape[1] else cv2.INTER_LINEAR
     larger = torch.tensor([width / flow.shape[1], height / flow.shape[0]], dtype=flow.dtype)
-    return torch.from_numpy(cv2.resize((flow * larger).numpy(), (width, height), interpolation=way))
+    return torch.from_numpy(cv2.resize((flow * larger).numpy(), (width, height), interpolation=filtering))
+
+
+def resized_mask(mask: Tensor, height: int, width: int) -> Tensor:
+    """A mask ``bool [H, W]`` brought to another size: what is covered by more than half."""
+    import cv2
+
+    return torch.from_numpy(cv2.resize(mask.float().numpy(), (width, height), interpolation=cv2.INTER_LINEAR)) > 0.5
+
+
+def in_order(a: Tensor, b: Tensor) -> bool:
+    """Which of two pictures is worked on as the first one; ``in_order(b, a)`` is the opposite unless they are equal."""
+    for row_a, row_b in zip(a, b, strict=True):
+        if not torch.equal(row_a, row_b):
+            first_difference = (row_a != row_b).reshape(-1).nonzero()[0]
+            return bool(row_a.reshape(-1)[first_difference] < row_b.reshape(-1)[first_difference])
+    return True
 
 
 def flat_share(picture: Tensor) -> float:
@@ -149,4 +102,5 @@ def is_flat(a: Tensor, b: Tensor) -> bool:
 
 def background_flow(flow: Tensor) -> Tensor:
     """The motion of most of the picture, ``[2]``: the median of each component."""
-    return flow.reshape(-1, 2).median(0).values
+    # contiguous: of an expanded tensor PyTorch's median is arbitrary memory
+    return flow.reshape(-1, 2).contiguous().median(0).values

@@ -5,8 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .field import FlowError
+from ..common import InputError
+from .checks import WHERE
+from .motion import Motion
 from .warp import inside_share, warp
+
+_CHANGED = 0.1  # of the range of a channel
 
 
 def round_trip(forward: Tensor, backward: Tensor) -> Tensor:
@@ -16,10 +20,11 @@ def round_trip(forward: Tensor, backward: Tensor) -> Tensor:
         forward: flow A to B, ``[H, W, 2]``.
         backward: flow B to A, ``[H, W, 2]``.
     Raises:
-        FlowError: fields of different sizes, or not finite.
+        InputError: fields of different sizes, or not finite.
     """
     if forward.shape != backward.shape:
-        raise FlowError(f"flows {list(forward.shape)} and {list(backward.shape)}: estimate both on the same pictures")
+        raise InputError(WHERE, "backward flow", list(backward.shape), f"does not fit forward {list(forward.shape)}",
+                         "estimate both on the same pictures")
     moving = (forward != 0).any(2)
     if 2 * torch.count_nonzero(moving) < moving.numel():  # a figure: what stands still fetches from where it is
         back = backward.clone()
@@ -46,3 +51,19 @@ def coverage(forward: Tensor, backward: Tensor, bound: float = 1.5) -> float:
     """
     there, back = consistent(forward, backward, bound), consistent(backward, forward, bound)
     return (there.double().mean().item() + back.double().mean().item()) / 2
+
+
+def explained(a: Tensor, b: Tensor, motion: Motion) -> float:
+    """The share of what changed, in both pictures, that motion explains: 0..1; 1 if nothing changed.
+
+    A pixel changed if a channel differs by more than 0.1. Motion explains it if it is consistent and at least halves
+    the difference. A waving arm is a few per cent of a picture: coverage hardly notices it, this does.
+    """
+    changed, followed = 0, 0
+    for here, other, there in ((a, b, motion), (b, a, motion.swapped())):
+        difference = (here - other).abs().amax(2)
+        moved = (here - warp(other, there.forward)).abs().amax(2) < difference / 2
+        changes = difference > _CHANGED
+        changed += changes.sum().item()
+        followed += (changes & moved & consistent(there.forward, there.backward)).sum().item()
+    return followed / changed if changed else 1.0

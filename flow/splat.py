@@ -1,7 +1,7 @@
 """Forward warping: push every pixel along its flow, and fill what nobody reaches.
 
-Softmax splatting is Niklaus and Liu, "Softmax Splatting for Video Frame Interpolation", CVPR 2020. Accumulation runs
-over pixels in a fixed order on the CPU, so the same input gives the same bits; on CUDA with Triton it is one kernel.
+Accumulation runs over pixels in a fixed order on the CPU, so the same input gives the same bits; on CUDA with Triton it
+is one kernel.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def splat(values: Tensor, flow: Tensor, at: Tensor | None = None) -> Tensor:
     Returns:
         ``[H, W, C]`` sums, not normalised. The adjoint of ``warp``; differentiable in ``values``.
     Raises:
-        FlowError: shapes that do not fit, a flow that is not finite.
+        InputError: shapes that do not fit, a flow that is not finite.
     """
     if at is None:
         check_values(values, flow)
@@ -46,24 +46,6 @@ def _one_kernel_can(values: Tensor, flow: Tensor) -> bool:
     learning = torch.is_grad_enabled() and (values.requires_grad or flow.requires_grad)
     return (not learning and values.dtype == flow.dtype == torch.float32 and values.numel() < 1 << 31
             and find_spec("triton") is not None)
-
-
-def splat_softmax(values: Tensor, flow: Tensor, importance: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Softmax splatting; without ``importance`` average splatting.
-
-    Args:
-        values: ``[H, W, C]``.
-        flow: ``[H, W, 2]``, pixels.
-        importance: ``[H, W]``, the logarithm of a pixel's weight where several land on one place.
-    Returns:
-        ``([H, W, C] weighted mean of what lands on a pixel, 0 where nothing does; [H, W] how much lands there,
-        1 = one whole pixel)``.
-    """
-    ones = torch.ones_like(values[..., :1])
-    weight = ones if importance is None else (importance - importance.max()).exp()[..., None].to(values.dtype)
-    sums = splat(torch.cat([values * weight, weight, ones], 2), flow)
-    total, density = sums[..., -2:-1], sums[..., -1]
-    return torch.where(total > 0, sums[..., :-2] / total.clamp_min(torch.finfo(total.dtype).tiny), 0), density
 
 
 def fill_holes(values: Tensor, density: Tensor, full: float = 0.1) -> Tensor:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .field import FlowError, check_flow
+from ..common import InputError
+from .checks import WHERE, check_flow
 
 
 def corners(flow: Tensor, at: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -52,7 +53,7 @@ def warp(values: Tensor, flow: Tensor, at: Tensor | None = None) -> Tensor:
     Returns:
         ``[H, W, C]``, with ``at`` ``[N, C]`` in reading order.
     Raises:
-        FlowError: shapes that do not fit, a flow that is not finite.
+        InputError: shapes that do not fit, a flow that is not finite.
     """
     check_values(values, flow)
     flat = values.reshape(-1, values.shape[2])
@@ -89,7 +90,8 @@ def inside_share(flow: Tensor) -> Tensor:
 
 
 def check_values(values: Tensor, flow: Tensor) -> None:
-    """Values ``[H, W, C]`` that fit the flow, else a ``FlowError``."""
+    """Values ``[H, W, C]`` that fit the flow, else an ``InputError``."""
     check_flow(flow)
     if values.ndim != 3 or values.shape[:2] != flow.shape[:2]:
-        raise FlowError(f"values {list(values.shape)} do not fit the flow {list(flow.shape)}; same height and width")
+        raise InputError(WHERE, "values", list(values.shape), f"do not fit the flow {list(flow.shape)}",
+                         "give both the same height and width")

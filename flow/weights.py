@@ -8,22 +8,23 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .field import FlowError
+from ..common import InputError
 
 MAX_FILE_BYTES = 1 << 30
 
 
-def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
+def read_tensors(path: Path, what: str, where: str) -> dict[str, Tensor]:
     """All tensors of a file by name, on the CPU.
 
     Args:
         path: ``.safetensors``, or a ``.pth``, ``.pt`` or ``.pkl`` of plain tensors.
         what: what the user wants to load, for messages: "RAFT".
+        where: for messages, too.
     Raises:
-        FlowError: a file that is too large, cannot be read, or holds more than tensors.
+        InputError: a file that is too large, cannot be read, or holds more than tensors.
     """
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise FlowError(f"{path.name}: is larger than {MAX_FILE_BYTES >> 20} MB, no {what} is; choose another file")
+        raise refused(path, where, f"is larger than {MAX_FILE_BYTES >> 20} MB, no {what} is", "choose another file")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load
@@ -31,36 +32,40 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
             # not load_file, which maps the file: a program that cut it off would end this one
             return load(path.read_bytes())
         if _is_program(path):
-            raise FlowError(f"{path.name}: is a TorchScript archive, a program with its weights, and is not run here; "
-                            f"use {what} as .safetensors or as a plain state dict")
+            raise refused(path, where, "is a TorchScript archive, a program with its weights, and is not run here",
+                          f"use {what} as .safetensors or as a plain state dict")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FlowError:
+    except InputError:
         raise
     except Exception as error:  # of safetensors, zipfile, the unpickler: all mean the same to the user
-        raise FlowError(f"{path.name}: cannot be read as tensors; download it again, best as .safetensors"
-                        ) from error
+        raise refused(path, where, "cannot be read as tensors", "download it again, best as .safetensors") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise FlowError(f"{path.name}: holds more than tensors; use a plain state dict")
+        raise refused(path, where, "holds more than tensors", "use a plain state dict")
     return state
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], path: Path, remedy: str) -> nn.Module:
+def refused(path: Path, where: str, problem: str, remedy: str) -> InputError:
+    """The error to raise for a weight file."""
+    return InputError(where, "file", path.name, problem, remedy)
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], path: Path, remedy: str, where: str) -> nn.Module:
     """A network of the meta device with a file's tensors in it: all of them, of the same shapes, as float32.
 
     Returns:
         ``network``, in eval mode on the CPU, without gradients.
     Raises:
-        FlowError: a tensor that is missing, too many, or of another shape.
+        InputError: a tensor that is missing, too many, or of another shape.
     """
     wanted = network.state_dict()
     missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     if missing or extra:
         what = f"there is no {missing[0]}" if missing else f"{extra[0]} is not part of it"
-        raise FlowError(f"{path.name}: does not fit: {what}; {remedy}")
+        raise refused(path, where, f"does not fit: {what}", remedy)
     for name, value in wanted.items():
         if state[name].shape != value.shape:
-            raise FlowError(f"{path.name}: does not fit: {name} is {list(state[name].shape)}, "
-                            f"{list(value.shape)} is needed; {remedy}")
+            shapes = f"{list(state[name].shape)}, {list(value.shape)} is needed"
+            raise refused(path, where, f"does not fit: {name} is {shapes}", remedy)
     network.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
     return network.eval().requires_grad_(False)
 

@@ -6,19 +6,12 @@ from comfy_api.latest import ComfyExtension, io
 
 from .characters import Character, CharacterSheet, CropCharacter, DemoCharacter
 from .edit import Edit
+from .flow_models import LoadFlowModel, LoadInBetweenModel
 from .inspect_model import InspectModel
+from .interpolate import InBetweenKeyframe, InterpolateFrames
 from .loras import LoadLora
 from .models import LoadModel, LoadModelFiles
-from .motion import (
-    ClipScore,
-    EstimateMotion,
-    InBetweenKeyframe,
-    InterpolateFrames,
-    LoadFlowModel,
-    LoadInBetweenModel,
-    MotionScore,
-    ShowMotion,
-)
+from .motion import ClipScore, EstimateMotion, MotionScore, ShowMotion
 from .native_models import FromNative, ToNative
 from .prompts import CheckPrompts, TranslatePrompts
 from .publish import SaveClip, Sticker

@@ -73,7 +73,7 @@ class Sticker(io.ComfyNode):
                 longest_side: list[int], max_kilobytes: list[int], filename_prefix: list[str],
                 mask: list[torch.Tensor] | None = None) -> io.NodeOutput:
         given = Frames(frames, STICKER_TITLE, "frames", alpha=True)
-        rate = frame_rate(fps[0])
+        rate = frame_rate(fps[0], STICKER_TITLE)
         masks = _masks(mask, len(given))
         scale = longest_side[0] / max(given.width, given.height) if longest_side[0] else 1
         width, height = max(1, round(given.width * scale)), max(1, round(given.height * scale))
@@ -184,8 +184,8 @@ class SaveClip(io.ComfyNode):
         given = Frames(frames, CLIP_TITLE, "frames")
         pictures, count, rate = given, len(given), fps[0]
         if target_fps[0]:
-            times, rate = frame_times(count, rate, target_fps[0]), target_fps[0]
-            pictures, count = (item.picture for item in pictures_at(given, times)), len(times)
+            times, rate = frame_times(count, rate, target_fps[0], CLIP_TITLE), target_fps[0]
+            pictures, count = (item.picture for item in pictures_at(given, times, where=CLIP_TITLE)), len(times)
         if durations:
             held = _frames_held(durations, len(given), rate, target_fps[0])
             pictures = (picture for picture, number in zip(given, held, strict=True) for _ in range(number))
@@ -195,9 +195,9 @@ class SaveClip(io.ComfyNode):
         file_name = names.numbered("." + container[0].lower())
         progress = host.Progress(count)
         publish.write_clip(
-            names.folder / file_name, pictures, (given.width, given.height), frame_rate(rate), container=container[0],
-            quality=quality[0], audio=sound, metadata=host.png_text(cls.hidden), where=CLIP_TITLE,
-            on_frame=progress.advance)
+            names.folder / file_name, pictures, (given.width, given.height), frame_rate(rate, CLIP_TITLE),
+            container=container[0], quality=quality[0], audio=sound, metadata=host.png_text(cls.hidden),
+            where=CLIP_TITLE, on_frame=progress.advance)
         shown = {"images": [host.saved_image(names, file_name)], "animated": (True,)}
         return io.NodeOutput(host.video_of(names.folder / file_name), str(names.folder / file_name), ui=shown)
 
@@ -209,7 +209,8 @@ def _frames_held(durations: list[float], pictures: int, rate: float, target_fps:
     if len(durations) not in (1, pictures):
         raise InputError(CLIP_TITLE, "durations", f"{len(durations)} durations",
                          f"do not match the {pictures} pictures", "connect one for all, or one for each")
-    return publish.frames_held(durations * (pictures if len(durations) == 1 else 1), frame_rate(rate), CLIP_TITLE)
+    each = durations * pictures if len(durations) == 1 else durations
+    return publish.frames_held(each, frame_rate(rate, CLIP_TITLE), CLIP_TITLE)
 
 
 def _audio(audio: dict) -> publish.Audio:

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate, leaky_relu, pad
 
-from ..field import FlowError
-from ..weights import fill
+from ..weights import fill, refused
 
 _LEVELS = 7  # of the pyramids
 _FUSED = 5  # of them, the finest, are fused
@@ -92,12 +91,12 @@ class FilmNet(nn.Module):
                 for layer in layers:
                     x = leaky_relu(layer(x), 0.2)
                 levels[start + depth].insert(0, x)
-        return [torch.cat(found, 1) for found in levels]
+        return [torch.cat(features, 1) for features in levels]
 
     def _flows(self, features_a: list[Tensor], features_b: list[Tensor]) -> list[Tensor]:
         """The flow from a to b at each level, finest first."""
         own = self.predict_flow._predictors
-        flow, found = None, []
+        flow, flows = None, []
         for level in range(len(features_a) - 1, -1, -1):
             finder = own[len(own) - 1 - level] if level < len(own) else self.predict_flow._predictor
             a, b = features_a[level], features_b[level]
@@ -110,8 +109,8 @@ class FilmNet(nn.Module):
                 if number < len(finder._convs):
                     x = leaky_relu(x, 0.2)
             flow = x if flow is None else flow + x
-            found.insert(0, flow)
-        return found
+            flows.insert(0, flow)
+        return flows
 
 
 class _Conv(nn.Module):
@@ -162,8 +161,8 @@ def is_film(state: dict[str, Tensor]) -> bool:
     return any(name.startswith("extract.extract_sublevels.") for name in state)
 
 
-def film_of(state: dict[str, Tensor], path: Path) -> FilmNet:
-    """The network of a file's tensors; ``FlowError`` if they are not those of FILM."""
+def film_of(state: dict[str, Tensor], path: Path, where: str) -> FilmNet:
+    """The network of a file's tensors; ``InputError`` if they are not those of FILM."""
     # the first port to torch calls a convolution "0", ComfyUI's files call it "conv"
     state = {re.sub(r"\.0\.(weight|bias)$", r".conv.\1", name): value for name, value in state.items()}
     finders = [*(f"predict_flow._predictors.{_DEEP - 2 - level}" for level in range(_DEEP - 1)),
@@ -171,8 +170,8 @@ def film_of(state: dict[str, Tensor], path: Path) -> FilmNet:
     sizes = []
     for name in (_FIRST, *(f"{finder}._convs.0.conv.weight" for finder in finders)):
         if name not in state or state[name].ndim != 4:
-            raise FlowError(f"{path.name}: does not fit: there is no {name}; {_REMEDY}")
+            raise refused(path, where, f"does not fit: there is no {name}", _REMEDY)
         sizes.append(state[name].shape[0])
     with torch.device("meta"):
         network = FilmNet(sizes[0], tuple(sizes[1:]))
-    return fill(network, state, path, _REMEDY)
+    return fill(network, state, path, _REMEDY, where)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..field import FlowError, check_pair
-from ..weights import read_tensors
+from ...common import InputError
+from ..checks import WHERE
+from ..weights import read_tensors, refused
 from .film import film_of, is_film
 from .rife import is_rife, rife_of
 
@@ -54,10 +55,11 @@ class InBetweenModel:
     def pair(self, a: Tensor, b: Tensor) -> Callable[[float], Tensor]:
         """A function of the time in 0..1 that makes the picture ``float32 [H, W, 3]`` between ``a`` and ``b``.
 
+        Args:
+            a, b: pictures of one size, checked.
         Raises:
-            FlowError: no pair of pictures; from the function: a network that made no picture of their size, or NaN.
+            InputError: from the function: a network that made no picture of their size, or NaN.
         """
-        check_pair(a, b)
         height, width = a.shape[:2]
         align = self.network.align
         more = (0, -width % align, 0, -height % align)
@@ -74,24 +76,26 @@ class InBetweenModel:
                 made = self.network.make(prepared, t)[0, :, :height, :width]
             made = made.permute(1, 2, 0).float().cpu()
             if made.shape != a.shape or not torch.isfinite(made).all():
-                found = "NaN or infinity" if made.shape == a.shape else f"{list(made.shape)}"
-                raise FlowError(f"{self.name}: made {found} between pictures {list(a.shape)}; use another file")
+                wrong = "NaN or infinity" if made.shape == a.shape else f"{list(made.shape)}"
+                raise InputError(WHERE, "model", self.name, f"made {wrong} between pictures {list(a.shape)}",
+                                 "use another file")
             return made.clamp(0, 1).contiguous()
         return at
 
 
-def load_in_between(path: Path) -> InBetweenNetwork:
+def load_in_between(path: Path, where: str = WHERE) -> InBetweenNetwork:
     """RIFE 4.25 or later, or FILM, from a file, as float32 on the CPU.
 
     Args:
         path: ``.safetensors``, or a ``.pth``, ``.pt`` or ``.pkl`` of plain tensors (no code is run while reading it).
+        where: for messages.
     Raises:
-        FlowError: a file that cannot be read, or holds neither.
+        InputError: a file that cannot be read, or holds neither.
     """
-    state = read_tensors(path, "RIFE or FILM")
+    state = read_tensors(path, "RIFE or FILM", where)
     if is_film(state):
-        return film_of(state, path)
+        return film_of(state, path, where)
     if is_rife(state):
-        return rife_of(state, path)
-    raise FlowError(f"{path.name}: holds neither RIFE nor FILM; use rife_v4.26.safetensors or "
-                    "film_net_fp16.safetensors")
+        return rife_of(state, path, where)
+    raise refused(path, where, "holds neither RIFE nor FILM",
+                  "use rife_v4.26.safetensors or film_net_fp16.safetensors")

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate
 
-from ..field import FlowError
-from ..weights import fill
+from ..weights import fill, refused
 
 _SCALES, _LITE_SCALES = (16, 8, 4, 2, 1), (32, 16, 8, 4, 1)  # how much smaller the picture is that a block looks at
 _LITE_CHANNELS = 24  # of the last block of 4.25 lite; all others have 32 or more
@@ -120,23 +119,23 @@ def is_rife(state: dict[str, Tensor]) -> bool:
     return any(name.endswith(("block0.conv0.0.0.weight", "blocks.0.conv0.0.0.weight")) for name in state)
 
 
-def rife_of(state: dict[str, Tensor], path: Path) -> IFNet:
-    """The network of a file's tensors; ``FlowError`` if they are not those of RIFE 4.25 or 4.26."""
+def rife_of(state: dict[str, Tensor], path: Path, where: str) -> IFNet:
+    """The network of a file's tensors; ``InputError`` if they are not those of RIFE 4.25 or 4.26."""
     state = {_name(name): value for name, value in state.items()}
     state = {name: value for name, value in state.items()
              if not name.startswith(("teacher.", "caltime."))}  # of its training only
     count = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
     if count != len(_SCALES):
-        raise FlowError(f"{path.name}: is a RIFE of {count} blocks, before 4.25 (5 blocks); {_REMEDY}")
+        raise refused(path, where, f"is a RIFE of {count} blocks, before 4.25 (5 blocks)", _REMEDY)
     sizes = {}
     for name in ("encode.cnn3.weight", *(f"blocks.{block}.conv0.1.0.weight" for block in range(count))):
         if name not in state or state[name].ndim != 4:
-            raise FlowError(f"{path.name}: does not fit: there is no {name}; {_REMEDY}")
+            raise refused(path, where, f"does not fit: there is no {name}", _REMEDY)
         sizes[name] = state[name].shape[:2]
     head, *channels = sizes.values()
     with torch.device("meta"):
         network = IFNet(head[1], tuple(outputs for outputs, _ in channels))
-    return fill(network, state, path, _REMEDY)
+    return fill(network, state, path, _REMEDY, where)
 
 
 def _name(name: str) -> str:

@@ -3,7 +3,7 @@
 Pictures have three channels, or four (``cutout.py``: colours times alpha, and alpha).
 
 Everything here is the same, to the bit, when the pictures, their flows and the time are swapped and turned round:
-sums have two terms each, and ``1 - t`` is exact (``Between`` sees to that).
+sums have two terms each, and ``1 - t`` is exact (``FramePair`` sees to that).
 """
 
 from __future__ import annotations
@@ -21,8 +21,20 @@ _FRONT = 2.0  # in splat mode: what moves against the background lies in front o
 _FRONT_PIXELS = 2.0
 
 
-def importance(a: Tensor, b: Tensor, flow: Tensor, front: bool) -> Tensor:
-    """Logarithm of a weight, ``[H, W]``: brightness constancy (Niklaus, Liu), with ``front`` also depth by motion."""
+def importance(a: Tensor, b: Tensor, motion: Motion, front: bool, small: bool = False) -> tuple[Tensor, Tensor]:
+    """Logarithms of the weights of A's and of B's pixels, ``[H, W]`` each: brightness constancy, with ``front`` also
+    depth by motion (Niklaus and Liu, "Softmax Splatting for Video Frame Interpolation", CVPR 2020).
+
+    ``small``: of wide pictures at a quarter of their size.
+    """
+    forward, backward = motion.forward, motion.backward
+    if small and is_wide(a):
+        a, b = shrunk(a, COARSER), shrunk(b, COARSER)
+        forward, backward = (resized_flow(flow, *a.shape[:2]) for flow in (forward, backward))
+    return _importance(a, b, forward, front), _importance(b, a, backward, front)
+
+
+def _importance(a: Tensor, b: Tensor, flow: Tensor, front: bool) -> Tensor:
     weight = _alike(a, warp(b, flow))
     if front:
         against = (flow - background_flow(flow)).norm(dim=2)
@@ -44,7 +56,7 @@ def project(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor]
     # flows are smooth: in wide pictures the weights' smaller size will do
     flows = (resized_flow(flow, *weights[0].shape) for flow in (motion.forward, motion.backward))
     forward, backward = (flow.to(a.dtype) for flow in flows)
-    flow = _together(forward, -backward, Motion(forward, backward, motion.coverage), weights, t)
+    flow = _combined(forward, -backward, Motion(forward, backward, motion.coverage), weights, t)
     flow = resized_flow(flow, height, width)
     to_a, to_b = -t * flow, (1 - t) * flow
     # what would come from outside one picture is taken from the other; from both if both are outside
@@ -80,7 +92,7 @@ def _unexplained(a: Tensor, b: Tensor, moved_a: Tensor, moved_b: Tensor, seen: T
 
 def push(a: Tensor, b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
     """Splat the colours of both pictures (for flat drawings); a place seen by one takes that one, by none is filled."""
-    return _together(a, b, motion, weights, t)
+    return _combined(a, b, motion, weights, t)
 
 
 def layers(a: Tensor, b: Tensor, motion: Motion, masks: tuple[Tensor, Tensor], t: float) -> Tensor:
@@ -103,10 +115,10 @@ def layers(a: Tensor, b: Tensor, motion: Motion, masks: tuple[Tensor, Tensor], t
     ground = (a * share_a + b * share_b) / (share_a + share_b)
     sides = ((a, b, motion.forward, masks[0], t), (b, a, motion.backward, masks[1], 1 - t))
     parts = []
-    for one, other, flow, mask, time in sides:
+    for here, other, flow, mask, time in sides:
         flow = _continued(flow, mask)
         mask = _wider(mask, 1)
-        colours = one[mask]
+        colours = here[mask]
         weight = _alike(colours, warp(other, flow, mask)).exp()[:, None] * (1 - time)
         values = torch.cat([colours * weight, weight, torch.full_like(weight, 1 - time)], 1)
         parts.append(splat(values, flow * time, mask))
@@ -144,10 +156,10 @@ def _around(mask: Tensor, margin: int) -> tuple[slice, slice] | None:
     rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
     if not len(rows):
         return None
-    return tuple(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin) for found in (rows, columns))
+    return tuple(slice(max(0, int(places[0]) - margin), int(places[-1]) + 1 + margin) for places in (rows, columns))
 
 
-def _together(values_a: Tensor, values_b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
+def _combined(values_a: Tensor, values_b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:
     """Both sides splatted to time ``t`` and averaged by weight and nearness in time, holes filled: ``[H, W, C]``."""
     top = max(weights[0].max().item(), weights[1].max().item())
     parts = []

@@ -7,20 +7,21 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..field import FlowError, check_pair, check_picture
-from ..motion import Estimator, estimate_motion
-from .score import explained
+from ..checks import WHERE, check_count, check_pair, check_picture
+from ..estimate import estimate_motion
+from ..motion import Estimator
+from ..occlusion import explained
 
 _GAIN = 0.02  # less is within what re-drawing changes
 
 
-class Keyed(NamedTuple):
+class KeyedPicture(NamedTuple):
     """A picture of the new sequence; ``note`` says what was found about the gap before it (None for the first picture),
-    ``made`` that it is a new keyframe."""
+    ``is_new`` that it is a new keyframe."""
 
     picture: Tensor
     note: str | None
-    made: bool = False
+    is_new: bool = False
 
 
 def insert_keyframes(
@@ -28,7 +29,8 @@ def insert_keyframes(
     ask: Callable[[int, Tensor, Tensor], Tensor],
     threshold: float = 0.3,
     estimator: Estimator | None = None,
-) -> Iterator[Keyed]:
+    where: str = WHERE,
+) -> Iterator[KeyedPicture]:
     """The pictures, with a keyframe between two of which motion explains less than ``threshold``, if it helps.
 
     What counts is the share of what changed (`explained`). A keyframe helps if that is higher in the worse of its two
@@ -38,40 +40,34 @@ def insert_keyframes(
         pictures: at least two of one size; two are held at a time.
         ask: ``(gap, 0 for the first; picture before; picture after) -> a picture half-way, of the same size``.
         threshold: 0 (never ask) .. 1.
-        estimator: see ``Estimator``.
+        estimator: see ``Estimator``; ``DisFlow()`` if none.
+        where: for messages.
     Raises:
-        FlowError: fewer than two pictures, pictures that cannot be used, or an answer of another size.
+        InputError: fewer than two pictures, pictures that cannot be used, or an answer of another size.
     """
     first, count = None, 0
     for second in pictures:
-        check_picture(second, f"picture {count + 1}")
+        check_picture(second, where, f"picture {count + 1}")
         if first is None:
-            yield Keyed(second, None)
+            yield KeyedPicture(second, None)
         else:
-            yield from _gap(count - 1, first, second, ask, threshold, estimator)
+            yield from _gap(count - 1, first, second, ask, threshold, estimator, where)
         first, count = second, count + 1
-    if count < 2:
-        raise FlowError(f"pictures: there are {count}; give at least two")
+    check_count(count, where)
 
 
-def _gap(gap, first, second, ask, threshold, estimator) -> Iterator[Keyed]:
-    try:
-        before = _explained(first, second, estimator)
-    except FlowError as error:
-        raise FlowError(f"pictures {gap + 1} and {gap + 2}: {error}") from error
+def _gap(gap, first, second, ask, threshold, estimator, where) -> Iterator[KeyedPicture]:
+    where = f"{where}: pictures {gap + 1} and {gap + 2}"
+    before = explained(first, second, estimate_motion(first, second, estimator, where=where))
     if before >= threshold:
-        yield Keyed(second, f"motion explains {before:.0%} of what changed, near enough")
+        yield KeyedPicture(second, f"motion explains {before:.0%} of what changed, near enough")
         return
     middle = ask(gap, first, second)
-    check_pair(first, middle, ("first picture", "keyframe"))
-    halves = [_explained(a, b, estimator) for a, b in ((first, middle), (middle, second))]
-    found = f"motion explains {before:.0%} of what changed, with a keyframe {halves[0]:.0%} and {halves[1]:.0%}"
+    check_pair(first, middle, where, ("first picture", "keyframe"))
+    halves = [explained(*pair, estimate_motion(*pair, estimator)) for pair in ((first, middle), (middle, second))]
+    note = f"motion explains {before:.0%} of what changed, with a keyframe {halves[0]:.0%} and {halves[1]:.0%}"
     if min(halves) > before + _GAIN:
-        yield Keyed(middle, f"{found}: keyframe inserted", True)
-        yield Keyed(second, None)
+        yield KeyedPicture(middle, f"{note}: keyframe inserted", True)
+        yield KeyedPicture(second, None)
     else:
-        yield Keyed(second, f"{found}: no better, left out")
-
-
-def _explained(first: Tensor, second: Tensor, estimator: Estimator | None) -> float:
-    return explained(first, second, estimate_motion(first, second, estimator))
+        yield KeyedPicture(second, f"{note}: no better, left out")

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..field import FlowError, check_flow
-from ..motion import Estimator, Motion, estimate_motion
+from ...common import InputError
+from ..checks import WHERE, check_choice, check_count, check_flow
+from ..estimate import estimate_motion
+from ..motion import Estimator, Motion
 from ..occlusion import consistent
 from ..warp import warp
 
@@ -28,7 +30,6 @@ _Q, _EPSILON = 0.4, 1e-6
 _MOVES = 0.002  # of the diagonal: from here on the wanted motion has a direction (tau_m)
 _MOVEMENT = 0.01  # of the diagonal (tau)
 _REWARD_WEIGHTS = 0.7, 0.2, 0.1  # magnitude, direction, movement (alpha, beta, lambda)
-_CHANGED = 0.1  # of the range of a channel
 _STILL_SHARE = 0.05  # fewer still pixels than this are no background
 
 
@@ -53,12 +54,12 @@ class MotionTerms:
 @dataclass(frozen=True)
 class MovingRegion:
     """Attributes: score: 0 (no better than doing nothing) .. 100 (the wanted motion); progress: how much of the wanted
-    motion was made, 1 all of it, 0 none, negative the opposite; drift: how far the background slid along with it, in
-    pixels (it is taken off before scoring)."""
+    motion was made, 1 all of it, 0 none, negative the opposite; background_shift: how far the background slid along
+    with it, in pixels (it is taken off before scoring)."""
 
     score: float
     progress: float
-    drift: float
+    background_shift: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class ClipScores:
     coverage: float
 
 
-def motion_terms(found: Tensor, wanted: Tensor, form: str = "paper") -> MotionTerms:
+def motion_terms(found: Tensor, wanted: Tensor, form: str = "paper", where: str = WHERE) -> MotionTerms:
     """MotionEdit's terms.
 
     Args:
@@ -80,12 +81,12 @@ def motion_terms(found: Tensor, wanted: Tensor, form: str = "paper") -> MotionTe
         wanted: flow from the original to the target picture.
         form: "paper" (L1 norm per pixel; directions weighted by the wanted length) or "released" (each component on its
             own; directions unweighted).
+        where: for messages.
     Raises:
-        FlowError: flows of different sizes, not finite, or an unknown form.
+        InputError: flows of different sizes, not finite, or an unknown form.
     """
-    if form not in FORMS:
-        raise FlowError(f"form '{form}': is unknown; use one of {', '.join(FORMS)}")
-    found, wanted = _shares_of_diagonal(found, wanted)
+    check_choice(form, FORMS, where, "form")
+    found, wanted = _shares_of_diagonal(found, wanted, where)
     difference, released = (found - wanted).abs(), form == "released"
     magnitude = ((difference if released else difference.sum(2)) + _EPSILON).pow(_Q).mean().item()
     length_found, length_wanted = found.norm(dim=2), wanted.norm(dim=2)
@@ -124,7 +125,7 @@ def motion_alignment(
     return 100 * (1 - min(1.0, max(0.0, (distance - d_min) / (d_max - d_min))))
 
 
-def moving_region(found: Tensor, wanted: Tensor) -> MovingRegion:
+def moving_region(found: Tensor, wanted: Tensor, where: str = WHERE) -> MovingRegion:
     """How much of the wanted motion an edit made, counted only where something moves or should.
 
     The score is 100 (1 - sum |found - wanted| / sum |wanted|), not below 0, so that doing nothing is 0 and so is the
@@ -132,9 +133,9 @@ def moving_region(found: Tensor, wanted: Tensor) -> MovingRegion:
     The found flow's median where nothing should move is taken off first: an edit that redraws the picture a few pixels
     aside is not motion.
 
-    Args and errors as ``motion_terms``; ``FlowError`` also if nothing is wanted to move.
+    Args and errors as ``motion_terms``; ``InputError`` also if nothing is wanted to move.
     """
-    _shares_of_diagonal(found, wanted)  # checks
+    _shares_of_diagonal(found, wanted, where)  # checks
     noise = max(1.0, _MOVES * math.hypot(*found.shape[:2]))
     found, wanted = found.double(), wanted.double()
 
@@ -143,7 +144,8 @@ def moving_region(found: Tensor, wanted: Tensor) -> MovingRegion:
 
     whole = length(wanted)
     if not whole:
-        raise FlowError("wanted motion: there is none; give a target picture in which something moves")
+        raise InputError(where, "wanted motion", "none", "there is none",
+                         "give a target picture in which something moves")
     still = wanted.norm(dim=2) <= noise
     background = found.new_zeros(2)
     if still.double().mean() > _STILL_SHARE:
@@ -152,22 +154,6 @@ def moving_region(found: Tensor, wanted: Tensor) -> MovingRegion:
     progress = (found * wanted).sum() / (wanted * wanted).sum()
     score = 100 * (1 - length(found - wanted) / whole).clamp_min(0)
     return MovingRegion(score.item(), progress.item(), background.norm().item())
-
-
-def explained(a: Tensor, b: Tensor, motion: Motion) -> float:
-    """The share of what changed, in both pictures, that motion explains: 0..1; 1 if nothing changed.
-
-    A pixel changed if a channel differs by more than 0.1. Motion explains it if it is consistent and at least halves
-    the difference. A waving arm is a few per cent of a picture: coverage hardly notices it, this does.
-    """
-    changed, found = 0, 0
-    for one, other, there in ((a, b, motion), (b, a, motion.swapped())):
-        difference = (one - other).abs().amax(2)
-        moved = (one - warp(other, there.forward)).abs().amax(2) < difference / 2
-        changes = difference > _CHANGED
-        changed += changes.sum().item()
-        found += (changes & moved & consistent(there.forward, there.backward)).sum().item()
-    return found / changed if changed else 1.0
 
 
 def flicker(a: Tensor, b: Tensor, motion: Motion) -> float | None:
@@ -194,7 +180,10 @@ def jerk(first: Motion, second: Motion) -> tuple[float, float]:
 
 
 def clip_scores(
-    pictures: Iterable[Tensor], estimator: Estimator | None = None, on_pair: Callable[[], None] | None = None
+    pictures: Iterable[Tensor],
+    estimator: Estimator | None = None,
+    on_pair: Callable[[], None] | None = None,
+    where: str = WHERE,
 ) -> ClipScores:
     """Smoothness and flicker of a clip; two pictures are held at a time.
 
@@ -202,8 +191,9 @@ def clip_scores(
         pictures: at least two of one size.
         estimator: see ``Estimator``.
         on_pair: called after each pair; what it raises stops the work.
+        where: for messages.
     Raises:
-        FlowError: fewer than two pictures, or pictures that cannot be used.
+        InputError: fewer than two pictures, or pictures that cannot be used.
     """
     previous, motion = None, None
     flickers, coverages, changes, paths = [], [], 0.0, 0.0
@@ -211,7 +201,7 @@ def clip_scores(
     for picture in pictures:
         count += 1
         if previous is not None:
-            last, motion = motion, estimate_motion(previous, picture, estimator)
+            last, motion = motion, estimate_motion(previous, picture, estimator, where=where)
             coverages.append(motion.coverage)
             flickers.append(flicker(previous, picture, motion))
             if last is not None:
@@ -220,19 +210,18 @@ def clip_scores(
             if on_pair:
                 on_pair()
         previous = picture
-    if count < 2:
-        raise FlowError(f"pictures: there are {count}; give at least two")
+    check_count(count, where)
     known = [value for value in flickers if value is not None]
     smooth = None if count < 3 else 1 - changes / paths if paths else 1.0
     return ClipScores(smooth, sum(known) / len(known) if known else 1.0, min(coverages))
 
 
-def _shares_of_diagonal(found: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    check_flow(found, "found motion")
-    check_flow(wanted, "wanted motion")
+def _shares_of_diagonal(found: Tensor, wanted: Tensor, where: str) -> tuple[Tensor, Tensor]:
+    check_flow(found, where, "found motion")
+    check_flow(wanted, where, "wanted motion")
     if found.shape != wanted.shape:
         sizes = [f"{flow.shape[1]}x{flow.shape[0]}" for flow in (found, wanted)]
-        raise FlowError(f"wanted motion: is for {sizes[1]} pixels, found motion for {sizes[0]}; "
-                        "estimate both from the same picture")
+        raise InputError(where, "wanted motion", f"{sizes[1]} pixels", f"is not for the found motion's {sizes[0]}",
+                         "estimate both from the same picture")
     diagonal = math.hypot(*found.shape[:2])
     return found.double() / diagonal, wanted.double() / diagonal

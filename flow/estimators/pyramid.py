@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, fold, grid_sample, interpolate, pad, unfold
 
-from ..field import FlowError, check_pair
+from ...common import InputError
+from ..checks import WHERE
 
 _SMALLEST = 16  # pixels: the shorter side of the coarsest level, at least
 _PATCH, _STRIDE = 8, 4  # pixels
@@ -41,8 +42,7 @@ class PyramidFlow:
     device: Callable[[int], torch.device] = lambda work_bytes: torch.device("cpu")
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """Flow from ``a`` to ``b``, ``float32 [H, W, 2]``; ``FlowError`` if they are no pair of pictures."""
-        check_pair(a, b)
+        """Flow from ``a`` to ``b``, ``float32 [H, W, 2]``."""
         images = torch.stack([a, b]).permute(0, 3, 1, 2).to(self.device(_WORK_BYTES * a.shape[0] * a.shape[1]))
         return pyramid_flow(images[:1], images[1:])[0].permute(1, 2, 0).cpu().contiguous()
 
@@ -55,10 +55,11 @@ def pyramid_flow(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         ``[B, 2, H, W]`` from ``a`` to ``b``, pixels, x then y.
     Raises:
-        FlowError: shapes that do not fit.
+        InputError: shapes that do not fit.
     """
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
-        raise FlowError(f"pictures {list(a.shape)} and {list(b.shape)}: expected two of [count, 3, height, width]")
+        raise InputError(WHERE, "pictures", f"{list(a.shape)} and {list(b.shape)}",
+                         "are not two of [count, 3, height, width]", "stack pictures of one size")
     height, width = a.shape[2:]
     levels = max(1, (min(height, width) // _SMALLEST).bit_length())
     coarsest = 1 << (levels - 1)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from ..field import FlowError, check_pair
-from ..weights import read_tensors
+from ..checks import WHERE
+from ..weights import read_tensors, refused
 
 _MOST_PIXELS = 1 << 20  # the table of all pairs is 1.4 GB then; larger pictures are estimated at a smaller size
 _LEAST_SIDE = 128  # of RAFT's smallest feature map, times its stride
@@ -29,8 +29,7 @@ class RaftFlow:
     updates: int = 12
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """Flow from ``a`` to ``b``, ``float32 [H, W, 2]``; ``FlowError`` if they are no pair of pictures."""
-        check_pair(a, b)
+        """Flow from ``a`` to ``b``, ``float32 [H, W, 2]``."""
         device = self.device()
         images = torch.stack([a, b]).permute(0, 3, 1, 2).to(device) * 2 - 1
         height, width = a.shape[:2]
@@ -50,28 +49,29 @@ class RaftFlow:
         return flow[0].permute(1, 2, 0).cpu().contiguous()
 
 
-def load_raft(path: Path) -> nn.Module:
+def load_raft(path: Path, where: str = WHERE) -> nn.Module:
     """RAFT large or small from a file with torchvision's tensor names, in eval mode on the CPU.
 
     Args:
         path: ``.safetensors``, or a ``.pth`` or ``.pt`` of plain tensors (no code is run while reading it).
+        where: for messages.
     Raises:
-        FlowError: a file that cannot be read, or does not hold RAFT.
+        InputError: a file that cannot be read, or does not hold RAFT.
     """
     from torchvision.models.optical_flow import raft_large, raft_small
 
-    state = read_tensors(path, "RAFT")
+    state = read_tensors(path, "RAFT", where)
     first = state.get(_FIRST_LAYER)
     if first is None:
         original = any("fnet.conv1" in name for name in state)
         remedy = ("it has the names of the original release; use torchvision's raft_large or raft_small" if original
                   else "use torchvision's raft_large or raft_small")
-        raise FlowError(f"{path.name}: holds no RAFT of torchvision: there is no {_FIRST_LAYER}; {remedy}")
+        raise refused(path, where, f"holds no RAFT of torchvision: there is no {_FIRST_LAYER}", remedy)
     network = (raft_large if first.shape[0] == 64 else raft_small)(weights=None)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         problem = " ".join(str(error).split())[:300]
-        raise FlowError(f"{path.name}: does not fit RAFT; use torchvision's raft_large or raft_small ({problem})"
-                        ) from error
+        raise refused(path, where, f"does not fit RAFT ({problem})", "use torchvision's raft_large or raft_small"
+                      ) from error
     return network.eval().requires_grad_(False)

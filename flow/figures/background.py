@@ -1,5 +1,5 @@
 """A redrawn background: an edit model moves it by a pixel or three and changes its colours a little, and every picture
-in between would pulse. The drift of the whole picture is taken out first, and put back in proportion to time."""
+in between would pulse. The shift of the whole picture is taken out first, and put back in proportion to time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..field import is_wide, shrunk, steps
-from ..motion import DisFlow, estimated, resized_mask
+from ..estimators.dis import DisFlow
+from ..field import is_wide, resized_mask, shrunk, steps
+from ..motion import estimated
 
 _POINTS = 4000
 _LINE = 10 / 255  # a place must have a line or an edge for its motion to be believed
 _FEW = 50  # places
-_SAME = 0.2  # share of the places with lines in both directions: if so many kept their colour nothing drifts
+_SAME = 0.2  # share of the places with lines in both directions: if so many kept their colour nothing shifts
 _ABOUT, _START = 1.0, 0.3  # the first guess: pixels, and the share of the places within them
 _AGREE = 0.5  # share of the places that must move together
 _FITS = 0.06  # difference of colours up to which a place does
@@ -26,7 +27,7 @@ _STEPS = 4
 
 
 @dataclass(frozen=True)
-class Drift:
+class BackgroundShift:
     """What is at p of A is at ``matrix @ (p, 1)`` of B (``float64 [2, 3]``), in the colour ``gain * c + offset``
     (``[3]`` each)."""
 
@@ -35,14 +36,18 @@ class Drift:
     offset: np.ndarray
 
     def removed(self, b: Tensor) -> Tensor:
-        """B as it would be without the drift, ``[H, W, C]``; only three channels are colours."""
+        """B as it would be without the shift, ``[H, W, C]``; only three channels are colours."""
         still = _moved(b, self.matrix)
         if b.shape[2] == 3:
             still = (still - torch.from_numpy(self.offset).float()) / torch.from_numpy(self.gain).float()
         return still.clamp(0, 1)
 
+    def removed_from_mask(self, mask: Tensor) -> Tensor:
+        """A mask ``bool [H, W]`` of B as it would be without the shift."""
+        return self.removed(mask[..., None].float())[..., 0] > 0.5
+
     def applied(self, picture: Tensor, t: float) -> Tensor:
-        """A picture of time ``t`` (0..1), made without the drift, with its share of it."""
+        """A picture of time ``t`` (0..1), made without the shift, with its share of it."""
         import cv2
 
         share = np.eye(2, 3) + t * (self.matrix - np.eye(2, 3))
@@ -51,7 +56,9 @@ class Drift:
         return (moved * torch.from_numpy(gain).float() + torch.from_numpy(offset).float()).clamp(0, 1)
 
 
-def find_drift(a: Tensor, b: Tensor, masks: tuple[Tensor, Tensor] | None = None) -> Drift | None:
+def find_background_shift(
+    a: Tensor, b: Tensor, masks: tuple[Tensor, Tensor] | None = None
+) -> BackgroundShift | None:
     """The common motion (a similarity) and colour change of most of two pictures; wide ones are halved for it.
 
     Args:
@@ -65,15 +72,15 @@ def find_drift(a: Tensor, b: Tensor, masks: tuple[Tensor, Tensor] | None = None)
     if part > 1:
         a, b = shrunk(a, part), shrunk(b, part)
         covered = None if covered is None else resized_mask(covered, *a.shape[:2])
-    found = _find(a, b, covered, 1 / part)
-    if found is None or part == 1:
-        return found
-    turn, middle = found.matrix[:, :2], np.full(2, (part - 1) / 2)  # of the pixels that became one
-    way = part * found.matrix[:, 2] + middle - turn @ middle
-    return Drift(np.column_stack([turn, way]), found.gain, found.offset)
+    shift = _find(a, b, covered, 1 / part)
+    if shift is None or part == 1:
+        return shift
+    turn, middle = shift.matrix[:, :2], np.full(2, (part - 1) / 2)  # of the pixels that became one
+    move = part * shift.matrix[:, 2] + middle - turn @ middle
+    return BackgroundShift(np.column_stack([turn, move]), shift.gain, shift.offset)
 
 
-def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float) -> Drift | None:
+def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float) -> BackgroundShift | None:
     """``covered``: what is no background; ``pixel``: the length of one of the given pictures' pixels here."""
     import cv2
 
@@ -97,7 +104,7 @@ def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float) -> Drift |
         return None
     moves = np.linalg.norm(flow - (points @ matrix[:, :2].T + matrix[:, 2] - points), axis=1) < _WITHIN * pixel
     still = np.linalg.norm(flow, axis=1) < _WITHIN * pixel
-    if still.mean() > 0.9 * moves.mean():  # nor is it a drift where standing still explains as much
+    if still.mean() > 0.9 * moves.mean():  # nor is it a shift where standing still explains as much
         if still.mean() < _AGREE:
             return None
         matrix = np.eye(2, 3)
@@ -106,15 +113,15 @@ def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float) -> Drift |
         if fits < _AGREE:
             return None
     corners = np.array([[x, y, 1] for x in (0, a.shape[1] - 1) for y in (0, a.shape[0] - 1)], np.float64)
-    way = np.linalg.norm(corners @ (matrix - np.eye(2, 3)).T, axis=1).max()
-    if way > _MOST * a.shape[1]:
+    farthest = np.linalg.norm(corners @ (matrix - np.eye(2, 3)).T, axis=1).max()
+    if farthest > _MOST * a.shape[1]:
         return None
-    if way < _LEAST * pixel:
+    if farthest < _LEAST * pixel:
         matrix = np.eye(2, 3)
     gain, offset = _colours(a, _moved(b, matrix))
-    if way < _LEAST * pixel and max(np.abs(offset).max(), np.abs(gain + offset - 1).max()) < _COLOUR:
+    if farthest < _LEAST * pixel and max(np.abs(offset).max(), np.abs(gain + offset - 1).max()) < _COLOUR:
         return None
-    return Drift(matrix, gain, offset)
+    return BackgroundShift(matrix, gain, offset)
 
 
 def _refined(
@@ -130,9 +137,9 @@ def _refined(
 
     here = a[tuple(points[:, ::-1].astype(int).T)]
     x, y = points.T
-    zero, one = np.zeros_like(x), np.ones_like(x)
+    zeros, ones = np.zeros_like(x), np.ones_like(x)
     # how a place moves with cos - 1, sin, x, y of the similarity
-    ways = np.stack([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)], 1)  # [N, 2, 4]
+    moves = np.stack([np.stack([x, -y, ones, zeros], 1), np.stack([y, x, zeros, ones], 1)], 1)  # [N, 2, 4]
 
     def fetched(place, dx=0.0, dy=0.0):
         x, y = (place + (dx, dy)).astype(np.float32).T
@@ -143,17 +150,18 @@ def _refined(
         slope = np.stack([fetched(place, 0.5) - fetched(place, -0.5),
                           fetched(place, 0, 0.5) - fetched(place, 0, -0.5)], 2)  # [N, 3, 2]
         unknown = np.zeros((len(points), 3, 10))
-        unknown[..., :4] = slope @ ways
+        unknown[..., :4] = slope @ moves
         for channel in range(3):
             unknown[:, channel, 4 + channel] = -here[:, channel]
             unknown[:, channel, 7 + channel] = -1
         wanted = -fetched(place)
         fits = agree
         for _ in range(2):  # with all, then without those that are far off
-            found = np.linalg.lstsq(unknown[fits].reshape(-1, 10), wanted[fits].reshape(-1), rcond=None)[0]
-            off = np.abs(unknown @ found - wanted).max(1)
+            solution = np.linalg.lstsq(unknown[fits].reshape(-1, 10), wanted[fits].reshape(-1), rcond=None)[0]
+            off = np.abs(unknown @ solution - wanted).max(1)
             fits = agree & (off < max(_COLOUR, 3 * np.median(off[agree])))
-        matrix = matrix + [[found[0], -found[1], found[2]], [found[1], found[0], found[3]]]
+        more_cos, more_sin, right, down = solution[:4]
+        matrix = matrix + [[more_cos, -more_sin, right], [more_sin, more_cos, down]]
     return matrix, float((off < _FITS).mean())
 
 
@@ -181,6 +189,6 @@ def _moved(picture: Tensor, matrix: np.ndarray) -> Tensor:
     import cv2
 
     size = (picture.shape[1], picture.shape[0])
-    way = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    out = cv2.warpAffine(picture.numpy(), matrix, size, None, way, cv2.BORDER_REPLICATE)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    out = cv2.warpAffine(picture.numpy(), matrix, size, None, flags, cv2.BORDER_REPLICATE)
     return torch.from_numpy(out).reshape(picture.shape)

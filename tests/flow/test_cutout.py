@@ -4,17 +4,8 @@ from fractions import Fraction
 
 import pytest
 import torch
-from kontinuity.flow import (
-    MODES,
-    Between,
-    FlowError,
-    InBetweenModel,
-    Motion,
-    in_betweens,
-    multiplied,
-    pictures_at,
-    separated,
-)
+from kontinuity.common import InputError
+from kontinuity.flow import MODES, InBetweenModel, Motion, multiplied, pictures_at, prepare_pair, separated
 
 
 def disc(x: float, colour=(0.9, 0.2, 0.1), hidden=0.0, side: int = 96):
@@ -37,7 +28,7 @@ def left(picture, threshold=0.5):
 @pytest.mark.parametrize("colour", [(0.9, 0.2, 0.1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)], ids=["red", "white", "black"])
 def test_alpha_and_colours_move_together(mode, colour):
     a, truth, b = (disc(x, colour) for x in (36, 42, 48))
-    made = Between(a, b, mode).at(0.5)
+    made = prepare_pair(a, b, mode).at(0.5)
     assert made.shape == a.shape and made.min() >= 0 and made.max() <= 1
     assert left(made) == pytest.approx(left(truth), abs=0.6)
     assert (made[..., 3] - truth[..., 3]).abs().mean() < 0.004
@@ -53,13 +44,13 @@ def test_on_a_ground_they_are_the_pictures_that_are_made_on_it(mode):
         return values[..., :3] + 1 - values[..., 3:]
 
     a, b = disc(36), disc(44, (0.2, 0.3, 0.9))
-    made, plain = on_white(Between(a, b, mode).at(0.4)), Between(on_white(a), on_white(b), mode).at(0.4)
+    made, plain = on_white(prepare_pair(a, b, mode).at(0.4)), prepare_pair(on_white(a), on_white(b), mode).at(0.4)
     assert (made - plain).abs().mean() < 0.003
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_hidden_colours_count_for_nothing(mode):
-    pairs = [Between(disc(36, hidden=hidden), disc(44, hidden=hidden), mode) for hidden in (0.0, 0.7)]
+    pairs = [prepare_pair(disc(36, hidden=hidden), disc(44, hidden=hidden), mode) for hidden in (0.0, 0.7)]
     made = [multiplied(pair.at(0.25)) for pair in pairs]
     assert (made[0] - made[1]).abs().max() < 1e-6 and pairs[0].report.decision == pairs[1].report.decision
     assert pairs[0].at(0) is pairs[0].a and pairs[0].at(1) is pairs[0].b
@@ -68,34 +59,35 @@ def test_hidden_colours_count_for_nothing(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_opaque_cut_outs_are_pictures(texture, mode):
     a, b = texture(0), texture(0).roll(3, 1)
-    whole = [torch.cat([one, torch.ones(*one.shape[:2], 1)], 2) for one in (a, b)]
-    made = Between(*whole, mode).at(0.25)
-    assert torch.equal(made[..., :3], Between(a, b, mode).at(0.25)) and (made[..., 3] == 1).all()
+    whole = [torch.cat([picture, torch.ones(*picture.shape[:2], 1)], 2) for picture in (a, b)]
+    made = prepare_pair(*whole, mode).at(0.25)
+    assert torch.equal(made[..., :3], prepare_pair(a, b, mode).at(0.25)) and (made[..., 3] == 1).all()
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_same_from_both_ends(mode):
     a, b = disc(36), disc(44, (0.2, 0.3, 0.9))
-    there, back = Between(a, b, mode).at(0.25), Between(b, a, mode).at(0.75)
+    there, back = prepare_pair(a, b, mode).at(0.25), prepare_pair(b, a, mode).at(0.75)
     assert (multiplied(there) - multiplied(back)).abs().max() < 1e-5
 
 
 def test_float64_is_the_reference():
     for mode in ("project", "splat"):
-        pair = Between(disc(36), disc(44), mode)
-        assert (pair._make(0.25, torch.float32) - pair._make(0.25, torch.float64)).abs().max() < 2e-4
+        made, reference = (prepare_pair(disc(36), disc(44), mode, dtype=dtype).at(0.25)
+                           for dtype in (torch.float32, torch.float64))
+        assert (multiplied(made) - multiplied(reference)).abs().max() < 2e-4
 
 
 def test_with_its_own_flow_a_cut_out_is_moved_exactly():
     a, truth, b = disc(36), disc(40), disc(44)
     flow = torch.tensor([8.0, 0.0]).expand(96, 96, 2)
     for mode in ("project", "splat"):
-        made = Between(a, b, mode, motion=Motion(flow, -flow, 1.0)).at(0.5)
+        made = prepare_pair(a, b, mode, motion=Motion(flow, -flow, 1.0)).at(0.5)
         assert (multiplied(made) - multiplied(truth)).abs().max() < 1e-4
 
 
 def test_a_dissolve_fades_alpha():
-    made = Between(disc(20), disc(70), "dissolve").at(0.25)
+    made = prepare_pair(disc(20), disc(70), "dissolve").at(0.25)
     assert made[48, 20].tolist() == pytest.approx([0.9, 0.2, 0.1, 0.75])  # its own colour, not one darker with black
     assert made[48, 70].tolist() == pytest.approx([0.9, 0.2, 0.1, 0.25])
 
@@ -103,7 +95,7 @@ def test_a_dissolve_fades_alpha():
 def test_a_change_of_alpha_alone_is_a_change():
     a, b = disc(40), disc(40)
     b[..., 3] *= 0.5
-    made = Between(a, b).at(0.5)
+    made = prepare_pair(a, b).at(0.5)
     assert made[48, 40, 3] == pytest.approx(0.75, abs=0.02) and made[48, 40, 0] == pytest.approx(0.9, abs=0.01)
 
 
@@ -117,7 +109,7 @@ def test_a_learnt_model_makes_the_silhouette_too():
         def make(self, prepared, t):
             return torch.lerp(*prepared, t)
 
-    made = Between(disc(36), disc(44), model=InBetweenModel(Mean())).at(0.25)
+    made = prepare_pair(disc(36), disc(44), model=InBetweenModel(Mean())).at(0.25)
     assert torch.allclose(multiplied(made), torch.lerp(multiplied(disc(36)), multiplied(disc(44)), 0.25), atol=1e-5)
 
 
@@ -125,7 +117,7 @@ def test_a_clip_of_cut_outs():
     given = [disc(30), disc(38), disc(46)]
     made = [item.picture for item in pictures_at(given, [Fraction(n, 2) for n in range(5)])]
     assert [made[n] is given[n // 2] for n in (0, 2, 4)] == [True] * 3
-    assert [left(one) for one in made] == pytest.approx([left(disc(x)) for x in (30, 34, 38, 42, 46)], abs=0.6)
+    assert [left(picture) for picture in made] == pytest.approx([left(disc(x)) for x in (30, 34, 38, 42, 46)], abs=0.6)
 
 
 def test_separated_is_the_inverse_where_something_is_seen():
@@ -140,9 +132,9 @@ def test_what_is_no_cut_out_is_refused(texture):
     for bad in (2.0, -1.0, torch.nan):
         wrong = a.clone()
         wrong[3, 3, 3] = bad
-        with pytest.raises(FlowError, match="second picture: alpha is"):
-            Between(a, wrong)
-    with pytest.raises(FlowError, match="alpha"):
-        Between(a, a[..., :3].contiguous())
-    with pytest.raises(FlowError, match="picture 1: has an alpha"):
-        list(in_betweens([a, a], 2))
+        with pytest.raises(InputError, match="second picture 'alpha .*': has alpha outside 0..1"):
+            prepare_pair(a, wrong)
+    with pytest.raises(InputError, match="alpha"):
+        prepare_pair(a, a[..., :3].contiguous())
+    with pytest.raises(InputError, match="picture 1 .* batch"):
+        list(pictures_at([a[None], a[None]], [Fraction(1, 2)]))

@@ -2,19 +2,13 @@
 
 import pytest
 import torch
-from kontinuity.flow import (
-    FlowError,
-    consistent,
-    coverage,
-    fill_holes,
-    flat_share,
-    round_trip,
-    splat,
-    splat_softmax,
-    warp,
-    warp_bicubic,
-)
-from kontinuity.flow.field import is_flat
+from kontinuity.common import InputError
+from kontinuity.flow import Motion
+from kontinuity.flow.between.synthesis import push
+from kontinuity.flow.field import flat_share, is_flat
+from kontinuity.flow.occlusion import consistent, coverage, round_trip
+from kontinuity.flow.splat import fill_holes, splat
+from kontinuity.flow.warp import warp, warp_bicubic
 
 
 def random(*shape, seed=0, dtype=torch.float64):
@@ -98,26 +92,28 @@ def test_splat_is_a_partition_of_unity():
     assert out.sum().item() == pytest.approx(inside.sum().item(), rel=1e-12)
 
 
-def test_softmax_splat_of_a_constant_is_the_constant():
-    flow = (random(20, 30, 2, seed=1) - 0.5) * 14
-    out, density = splat_softmax(torch.full((20, 30, 3), 0.3, dtype=torch.float64), flow, random(20, 30, seed=4) * 20)
-    assert torch.allclose(out[density > 0], torch.tensor(0.3, dtype=torch.float64), atol=1e-12)
-    assert (out[density == 0] == 0).all()
+def test_two_constants_pushed_together_are_the_constant():
+    motion = Motion(*((random(20, 30, 2, seed=seed) - 0.5) * 14 for seed in (1, 2)), 1.0)
+    plain = torch.full((20, 30, 3), 0.3, dtype=torch.float64)
+    weights = random(20, 30, seed=4) * 20, random(20, 30, seed=5) * 20
+    assert torch.allclose(push(plain, plain, motion, weights, 0.4), plain, atol=1e-9)
 
 
 def test_importance_decides_who_is_in_front():
     values, flow, importance = torch.zeros(20, 30, 1), uniform(0, 0), torch.zeros(20, 30)
     values[5, 10], values[5, 12] = 1.0, 0.5
     flow[5, 10, 0] = 2
-    assert splat_softmax(values, flow, importance)[0][5, 12].item() == pytest.approx(0.75)
+    motion, gone = Motion(2 * flow, uniform(1e4, 0), 1.0), torch.zeros(20, 30)  # the first picture is all that is seen
+    assert push(values, values, motion, (importance, gone), 0.5)[5, 12].item() == pytest.approx(0.75)
     importance[5, 10] = 20
-    assert splat_softmax(values, flow, importance)[0][5, 12].item() == pytest.approx(1.0, abs=1e-6)
+    assert push(values, values, motion, (importance, gone), 0.5)[5, 12].item() == pytest.approx(1.0, abs=1e-6)
 
 
 def test_splat_gives_the_same_bits_twice():
     values, flow = random(64, 64, 3, dtype=torch.float32), (random(64, 64, 2, seed=1) - 0.5).float() * 60
     assert torch.equal(splat(values, flow), splat(values, flow))
-    assert torch.equal(splat_softmax(values, flow)[0], splat_softmax(values, flow)[0])
+    motion, weights = Motion(flow, -flow, 1.0), (values[..., 0], values[..., 1])
+    assert torch.equal(push(values, values, motion, weights, 0.4), push(values, values, motion, weights, 0.4))
 
 
 def test_splat_has_the_gradient_of_its_adjoint():
@@ -164,11 +160,11 @@ def test_what_leaves_the_picture_is_not_covered():
     torch.full((20, 30, 2), torch.nan), torch.full((20, 30, 2), torch.inf), None], ids=str)
 @pytest.mark.parametrize("function", [warp, warp_bicubic, splat])
 def test_bad_flow_is_refused(function, flow):
-    with pytest.raises(FlowError) as caught:
+    with pytest.raises(InputError) as caught:
         function(torch.zeros(20, 30, 3), flow)
     assert "\n" not in str(caught.value)
 
 
 def test_flows_of_different_sizes_are_refused():
-    with pytest.raises(FlowError, match="same pictures"):
+    with pytest.raises(InputError, match="same pictures"):
         coverage(torch.zeros(20, 30, 2), torch.zeros(20, 31, 2))

@@ -1,4 +1,4 @@
-"""A figure before a still or drifting background; wide pictures; the fast synthesis against its float64 reference."""
+"""A figure before a still or shifted background; wide pictures; the fast synthesis against its float64 reference."""
 
 import math
 import sys
@@ -6,24 +6,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from kontinuity.flow import (
-    Between,
-    DisFlow,
-    FlowError,
-    Motion,
-    estimate_motion,
-    frame_times,
-    interpolate,
-    pictures_at,
-    splat,
-    warp,
-)
-from kontinuity.flow.field import shrunk
-from kontinuity.flow.figures.background import Drift, find_drift
+from kontinuity.common import InputError
+from kontinuity.flow import DisFlow, Motion, estimate_motion, frame_times, pictures_at, prepare_pair
+from kontinuity.flow.field import in_order, shrunk
+from kontinuity.flow.figures.background import BackgroundShift, find_background_shift
 from kontinuity.flow.figures.figure import find_figure
-from kontinuity.flow.motion import in_order
 from kontinuity.flow.occlusion import round_trip
-from kontinuity.flow.warp import warp_bicubic
+from kontinuity.flow.splat import splat
+from kontinuity.flow.warp import warp, warp_bicubic
 
 
 def psnr(a, b):
@@ -57,7 +47,8 @@ def busy():
 @pytest.mark.parametrize("way", [8, 30, 90])
 def test_a_figure_moves_and_the_background_stays(busy, way):
     a, truth, b = busy(128 - way / 2), busy(128), busy(128 + way / 2)
-    made, report = interpolate(a, b, 0.5)
+    pair = prepare_pair(a, b)
+    made, report = pair.at(0.5), pair.report
     assert report.decision == "splat" and "still background" in report.reason
     assert psnr(made, truth) > 28 and psnr(made, truth) > psnr((a + b) / 2, truth) + 5
     far = (busy(128, mask=True) | busy(128 - way / 2, mask=True) | busy(128 + way / 2, mask=True)).logical_not()
@@ -86,7 +77,7 @@ def test_background_that_shows_through_a_figure_stays(busy):
         return torch.from_numpy(picture.astype(np.float32) / 255)
 
     a, truth, b = legs(164, 24), legs(177, 20), legs(190, 16)
-    pair = Between(a, b)
+    pair = prepare_pair(a, b)
     for mask, x, apart in zip(pair.motion.figure, (164, 190), (24, 16), strict=True):
         assert mask[42:58, x - apart - 2].all() and not mask[46:54, x - 4 : x + 4].any()
     assert (pair.at(0.5)[46:54, 173:181] - truth[46:54, 173:181]).abs().mean() < 0.02
@@ -95,11 +86,11 @@ def test_background_that_shows_through_a_figure_stays(busy):
 def test_given_masks_are_kept_and_help(busy):
     a, truth, b = busy(98), busy(128), busy(158)
     masks = busy(98, mask=True), busy(158, mask=True)
-    pair = Between(a, b, figure=masks)
+    pair = prepare_pair(a, b, figure=masks)
     assert all(torch.equal(*both) for both in zip(pair.motion.figure, masks, strict=True))
     assert "given figure" in pair.report.reason
     assert psnr(pair.at(0.5), truth) > 28
-    turned = Between(b, a, figure=masks[::-1])
+    turned = prepare_pair(b, a, figure=masks[::-1])
     assert torch.equal(turned.at(0.25), pair.at(0.75))
 
 
@@ -112,7 +103,7 @@ def test_masks_help_where_everything_changes(busy):
 
     a, truth, b = before(98, places[0]), before(128, torch.lerp(*places, 0.5)), before(158, places[1])
     assert estimate_motion(a, b).figure is None
-    alone = Between(a, b).at(0.5)
+    alone = prepare_pair(a, b).at(0.5)
     times = frame_times(2, 1, 2)
     made = list(pictures_at([a, b], times, figures=[busy(98, mask=True), busy(158, mask=True)]))[1].picture
     inside = busy(128, mask=True)
@@ -122,38 +113,38 @@ def test_masks_help_where_everything_changes(busy):
 @pytest.mark.parametrize("bad", [(None, None), (torch.zeros(144, 256),) * 2, (torch.zeros(9, 9, dtype=torch.bool),) * 2,
                                  torch.zeros(144, 256, dtype=torch.bool)], ids=["none", "float", "size", "one"])
 def test_masks_that_do_not_fit_are_refused(busy, bad):
-    with pytest.raises(FlowError, match="figure: expected"):
-        Between(busy(98), busy(158), figure=bad)
+    with pytest.raises(InputError, match="motion: figure '.*': is (not two masks|no mask of the picture)"):
+        prepare_pair(busy(98), busy(158), figure=bad)
 
 
 def test_an_empty_mask_leaves_a_cross_fade(busy):
     a, b = busy(98), busy(158)
     none = torch.zeros(144, 256, dtype=torch.bool)
-    assert torch.allclose(Between(a, b, "splat", figure=(none, none)).at(0.5), (a + b) / 2, atol=1e-6)
+    assert torch.allclose(prepare_pair(a, b, "splat", figure=(none, none)).at(0.5), (a + b) / 2, atol=1e-6)
 
 
-def test_a_drift_is_found_and_taken_out(busy):
+def test_a_background_shift_is_found_and_taken_out(busy):
     a, b = busy(98), busy(158)
-    truth = Drift(np.array([[1.004, 0, 1.6], [0, 1.004, -1.2]]), np.array([0.97] * 3), np.array([0.01] * 3))
-    drifted = truth.applied(b, 1.0)
-    found = find_drift(a, drifted)
+    truth = BackgroundShift(np.array([[1.004, 0, 1.6], [0, 1.004, -1.2]]), np.array([0.97] * 3), np.array([0.01] * 3))
+    shifted = truth.applied(b, 1.0)
+    found = find_background_shift(a, shifted)
     corners = np.array([[0, 0, 1], [255, 143, 1]])
     assert np.abs(corners @ (found.matrix - truth.matrix).T).max() < 0.1  # DIS alone is off by 0.3
     assert found.gain == pytest.approx(truth.gain, abs=0.02)
-    assert psnr(found.removed(drifted)[8:-8, 8:-8], b[8:-8, 8:-8]) > psnr(drifted[8:-8, 8:-8], b[8:-8, 8:-8]) + 6
-    assert find_drift(a, b) is None and find_drift(a, a) is None
+    assert psnr(found.removed(shifted)[8:-8, 8:-8], b[8:-8, 8:-8]) > psnr(shifted[8:-8, 8:-8], b[8:-8, 8:-8]) + 6
+    assert find_background_shift(a, b) is None and find_background_shift(a, a) is None
 
 
 def test_a_redrawn_background_does_not_pulse(busy, monkeypatch):
-    """The picture half-way has half of the drift: in it the background lies between those of the given pictures."""
-    drift = Drift(np.array([[1, 0, 2.0], [0, 1, -1.4]]), np.array([0.96] * 3), np.array([0.0] * 3))
-    a, b = busy(98), drift.applied(busy(158), 1.0)
-    truth = drift.applied(busy(128), 0.5)
-    pair = Between(a, b)
+    """The picture half-way has half of the shift: in it the background lies between those of the given pictures."""
+    shift = BackgroundShift(np.array([[1, 0, 2.0], [0, 1, -1.4]]), np.array([0.96] * 3), np.array([0.0] * 3))
+    a, b = busy(98), shift.applied(busy(158), 1.0)
+    truth = shift.applied(busy(128), 0.5)
+    pair = prepare_pair(a, b)
     assert "drifting background" in pair.report.reason
-    assert torch.equal(Between(b, a).at(0.7), pair.at(0.3))
-    monkeypatch.setattr(sys.modules["kontinuity.flow.between.frame_pair"], "find_drift", lambda *args: None)
-    made, pulsing = (one.at(0.5)[6:-6, 6:-6] for one in (pair, Between(a, b)))
+    assert torch.equal(prepare_pair(b, a).at(0.7), pair.at(0.3))
+    monkeypatch.setattr(sys.modules["kontinuity.flow.between.frame_pair"], "find_background_shift", lambda *args: None)
+    made, pulsing = (each.at(0.5)[6:-6, 6:-6] for each in (pair, prepare_pair(a, b)))
     assert psnr(made, truth[6:-6, 6:-6]) > 25
     assert psnr(made, truth[6:-6, 6:-6]) > psnr(pulsing, truth[6:-6, 6:-6]) + 2
     assert pair.at(0) is a and pair.at(1) is b
@@ -164,15 +155,15 @@ def test_a_redrawn_background_does_not_pulse(busy, monkeypatch):
 def test_turning_time_round_changes_no_bit(texture, busy, mode, t):
     for a, b in ((texture(7), texture(7).roll((3, -5), (0, 1))), (busy(98), busy(150))):
         assert in_order(a, b) != in_order(b, a)
-        assert torch.equal(interpolate(a, b, t, mode)[0], interpolate(b, a, 1 - t, mode)[0])
+        assert torch.equal(prepare_pair(a, b, mode).at(t), prepare_pair(b, a, mode).at(1 - t))
 
 
 @pytest.mark.parametrize("mode", ["project", "splat"])
 def test_float32_synthesis_equals_its_float64_reference(texture, busy, mode):
     """To 2e-4 of the range; where the softmax weights are next to nothing float32 may fill instead: 0.1 % of values."""
     for a, b in ((texture(7), texture(7).roll((3, -5), (0, 1))), (busy(98), busy(150))):
-        pair = Between(a, b, mode)
-        difference = (pair._make(0.4, torch.float32) - pair._make(0.4, torch.float64)).abs()
+        reference = prepare_pair(a, b, mode, dtype=torch.float64)
+        difference = (prepare_pair(a, b, mode).at(0.4) - reference.at(0.4)).abs()
         assert (difference > 2e-4).double().mean() < 1e-3
 
 
@@ -180,12 +171,12 @@ def test_wide_pictures_are_made_at_half_the_flow_and_full_size(texture):
     """Above 1280 pixels the flow is splatted at half size; on smooth flows that is within 0.01 of the reference."""
     wide = texture(3, 96, 1440)
     a, truth, b = (wide[8:88, start:start + 1400].contiguous() for start in (20, 24, 28))
-    pair = Between(a, b)
-    made, reference = pair.at(0.5), pair._make(0.5, torch.float64)
+    pair = prepare_pair(a, b)
+    made, reference = pair.at(0.5), prepare_pair(a, b, dtype=torch.float64).at(0.5)
     assert pair.report.decision == "project" and made.shape == a.shape
     assert psnr(made[8:-8, 16:-16], truth[8:-8, 16:-16]) > 35
     assert (made - reference)[8:-8, 16:-16].abs().mean() < 0.002
-    assert torch.equal(Between(b, a).at(0.5), made)
+    assert torch.equal(prepare_pair(b, a).at(0.5), made)
 
 
 def test_a_figure_in_a_wide_picture(busy):
@@ -194,7 +185,7 @@ def test_a_figure_in_a_wide_picture(busy):
     def grown(x):
         return torch.from_numpy(cv2.resize(busy(x).numpy(), (1536, 864), interpolation=cv2.INTER_CUBIC)).clamp(0, 1)
 
-    pair = Between(grown(108), grown(148))
+    pair = prepare_pair(grown(108), grown(148))
     assert pair.motion.figure[0].shape == (864, 1536) and pair.motion.forward.shape == (864, 1536, 2)
     assert psnr(pair.at(0.5), grown(128)) > 27
 
@@ -224,24 +215,24 @@ def test_only_what_changed_is_looked_at_and_the_figure_is_the_same(busy):
             assert (apart[mask & reference] < 1.5).float().mean() > 0.95
 
 
-def test_a_drift_in_a_wide_picture_is_that_of_its_full_size(busy):
+def test_a_background_shift_in_a_wide_picture_is_that_of_its_full_size(busy):
     import cv2
 
     def grown(x):
         return torch.from_numpy(cv2.resize(busy(x).numpy(), (1536, 864), interpolation=cv2.INTER_CUBIC)).clamp(0, 1)
 
-    truth = Drift(np.array([[1.002, 0, 3.5], [0, 1.002, -2.5]]), np.array([0.98] * 3), np.zeros(3))
-    found = find_drift(grown(98), truth.applied(grown(158), 1.0))
+    truth = BackgroundShift(np.array([[1.002, 0, 3.5], [0, 1.002, -2.5]]), np.array([0.98] * 3), np.zeros(3))
+    found = find_background_shift(grown(98), truth.applied(grown(158), 1.0))
     corners = np.array([[0, 0, 1], [1535, 863, 1]])
     assert np.abs(corners @ (found.matrix - truth.matrix).T).max() < 0.3
 
 
-def test_a_drift_is_moved_as_a_bicubic_warp_does(texture):
+def test_a_background_shift_is_moved_as_a_bicubic_warp_does(texture):
     """By ``warp_bicubic`` along the same flow, to 0.01 of the range: OpenCV rounds places to 1/32 pixel."""
     picture, matrix = texture(5), np.array([[1.003, 0.002, 1.37], [-0.002, 1.003, -0.61]])
     place = np.stack(np.meshgrid(np.arange(128), np.arange(96), [1]), 3)[:, :, 0].astype(np.float64)
     flow = torch.from_numpy((place @ matrix.T - place[..., :2]).astype(np.float32))
-    moved = Drift(matrix, np.ones(3), np.zeros(3)).removed(picture)
+    moved = BackgroundShift(matrix, np.ones(3), np.zeros(3)).removed(picture)
     assert (moved - warp_bicubic(picture, flow).clamp(0, 1)).abs().max() < 0.01
 
 

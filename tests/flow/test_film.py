@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from kontinuity.flow import FlowError, InBetweenModel, load_in_between
+from kontinuity.common import InputError
+from kontinuity.flow import InBetweenModel, load_in_between
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
@@ -138,7 +139,7 @@ def test_the_published_sizes_are_the_ones_that_fit():
 
 def test_other_files_are_refused_with_the_tensor_and_what_to_use(tmp_path):
     def refused(name: str, *texts: str) -> None:
-        with pytest.raises(FlowError) as error:
+        with pytest.raises(InputError) as error:
             load_in_between(tmp_path / name)
         assert all(text in str(error.value) for text in (name, *texts)), str(error.value)
 

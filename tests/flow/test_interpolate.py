@@ -6,7 +6,9 @@ import sys
 
 import pytest
 import torch
-from kontinuity.flow import EASINGS, MODES, Between, FlowError, Motion, coverage, in_betweens, interpolate
+from kontinuity.common import InputError
+from kontinuity.flow import EASINGS, MODES, Motion, estimate_motion, frame_times, pictures_at, prepare_pair
+from kontinuity.flow.occlusion import coverage
 
 NOT_PICTURES = {
     "alpha": torch.rand(96, 128, 4),
@@ -25,6 +27,11 @@ NOT_PICTURES = {
 }
 
 
+def multiplied_by(multiplier, pictures, *settings):
+    """As Interpolate Frames does it."""
+    return pictures_at(pictures, frame_times(len(pictures), 1, multiplier), *settings)
+
+
 def psnr(a, b):
     return 10 * math.log10(1 / max(1e-12, ((a - b) ** 2).mean().item()))
 
@@ -32,7 +39,7 @@ def psnr(a, b):
 @pytest.mark.parametrize("mode", MODES)
 def test_ends_are_the_given_pictures(texture, mode):
     a, b = texture(0), texture(0).roll(3, 1)
-    pair = Between(a, b, mode)
+    pair = prepare_pair(a, b, mode)
     assert pair.at(0) is a and pair.at(1) is b
 
 
@@ -42,7 +49,7 @@ def test_translation_is_exact_with_its_own_flow(texture, mode):
     wide = texture(1, 112, 160)
     a, truth, b = wide[8:104, 8:136], wide[8:104, 12:140], wide[8:104, 16:144]
     flow = torch.tensor([-8.0, 0.0]).expand(96, 128, 2)
-    made = Between(a, b, mode, motion=Motion(flow, -flow, 1.0)).at(0.5)
+    made = prepare_pair(a, b, mode, motion=Motion(flow, -flow, 1.0)).at(0.5)
     assert psnr(made[8:-8, 8:-8], truth[8:-8, 8:-8]) > 60
     assert psnr(made, truth) > 60  # the border as well: each side is seen by one of the two
 
@@ -53,7 +60,7 @@ def test_what_the_motion_does_not_explain_is_cross_faded(texture):
     a, truth, b = (wide[:, x : x + 128].clone() for x in (8, 10, 16))
     a[:, 64:], b[:, 64:] = 0.4 * texture(5)[:, 64:], 0.4 * texture(6)[:, 64:] + 0.6
     flow = torch.tensor([-8.0, 0.0]).expand(96, 128, 2)
-    made = Between(a, b, "project", motion=Motion(flow, -flow, 1.0)).at(0.25)
+    made = prepare_pair(a, b, "project", motion=Motion(flow, -flow, 1.0)).at(0.25)
     assert (made - torch.lerp(a, b, 0.25))[:, 76:-8].abs().max() < 0.03
     assert psnr(made[:, :52], truth[:, :52]) > 45 > 30 > psnr(torch.lerp(a, b, 0.25)[:, :52], truth[:, :52])
 
@@ -65,7 +72,8 @@ def test_square_on_a_constant_ground_is_carried_along():
         picture = torch.full((96, 128, 3), 0.5)
         picture[30:60, x : x + 30] = torch.tensor([0.9, 0.2, 0.1])
         pictures.append(picture)
-    made, report = interpolate(pictures[0], pictures[2], 0.5)
+    pair = prepare_pair(pictures[0], pictures[2])
+    made, report = pair.at(0.5), pair.report
     assert report.decision == "splat"
     assert psnr(made, pictures[1]) > 45
 
@@ -74,7 +82,8 @@ def test_square_on_a_constant_ground_is_carried_along():
 def test_moving_camera_is_followed(texture, mode):
     wide = texture(5, 112, 176)
     a, truth, b = wide[8:104, 8:136], wide[9:105, 12:140], wide[10:106, 16:144]
-    made, report = interpolate(a, b, 0.5, mode)
+    pair = prepare_pair(a, b, mode)
+    made, report = pair.at(0.5), pair.report
     assert report.decision == "project" and report.coverage > 0.8
     assert psnr(made[16:-16, 16:-16], truth[16:-16, 16:-16]) > 35
     assert psnr(made, truth) > psnr((a + b) / 2, truth) + 8
@@ -82,7 +91,8 @@ def test_moving_camera_is_followed(texture, mode):
 
 def test_drawing_is_splatted_and_has_no_ghost(cartoon):
     a, truth, b = cartoon(50), cartoon(60), cartoon(70)
-    made, report = interpolate(a, b, 0.5)
+    pair = prepare_pair(a, b)
+    made, report = pair.at(0.5), pair.report
     assert report.decision == "splat" and "drawing" in report.reason
     assert psnr(made, truth) > psnr((a + b) / 2, truth) + 6
 
@@ -93,16 +103,16 @@ def test_time_can_be_turned_round(texture, cartoon, mode, t):
     if mode == "hold" and t == 0.5:
         pytest.skip("at exactly half time a hold has to choose")
     for a, b in ((cartoon(40), cartoon(61)), (texture(7), texture(7).roll((3, -5), (0, 1)))):
-        there, back = interpolate(a, b, t, mode)[0], interpolate(b, a, 1 - t, mode)[0]
+        there, back = prepare_pair(a, b, mode).at(t), prepare_pair(b, a, mode).at(1 - t)
         assert (there - back).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("mode", ["project", "splat"])
 def test_same_input_same_bits_and_a_legal_picture(texture, mode):
     a, b = texture(8), texture(8).roll(6, 1)
-    one, two = interpolate(a, b, 0.4, mode)[0], interpolate(a, b, 0.4, mode)[0]
-    assert torch.equal(one, two)
-    assert one.dtype == torch.float32 and one.shape == a.shape and one.min() >= 0 and one.max() <= 1
+    made, again = prepare_pair(a, b, mode).at(0.4), prepare_pair(a, b, mode).at(0.4)
+    assert torch.equal(made, again)
+    assert made.dtype == torch.float32 and made.shape == a.shape and made.min() >= 0 and made.max() <= 1
 
 
 @pytest.mark.parametrize(("t", "side"), [(0.02, 1), (0.98, 0)])
@@ -114,13 +124,13 @@ def test_what_only_one_picture_sees_stays_sharp_at_any_time(t, side):
     away = flow.clone()
     away[36:60, :, 1] = 1e4  # the nearer picture's pixels of that place are gone at once
     motion = Motion(flow, away, 1.0) if side == 0 else Motion(away, flow, 1.0)
-    made = Between(*pair, "splat", motion=motion).at(t)
+    made = prepare_pair(*pair, "splat", motion=motion).at(t)
     assert (made[42:54] - pair[side][42:54]).abs().max() < 0.02
 
 
 def test_a_cut_shows_only_given_pictures(texture):
     a, b = texture(1) * 0.3, texture(2) * 0.3 + 0.7
-    pair = Between(a, b)
+    pair = prepare_pair(a, b)
     assert pair.report.decision == "hold" and "cut" in pair.report.reason
     assert [pair.at(t) is a for t in (0.1, 0.4, 0.5, 0.9)] == [True, True, False, False]
     assert pair.at(0.9) is b
@@ -129,7 +139,7 @@ def test_a_cut_shows_only_given_pictures(texture):
 def test_a_cut_between_two_pictures_of_the_same_colours(texture):
     """What two takes of one street have in common is their colours, not one detail."""
     lost = [100 * torch.randn(96, 128, 2, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
-    report = Between(texture(1), texture(2), motion=Motion(*lost, coverage(*lost))).report
+    report = prepare_pair(texture(1), texture(2), motion=Motion(*lost, coverage(*lost))).report
     assert report.decision == "hold" and report.change < 0.5
     assert "a cut: only" in report.reason and "of what changed" in report.reason
 
@@ -141,14 +151,14 @@ def test_smooth_surfaces_whose_motion_is_unclear_are_no_reason_to_dissolve(textu
     b[30:60, 30:70] = texture(3)[:30, :40]
     there, back = torch.full((96, 128, 2), 5.0), torch.full((96, 128, 2), 5.0)
     there[30:60, 10:70], back[30:60, 10:80] = torch.tensor([10.0, 0.0]), torch.tensor([-10.0, 0.0])
-    report = Between(a, b, motion=Motion(there, back, coverage(there, back))).report
+    report = prepare_pair(a, b, motion=Motion(there, back, coverage(there, back))).report
     assert report.coverage < 0.55 and report.decision not in ("dissolve", "hold")
     assert "of what changed" in report.reason
 
 
 def test_too_far_apart_is_dissolved_and_said(texture):
     a, b = texture(1), texture(2)  # the same colours elsewhere
-    pair = Between(a, b)
+    pair = prepare_pair(a, b)
     assert pair.report.decision == "dissolve" and pair.report.coverage < 0.55
     assert torch.allclose(pair.at(0.25), a * 0.75 + b * 0.25, atol=1e-6)
 
@@ -159,7 +169,7 @@ def test_shaded_pictures_of_which_a_part_is_explained_are_not_dissolved_as_a_who
     a[:40, :80], b[:40, 4:84] = texture(3)[:40, :80], texture(3)[:40, :80]
     lost = [100 * torch.randn(96, 128, 2, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
     lost[0][:40, :80], lost[1][:40, :84] = torch.tensor([4.0, 0.0]), torch.tensor([-4.0, 0.0])
-    report = Between(a, b, motion=Motion(*lost, coverage(*lost))).report
+    report = prepare_pair(a, b, motion=Motion(*lost, coverage(*lost))).report
     assert report.decision == "project" and report.coverage < 0.55 and "of what changed" in report.reason
 
 
@@ -168,18 +178,18 @@ def test_equal_pictures_are_not_estimated(texture):
         raise AssertionError
 
     a = texture(1)
-    pair = Between(a, a.clone(), estimator=never)
+    pair = prepare_pair(a, a.clone(), estimator=never)
     assert pair.report.decision == "duplicate" and torch.equal(pair.at(0.3), a)
 
 
 def test_sequence_counts_and_keeps_given_pictures(cartoon):
     pictures = [cartoon(40), cartoon(46), cartoon(46), cartoon(52)]
-    made = list(in_betweens(pictures, 3))
+    made = list(multiplied_by(3, pictures))
     assert len(made) == 10
     assert [item.time for item in made] == pytest.approx([number / 3 for number in range(10)])
     assert all(made[3 * number].picture is picture for number, picture in enumerate(pictures))
     assert made[4].report.decision == "duplicate" and made[3].report is None
-    same = zip(in_betweens(pictures, 1), pictures, strict=True)
+    same = zip(multiplied_by(1, pictures), pictures, strict=True)
     assert all(item.picture is picture for item, picture in same)
 
 
@@ -191,7 +201,7 @@ def test_sequence_reads_pictures_when_needed(cartoon):
             read.append(x)
             yield cartoon(40 + x % 3)
 
-    made = in_betweens(pictures(), 2)
+    made = pictures_at(pictures(), frame_times(1000, 1, 2))
     assert read == []
     for _ in range(5):
         next(made)
@@ -206,7 +216,7 @@ def test_easings_go_from_0_to_1_without_turning_back(name):
 
 def test_easing_moves_the_picture_in_time(cartoon):
     a, b = cartoon(40), cartoon(52)
-    eased = list(in_betweens([a, b], 4, "ease in and out", "dissolve"))
+    eased = list(multiplied_by(4, [a, b], "ease in and out", "dissolve"))
     share = EASINGS["ease in and out"](0.25)
     assert torch.allclose(eased[1].picture, torch.lerp(a, b, share)) and eased[1].time == 0.25
 
@@ -214,48 +224,48 @@ def test_easing_moves_the_picture_in_time(cartoon):
 @pytest.mark.parametrize("name", NOT_PICTURES)
 def test_what_is_no_picture_is_refused(texture, name):
     bad = NOT_PICTURES[name]
-    for call in (lambda: Between(texture(0), bad), lambda: list(in_betweens([texture(0), bad], 2)),
-                 lambda: list(in_betweens([texture(0), bad], 1))):
-        with pytest.raises(FlowError) as caught:
+    for call in (lambda: prepare_pair(texture(0), bad), lambda: list(multiplied_by(2, [texture(0), bad])),
+                 lambda: estimate_motion(texture(0), bad)):
+        with pytest.raises(InputError) as caught:
             call()
         assert "\n" not in str(caught.value) and len(str(caught.value)) > 20
 
 
 @pytest.mark.parametrize("t", [-0.1, 1.0001, math.nan, math.inf, "0.5", None, True])
 def test_time_outside_is_refused(texture, t):
-    with pytest.raises(FlowError, match="between 0"):
-        interpolate(texture(0), texture(1), t)
+    with pytest.raises(InputError, match="between 0"):
+        prepare_pair(texture(0), texture(1), "dissolve").at(t)
 
 
-@pytest.mark.parametrize("multiplier", [0, -1, 65, 10**9, 2.5, "2", True])
-def test_absurd_multiplier_is_refused_at_once(multiplier):
-    with pytest.raises(FlowError, match="1 to 64"):
-        in_betweens([], multiplier)
+@pytest.mark.parametrize("multiplier", [0, -1, 65, 10**9, 64.1, math.nan, math.inf])
+def test_absurd_multiplier_is_refused(multiplier):
+    with pytest.raises(InputError, match="Node: target_fps '.*': (is more than 64 times|is no frame rate; it must)"):
+        frame_times(2, 1, multiplier, "Node")
 
 
 def test_unknown_settings_are_refused_at_once(texture):
-    with pytest.raises(FlowError, match="linear"):
-        in_betweens([], 2, "bouncy")
-    with pytest.raises(FlowError, match="project"):
-        in_betweens([], 2, mode="magic")
-    with pytest.raises(FlowError, match="project"):
-        Between(texture(0), texture(1), "magic")
+    with pytest.raises(InputError, match="linear"):
+        pictures_at([], [], "bouncy")
+    with pytest.raises(InputError, match="project"):
+        pictures_at([], [], mode="magic")
+    with pytest.raises(InputError, match="project"):
+        prepare_pair(texture(0), texture(1), "magic")
     flow = torch.zeros(9, 9, 2)
-    with pytest.raises(FlowError, match="motion"):
-        Between(texture(0), texture(1), motion=Motion(flow, flow, 1.0))
+    with pytest.raises(InputError, match=r"motion '\[9, 9, 2\]': does not fit"):
+        prepare_pair(texture(0), texture(1), motion=Motion(flow, flow, 1.0))
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_picture_is_no_sequence(texture, count):
-    with pytest.raises(FlowError, match="at least two"):
-        list(in_betweens([texture(0)] * count, 2))
+    with pytest.raises(InputError, match="at least two"):
+        multiplied_by(2, [texture(0)] * count)
 
 
 def test_error_in_a_sequence_names_the_pictures(texture):
-    with pytest.raises(FlowError, match="picture 3: has an alpha"):
-        list(in_betweens([texture(0), texture(0), NOT_PICTURES["alpha"]], 2))
-    with pytest.raises(FlowError, match="pictures 1 and 2: .*128x96"):
-        list(in_betweens([texture(0), NOT_PICTURES["other size"]], 2))
+    with pytest.raises(InputError, match="pictures 2 and 3: second picture '96x128x4': .*over a plain background"):
+        list(multiplied_by(2, [texture(0), texture(0), NOT_PICTURES["alpha"]]))
+    with pytest.raises(InputError, match="pictures 1 and 2: .*128x96"):
+        list(multiplied_by(2, [texture(0), NOT_PICTURES["other size"]]))
 
 
 def test_importing_the_face_does_not_import_opencv():

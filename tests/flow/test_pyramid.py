@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
-from kontinuity.flow import DisFlow, FlowError, PyramidFlow, estimate_motion, pyramid_flow
+from kontinuity.common import InputError
+from kontinuity.flow import DisFlow, PyramidFlow, estimate_motion
+from kontinuity.flow.estimators.pyramid import pyramid_flow
 from torch.nn.functional import interpolate
 
 HEIGHT, WIDTH, MARGIN = 120, 160, 24
@@ -91,7 +93,7 @@ def test_pairs_at_once_are_the_pairs_one_by_one():
         alone = PyramidFlow()(*pair)
         assert (both[number].permute(1, 2, 0) - alone).abs().max() < 1e-3
         assert torch.equal(alone, PyramidFlow()(*pair))
-    with pytest.raises(FlowError, match="expected two of"):
+    with pytest.raises(InputError, match="are not two of"):
         pyramid_flow(a, b[:, :, 1:])
 
 
@@ -113,5 +115,5 @@ def test_it_is_an_estimator_that_asks_for_its_device():
     a, b = warped(1, shift(1, 2))
     motion = estimate_motion(a, b, PyramidFlow(device), large_motion=False)
     assert motion.coverage > 0.9 and len(asked) == 2 and asked[0] >= 100 * HEIGHT * WIDTH
-    with pytest.raises(FlowError, match="bring them to one size"):
-        PyramidFlow()(a, b[1:])
+    with pytest.raises(InputError, match="bring them to one size"):
+        estimate_motion(a, b[1:], PyramidFlow())

@@ -4,7 +4,8 @@ import pickle
 
 import pytest
 import torch
-from kontinuity.flow import FlowError, RaftFlow, estimate_motion, load_raft
+from kontinuity.common import InputError
+from kontinuity.flow import RaftFlow, estimate_motion, load_raft
 from safetensors.torch import save_file
 from torchvision.models.optical_flow import raft_large, raft_small
 from torchvision.transforms._presets import OpticalFlow
@@ -56,8 +57,8 @@ def test_it_is_an_estimator_and_is_brought_to_its_device_before_each_use(small, 
 
     motion = estimate_motion(texture(1, 48, 48), texture(2, 48, 48), RaftFlow(small[0], device, 1), large_motion=False)
     assert motion.forward.shape == (48, 48, 2) and len(asked) == 2
-    with pytest.raises(FlowError, match="bring them to one size"):
-        RaftFlow(small[0])(texture(1, 48, 48), texture(1, 48, 64))
+    with pytest.raises(InputError, match="Node: second picture '64x48': .*; bring them to one size"):
+        estimate_motion(texture(1, 48, 48), texture(1, 48, 64), RaftFlow(small[0]), where="Node")
 
 
 def test_large_and_small_are_told_apart_and_plain_pth_files_are_read(small, tmp_path):
@@ -72,7 +73,7 @@ def test_other_files_are_refused(small, tmp_path):
     state = small[0].state_dict()
 
     def refused(name: str, text: str) -> None:
-        with pytest.raises(FlowError, match=text):
+        with pytest.raises(InputError, match=text):
             load_raft(tmp_path / name)
 
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")

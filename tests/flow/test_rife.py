@@ -4,7 +4,8 @@ import pickle
 
 import pytest
 import torch
-from kontinuity.flow import Between, FlowError, InBetweenModel, in_betweens, load_in_between
+from kontinuity.common import InputError
+from kontinuity.flow import InBetweenModel, frame_times, load_in_between, pictures_at, prepare_pair
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
@@ -125,18 +126,18 @@ def test_any_size_is_padded_and_comes_back(model, texture):
     assert torch.allclose(made, whole[0, :, :50, :71].permute(1, 2, 0).clamp(0, 1), atol=1e-5)
 
 
-def test_between_leaves_the_pictures_to_it_except_ends_copies_and_cuts(model, texture):
+def test_a_pair_leaves_the_pictures_to_it_except_ends_copies_and_cuts(model, texture):
     a, b = texture(1, 64, 64), texture(1, 64, 64).roll(2, 1)
-    pair, turned = Between(a, b, model=model), Between(b, a, model=model)
+    pair, turned = prepare_pair(a, b, model=model), prepare_pair(b, a, model=model)
     assert pair.report.decision == "model" and pair.report.reason == "RIFE"
     assert pair.at(0) is a and pair.at(1) is b
     assert torch.equal(pair.at(0.25), turned.at(0.75))
     assert not torch.equal(pair.at(0.25), pair.at(0.5))
-    assert not torch.allclose(pair.at(0.5), Between(a, b).at(0.5), atol=1e-3)
-    assert Between(a, a.clone(), model=model).report.decision == "duplicate"
+    assert not torch.allclose(pair.at(0.5), prepare_pair(a, b).at(0.5), atol=1e-3)
+    assert prepare_pair(a, a.clone(), model=model).report.decision == "duplicate"
     dark, light = texture(1, 64, 64) * 0.3, 0.7 + texture(5, 64, 64) * 0.3
-    assert Between(dark, light, model=model).report.decision == "hold"
-    assert Between(a, b, "dissolve", model=model).report.decision == "dissolve"
+    assert prepare_pair(dark, light, model=model).report.decision == "hold"
+    assert prepare_pair(a, b, "dissolve", model=model).report.decision == "dissolve"
 
 
 def test_a_clip_is_made_by_it_and_the_device_is_asked_with_the_bytes(model, texture):
@@ -147,17 +148,17 @@ def test_a_clip_is_made_by_it_and_the_device_is_asked_with_the_bytes(model, text
         return torch.device("cpu")
 
     clip = [texture(1, 32, 48).roll(shift, 1) for shift in (0, 1, 2)]
-    made = list(in_betweens(clip, 3, model=InBetweenModel(model.network, device)))
+    made = list(pictures_at(clip, frame_times(3, 1, 3), model=InBetweenModel(model.network, device)))
     assert [item.report and item.report.decision for item in made] == [None, "model", "model"] * 2 + [None]
     assert asked == [model.network.work_bytes * 64 * 64] * 4
-    with pytest.raises(FlowError, match="bring them to one size"):
-        model.pair(clip[0], texture(1, 48, 48))
+    with pytest.raises(InputError, match="bring them to one size"):
+        prepare_pair(clip[0], texture(1, 48, 48), model=model)
 
 
 def test_other_files_are_refused_with_the_tensor_and_what_to_use(tmp_path):
     def refused(state: dict, *texts: str) -> None:
         save_file(state, tmp_path / "bad.safetensors")
-        with pytest.raises(FlowError) as error:
+        with pytest.raises(InputError) as error:
             load_in_between(tmp_path / "bad.safetensors")
         assert all(text in str(error.value) for text in ("bad.safetensors", *texts)), str(error.value)
 
@@ -173,5 +174,5 @@ def test_other_files_are_refused_with_the_tensor_and_what_to_use(tmp_path):
     refused(state | huge, "does not fit")
     refused({"a": torch.zeros(1)}, "neither RIFE nor FILM")
     (tmp_path / "bomb.pkl").write_bytes(pickle.dumps(print))
-    with pytest.raises(FlowError, match="cannot be read as tensors"):
+    with pytest.raises(InputError, match="cannot be read as tensors"):
         load_in_between(tmp_path / "bomb.pkl")

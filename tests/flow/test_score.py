@@ -4,19 +4,18 @@ import math
 
 import pytest
 import torch
+from kontinuity.common import InputError
 from kontinuity.flow import (
-    FlowError,
     Motion,
     clip_scores,
     estimate_motion,
-    explained,
-    flicker,
-    jerk,
     motion_alignment,
     motion_reward,
     motion_terms,
     moving_region,
 )
+from kontinuity.flow.clips.score import flicker, jerk
+from kontinuity.flow.occlusion import explained
 
 
 def local_motion(share: float, length: float, size: int = 512) -> torch.Tensor:
@@ -79,16 +78,16 @@ def test_moving_region_is_not_fooled(share, length):
     assert moving_region(-wanted, wanted).progress == pytest.approx(-1)
 
 
-def test_moving_region_forgives_drift_and_noise_but_not_a_background_in_pieces():
+def test_moving_region_forgives_a_shift_and_noise_but_not_a_background_in_pieces():
     wanted = local_motion(0.2, 0.1)
-    drifted = moving_region(wanted + torch.tensor([3.0, -4.0]), wanted)
-    assert drifted.score == 100 and drifted.drift == pytest.approx(5)
+    shifted = moving_region(wanted + torch.tensor([3.0, -4.0]), wanted)
+    assert shifted.score == 100 and shifted.background_shift == pytest.approx(5)
     generator = torch.Generator().manual_seed(0)
     assert moving_region(wanted + torch.randn(wanted.shape, generator=generator), wanted).score > 90
     torn = wanted.clone()
     torn[:100, :, 1] = 60
     assert moving_region(torn, wanted).score < 60
-    assert moving_region(wanted, wanted).drift == 0
+    assert moving_region(wanted, wanted).background_shift == 0
 
 
 def test_scores_do_not_depend_on_the_resolution():
@@ -110,15 +109,15 @@ def test_alignment_orders_edits_and_is_zero_for_a_static_one():
 
 def test_what_cannot_be_scored_is_refused():
     flow = local_motion(0.2, 0.1, 64)
-    with pytest.raises(FlowError, match="there is none"):
+    with pytest.raises(InputError, match="there is none"):
         moving_region(flow, flow * 0)
-    with pytest.raises(FlowError, match="64x64 pixels"):
-        motion_terms(flow[:32], flow)
-    with pytest.raises(FlowError, match="NaN"):
+    with pytest.raises(InputError, match="Node: wanted motion '64x64 pixels'"):
+        motion_terms(flow[:32], flow, where="Node")
+    with pytest.raises(InputError, match="NaN"):
         moving_region(flow * math.nan, flow)
-    with pytest.raises(FlowError, match="unknown"):
+    with pytest.raises(InputError, match="unknown"):
         motion_terms(flow, flow, "exact")
-    with pytest.raises(FlowError, match="at least two"):
+    with pytest.raises(InputError, match="at least two"):
         clip_scores([torch.zeros(32, 32, 3)])
 
 

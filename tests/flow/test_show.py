@@ -4,7 +4,8 @@ import colorsys
 
 import pytest
 import torch
-from kontinuity.flow import FlowError, arrows, colour_wheel
+from kontinuity.common import InputError
+from kontinuity.flow import arrows, colour_wheel
 
 
 def uniform(dx: float, dy: float, height: int = 48, width: int = 64) -> torch.Tensor:
@@ -42,9 +43,9 @@ def test_an_arrow_goes_from_the_middle_of_its_cell_to_where_that_moves():
 
 
 def test_what_cannot_be_shown():
-    with pytest.raises(FlowError, match="is 32x32, the motion is for 64x48"):
+    with pytest.raises(InputError, match="picture '32x32': is of another size than the motion, 64x48"):
         arrows(uniform(1, 0), torch.zeros(32, 32, 3))
-    with pytest.raises(FlowError, match="longest -1"):
+    with pytest.raises(InputError, match="longest '-1': is no length"):
         colour_wheel(uniform(1, 0), -1)
-    with pytest.raises(FlowError, match="expected a flow field"):
+    with pytest.raises(InputError, match="is not a flow field"):
         colour_wheel(torch.zeros(4, 4, 3))

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from kontinuity.flow import splat
+from kontinuity.flow.splat import splat
 
 pytest.importorskip("triton")
 

@@ -159,7 +159,7 @@ def test_no_other_reader_maps(tmp_path, tiny):
 
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.arange(5000.0), "b": torch.tensor([3])}, path)
-    read_flow = read_tensors(path, "RAFT")
+    read_flow = read_tensors(path, "RAFT", "motion")
     read_lora = {name: read_tensor(path, read_weights_file(path), name) for name in ("a", "b")}
     assert torch.equal(read_flow["a"], read_lora["a"]) and read_lora["b"].tolist() == [3] and not is_mapped(path)
 
