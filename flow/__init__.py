@@ -4,6 +4,7 @@ Conventions are in ``field.py``; pictures in between come from ``prepare_pair``,
 """
 
 from .between.choose import MODES, Report
+from .between.film import FILM_WORK_BYTES
 from .between.frame_pair import FramePair, prepare_pair
 from .between.learnt import InBetweenModel, load_in_between
 from .clips.keyframes import insert_keyframes
@@ -32,6 +33,7 @@ from .motion import Estimator, Motion
 __all__ = [
     "CADENCES",
     "EASINGS",
+    "FILM_WORK_BYTES",
     "FORMS",
     "HOLDS",
     "MAX_MULTIPLIER",

@@ -127,7 +127,7 @@ def masks_of(masks: list[torch.Tensor], where: str, field: str) -> list[torch.Te
                              "look at the node that is connected there: it gave none")
         if batch.numel():
             check_values(batch.float(), where, field, "mask")
-    return [one.detach() for batch in masks for one in batch.reshape(-1, *batch.shape[-2:])]
+    return [mask.detach() for batch in masks for mask in batch.reshape(-1, *batch.shape[-2:])]
 
 
 def mask_for_each(
@@ -136,20 +136,20 @@ def mask_for_each(
     """A list of MASK batches as masks `bool [H, W]`, white is True, one for each picture; None if none is connected."""
     if not masks:
         return None
-    found = [mask.cpu() > 0.5 for mask in masks_of(masks, where, field)]
-    if len(found) != len(frames):
-        raise InputError(where, field, f"{len(found)} masks", f"do not match the {len(frames)} pictures",
+    chosen = [mask.cpu() > 0.5 for mask in masks_of(masks, where, field)]
+    if len(chosen) != len(frames):
+        raise InputError(where, field, f"{len(chosen)} masks", f"do not match the {len(frames)} pictures",
                          "connect one mask for each picture, as a batch or a list")
-    for number, mask in enumerate(found, 1):
+    for number, mask in enumerate(chosen, 1):
         height, width = mask.shape
         if (height, width) != (frames.height, frames.width):
             raise InputError(where, field, f"mask {number}",
                              f"is {width}x{height}, the pictures are {frames.width}x{frames.height}",
                              "take the masks of these very pictures, or bring them to one size")
-    if not any(mask.any() for mask in found):  # what Load Image gives for a picture without alpha
+    if not any(mask.any() for mask in chosen):  # what Load Image gives for a picture without alpha
         raise InputError(where, field, "all black", "shows no figure in any picture",
                          "connect masks in which the figure is white, or none")
-    return found
+    return chosen
 
 
 def resized(picture: torch.Tensor, width: int, height: int) -> torch.Tensor:

@@ -37,7 +37,7 @@ class Sticker(io.ComfyNode):
                 io.Image.Input("frames", tooltip="The pictures of one size, as a batch or a list; alpha is kept."),
                 io.Float.Input("fps", default=12.0, min=MIN_RATE, max=MAX_RATE, step=0.001,
                                tooltip="Frames a second. GIF goes up to 50, WebP and APNG to 100."),
-                io.Combo.Input("format", options=list(publish.FORMATS), default="GIF",
+                io.Combo.Input("format", options=list(publish.STICKER_FORMATS), default="GIF",
                                tooltip="GIF goes everywhere, with 256 colours and hard edges. WebP is smallest. "
                                        "APNG is lossless."),
                 io.Int.Input("loops", default=0, min=0, max=1000, tooltip="How often it is played; 0 for ever."),
@@ -85,30 +85,30 @@ class Sticker(io.ComfyNode):
                 progress.advance()
             host.stop_if_cancelled()
 
-        made, shares = [], []
+        pixels, shares = [], []
         for index, picture in enumerate(given):
             if masks:
                 picture = publish.with_mask(picture, masks[index % len(masks)])
             elif background[0] == CUT_OUT and publish.visible_share(picture) == 1:  # else it is cut out already
                 picture = publish.key_border(given.opaque(index), tolerance[0], STICKER_TITLE, f"picture {index + 1}")
             shares.append(publish.visible_share(picture))
-            made.append((resized(picture, width, height) * 255).round().byte().numpy())
+            pixels.append((resized(picture, width, height) * 255).round().byte().numpy())
             progress.advance()
         if background[0] == CUT_OUT and not masks:
             publish.check_visible(shares, STICKER_TITLE, "background", CUT_OUT, "lower the tolerance, ask for a "
                                   "background of another colour than the subject's, or connect a mask")
         if ping_pong[0]:
-            made += made[-2:0:-1]
+            pixels += pixels[-2:0:-1]
         sticker = publish.encode_sticker(
-            made, format[0], rate, loops=loops[0], dither=dither[0],
+            pixels, format[0], rate, loops=loops[0], dither=dither[0],
             max_bytes=1000 * max_kilobytes[0], where=STICKER_TITLE, on_try=encoding)
-        file_name = names.numbered(publish.SUFFIXES[format[0]])
+        file_name = names.numbered(publish.STICKER_SUFFIXES[format[0]])
         with complete_file(names.folder / file_name) as file:
             file.write(sticker.data)
         report = _sticker_report(sticker, format[0]) + _visible_report(shares)
         shown = {"images": [host.saved_image(names, file_name)], "text": (report,)}
         if format[0] != "GIF":  # the canvas would try to play a GIF as a video
-            shown["animated"] = (len(made) > 1,)
+            shown["animated"] = (len(pixels) > 1,)
         return io.NodeOutput(str(names.folder / file_name), report, ui=shown)
 
 
@@ -117,7 +117,7 @@ def _masks(mask: list[torch.Tensor] | None, count: int) -> list[torch.Tensor]:
     if len(masks) not in (0, 1, count):
         raise InputError(STICKER_TITLE, "mask", f"{len(masks)} masks", f"do not match the {count} pictures",
                          "connect one mask for all, or one for each picture")
-    if masks and not any(one.any() for one in masks):  # what Load Image gives for a picture without alpha
+    if masks and not any(mask.any() for mask in masks):  # what Load Image gives for a picture without alpha
         raise InputError(STICKER_TITLE, "mask", "all black", "keeps nothing of the pictures",
                          "put Invert Mask before it, or connect the mask of the subject")
     return masks
@@ -134,7 +134,7 @@ def _visible_report(shares: list[float]) -> str:
     """What can be seen of cut-outs, as one more line."""
     if min(shares) == 1:
         return ""
-    empty = [str(number) for number, share in enumerate(shares, 1) if share < publish.LITTLE]
+    empty = [str(number) for number, share in enumerate(shares, 1) if share < publish.LEAST_VISIBLE]
     line = f"\n{sum(shares) / len(shares):.1%} of the pictures can be seen, the rest is transparent"
     return f"{line}; nothing of picture {', '.join(empty)}" if empty else line
 
@@ -153,21 +153,21 @@ class SaveClip(io.ComfyNode):
             description="Saves pictures as MP4 (H.264) or WebM (VP9) with sound, at exactly the frame rate asked for.",
             inputs=[
                 io.Image.Input("frames", tooltip="The pictures of one size, as a batch or a list."),
-                io.Float.Input("fps", default=24.0, min=MIN_RATE, max=240.0, step=0.001,
+                io.Float.Input("fps", default=24.0, min=MIN_RATE, max=publish.MAX_CLIP_RATE, step=0.001,
                                tooltip="Frames a second. 23.976, 29.97 and 59.94 are taken as the broadcast fractions "
                                        "they mean."),
-                io.Combo.Input("container", options=list(publish.CONTAINERS), default="MP4",
+                io.Combo.Input("container", options=list(publish.CLIP_CONTAINERS), default="MP4",
                                tooltip="MP4 plays everywhere. WebM is free of patents."),
-                io.Combo.Input("quality", options=list(publish.QUALITIES), default="good",
+                io.Combo.Input("quality", options=list(publish.CLIP_QUALITIES), default="good",
                                tooltip="best is hardly to be told from the pictures, small is for sending."),
                 filename_prefix_input("clip"),
                 io.Audio.Input("audio", optional=True,
                                tooltip="Sound from the clip's beginning; what is longer than the pictures is cut."),
-                io.Float.Input("target_fps", default=0.0, min=0.0, max=240.0, step=0.001, optional=True,
+                io.Float.Input("target_fps", default=0.0, min=0.0, max=publish.MAX_CLIP_RATE, step=0.001, optional=True,
                                tooltip="0: the pictures as they are. Another rate than fps: pictures between them are "
                                        "made while the clip is written, as by Interpolate Frames, without keeping "
                                        "them in memory."),
-                io.Float.Input("durations", optional=True, force_input=True, min=0.0, max=publish.MAX_SECONDS,
+                io.Float.Input("durations", optional=True, force_input=True, min=0.0, max=publish.MAX_HELD_SECONDS,
                                tooltip="How many seconds each picture is held, such as durations from Render "
                                        "Storyboard: one for all, or one for each. Not connected: one frame each."),
             ],

@@ -1,19 +1,32 @@
-"""Pictures to send on: stickers (GIF, animated WebP, APNG), clips (MP4, WebM), contact sheets. Knows no ComfyUI."""
+"""Pictures to send on. Knows no ComfyUI.
 
-from .motion.background import LITTLE, check_visible, key_border, visible_share, with_mask
-from .motion.clips import CONTAINERS, MAX_SECONDS, QUALITIES, Audio, frames_held, write_clip
-from .motion.stickers import DITHERS, FORMATS, SUFFIXES, EncodedSticker, encode_sticker
+motion: stickers (GIF, animated WebP, APNG), clips (MP4, WebM), subjects cut out of plain backgrounds; pages: contact
+sheets and their captions.
+"""
+
+from .motion.clips import (
+    CLIP_CONTAINERS,
+    CLIP_QUALITIES,
+    MAX_CLIP_RATE,
+    MAX_HELD_SECONDS,
+    Audio,
+    frames_held,
+    write_clip,
+)
+from .motion.cutout import LEAST_VISIBLE, check_visible, key_border, visible_share, with_mask
+from .motion.stickers import DITHERS, STICKER_FORMATS, STICKER_SUFFIXES, EncodedSticker, encode_sticker
 from .pages.captions import panel_caption
 from .pages.sheet import contact_sheet
 
 __all__ = [
-    "CONTAINERS",
+    "CLIP_CONTAINERS",
+    "CLIP_QUALITIES",
     "DITHERS",
-    "FORMATS",
-    "LITTLE",
-    "MAX_SECONDS",
-    "QUALITIES",
-    "SUFFIXES",
+    "LEAST_VISIBLE",
+    "MAX_CLIP_RATE",
+    "MAX_HELD_SECONDS",
+    "STICKER_FORMATS",
+    "STICKER_SUFFIXES",
     "Audio",
     "EncodedSticker",
     "check_visible",

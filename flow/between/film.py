@@ -20,6 +20,7 @@ _LEVELS = 7  # of the pyramids
 _FUSED = 5  # of them, the finest, are fused
 _DEEP = 4  # layers of features that a picture of the pyramid gives; also how many levels have networks of their own
 _FIRST = "extract.extract_sublevels.convs.0.0.conv.weight"
+FILM_WORK_BYTES = 5200  # a pixel, about, with 64 filters: features of both pictures, moved, side by side, and fused
 _REMEDY = "use film_net_fp16.safetensors or film_net_fp32 as a state dict"
 
 
@@ -29,7 +30,7 @@ class FilmNet(nn.Module):
 
     name = "FILM"
     align = 1 << (_LEVELS - 1)
-    work_bytes = 5200  # a pixel, about, with 64 filters: features of both pictures, moved, side by side, and fused
+    work_bytes = FILM_WORK_BYTES
 
     def __init__(self, filters: int, flow_filters: tuple[int, ...]):
         super().__init__()

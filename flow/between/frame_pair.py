@@ -122,7 +122,7 @@ def prepare_pair(
         flat = is_flat(*pictures)
         drawn = flat or figure is not None
         if motion is None:
-            if drawn and mode != "project" and not ordered.transparent:  # else no background is there, or none is kept
+            if drawn and mode != "project" and not ordered.transparent:  # else there is no background to be still
                 shift = find_background_shift(*pictures, figure)
             if shift is not None:
                 pictures = pictures[0], shift.removed(pictures[1])

@@ -73,13 +73,13 @@ class InBetweenModel:
                 if prepared is None:
                     images = torch.stack([a, b]).permute(0, 3, 1, 2).to(device, self.dtype)
                     prepared = self.network.prepare(*pad(images, more, "replicate").split(1))
-                made = self.network.make(prepared, t)[0, :, :height, :width]
-            made = made.permute(1, 2, 0).float().cpu()
-            if made.shape != a.shape or not torch.isfinite(made).all():
-                wrong = "NaN or infinity" if made.shape == a.shape else f"{list(made.shape)}"
+                picture = self.network.make(prepared, t)[0, :, :height, :width]
+            picture = picture.permute(1, 2, 0).float().cpu()
+            if picture.shape != a.shape or not torch.isfinite(picture).all():
+                wrong = "NaN or infinity" if picture.shape == a.shape else f"{list(picture.shape)}"
                 raise InputError(WHERE, "model", self.name, f"made {wrong} between pictures {list(a.shape)}",
                                  "use another file")
-            return made.clamp(0, 1).contiguous()
+            return picture.clamp(0, 1).contiguous()
         return at
 
 

@@ -24,7 +24,7 @@ _SAME = 0.06  # mean colour difference up to which a place fits
 _VOTE_SIDE = 160  # pixels; the vote is taken at this size
 _VOTE_COLOUR = 0.15  # colours this far apart hardly vote together
 _VOTE_FEATURES = 24
-_PIECE_COLOUR, _PIECE_WAY = 0.05, 0.06  # differences that count as much as an area e times as large
+_PIECE_COLOUR, _PIECE_MOVE = 0.05, 0.06  # differences that count as much as an area e times as large
 _PIECE_PIXELS, _PIECE_COST = 12, 3.0
 _PIECE_SIZE, _PIECE_STILL = 0.5, 0.9  # log of the areas' ratio; share of unchanged pixels
 _NEAR = 0.04  # of the width: the estimator alone finds a figure that goes less far; later it finds other things
@@ -71,11 +71,11 @@ def find_figure(
         return None
     box = (slice(None), slice(None)) if whole else _box(changed)
     known = None if masks is None else [mask.numpy()[box] for mask in masks]
-    found = _find((a.numpy(), b.numpy()), changed, box, estimator, known)
-    if found is None:
+    sides = _find((a.numpy(), b.numpy()), changed, box, estimator, known)
+    if sides is None:
         return None
     figures, flows = torch.zeros(2, *a.shape[:2], dtype=torch.bool), torch.zeros(2, *a.shape[:2], 2)
-    for side, (figure, flow) in enumerate(found):
+    for side, (figure, flow) in enumerate(sides):
         figures[side][box] = torch.from_numpy(figure)
         flows[side][box] = torch.from_numpy(np.where(figure[..., None], flow, np.float32(0)))
     return Figure(*figures, *flows)
@@ -87,10 +87,10 @@ def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, est
     step = -(-max(changed.shape) // _VOTE_SIDE)
     pixels, changed = [np.ascontiguousarray(picture[box]) for picture in pictures], changed[box]
     region = _filled(changed, width)
-    way = _vote(pixels, changed, step)
-    near = np.linalg.norm(way) < _NEAR * width
+    move = _vote(pixels, changed, step)
+    near = np.linalg.norm(move) < _NEAR * width
     pieces = tuple(_Pieces.of(picture, box, region, changed) for picture in pictures)
-    pairs = _match(*pieces, way, width)
+    pairs = _match(*pieces, move, width)
     if known is None:
         pieces, pairs = _without_gaps(pieces, pairs)
         keep = [region & ~picture.ground for picture in pieces]
@@ -98,23 +98,23 @@ def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, est
         keep = [_filled(mask, width) for mask in known]
     painted = [np.where(area[..., None], picture, _GREY) for area, picture in zip(keep, pixels, strict=True)]
     still = _mismatch(*pixels)
-    found = []
+    sides = []
     for side in (0, 1):
-        one, other = pixels[side], pixels[1 - side]
-        flows = [_estimated(estimator, one, other)] if near else []
-        starts = [np.full((*region.shape, 2), np.float32(way) * (-1) ** side)]
+        here, other = pixels[side], pixels[1 - side]
+        flows = [_estimated(estimator, here, other)] if near else []
+        starts = [np.full((*region.shape, 2), np.float32(move) * (-1) ** side)]
         if len(pairs):
             starts.append(_piece_flow(pieces[side], pieces[1 - side], pairs[:, [side, 1 - side]]))
         for start in starts:
             moved = _fetched(painted[1 - side], start, "cubic").clip(0, 1)
             rest = _estimated(estimator, painted[side], moved)
             flows.append(rest + _fetched(start, rest))
-        fit, flow = _best(one, other, flows, region)
+        fit, flow = _best(here, other, flows, region)
         figure = known[side] if known is not None else _figure(fit, still, pieces[side], pairs[:, side], region)
-        found.append((figure, flow))
-    if known is None and (found[0][0] | found[1][0])[changed].mean() < _EXPLAINED:
+        sides.append((figure, flow))
+    if known is None and (sides[0][0] | sides[1][0])[changed].mean() < _EXPLAINED:
         return None
-    return found
+    return sides
 
 
 def _box(changed: np.ndarray) -> tuple[slice, slice]:
@@ -137,11 +137,11 @@ def _widened(places: np.ndarray, least: int, most: int, width: int) -> slice:
     return slice(first, end)
 
 
-def _estimated(estimator: Estimator, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return estimated(estimator, torch.from_numpy(one), torch.from_numpy(other)).numpy()
+def _estimated(estimator: Estimator, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return estimated(estimator, torch.from_numpy(a), torch.from_numpy(b)).numpy()
 
 
-def _fetched(values: np.ndarray, flow: np.ndarray, way: str = "linear") -> np.ndarray:
+def _fetched(values: np.ndarray, flow: np.ndarray, filtering: str = "linear") -> np.ndarray:
     """``values(p + flow[p])`` to 1/32 pixel, several times as fast as ``warp``: "linear" is 0 outside, "cubic"
     continues the edge, "nearest" is 0 outside."""
     import cv2
@@ -149,9 +149,9 @@ def _fetched(values: np.ndarray, flow: np.ndarray, way: str = "linear") -> np.nd
     height, width = flow.shape[:2]
     x = flow[..., 0] + np.arange(width, dtype=np.float32)
     y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    ways = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
-    border = cv2.BORDER_REPLICATE if way == "cubic" else cv2.BORDER_CONSTANT
-    return cv2.remap(values, x, y, ways[way], borderMode=border)
+    filters = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+    border = cv2.BORDER_REPLICATE if filtering == "cubic" else cv2.BORDER_CONSTANT
+    return cv2.remap(values, x, y, filters[filtering], borderMode=border)
 
 
 def _figure(moving: np.ndarray, still: np.ndarray, pieces: _Pieces, matched: np.ndarray, region: np.ndarray):
@@ -258,7 +258,7 @@ def _match(a: _Pieces, b: _Pieces, whole: tuple[int, int], width: int) -> np.nda
         return np.zeros((0, 2), int)
     cost = np.abs(a.colours[:, None] - b.colours).max(2) / _PIECE_COLOUR
     cost += np.abs(np.log(a.areas[:, None] / b.areas))
-    cost += np.linalg.norm(b.centres - a.centres[:, None] - whole, axis=2) / (_PIECE_WAY * width)
+    cost += np.linalg.norm(b.centres - a.centres[:, None] - whole, axis=2) / (_PIECE_MOVE * width)
     there, back = cost.argmin(1), cost.argmin(0)
     first = np.arange(len(there))
     good = (back[there] == first) & (cost[first, there] < _PIECE_COST)
@@ -284,19 +284,19 @@ def _without_gaps(pieces: tuple[_Pieces, _Pieces], pairs: np.ndarray) -> tuple[t
     return tuple(cleared), pairs
 
 
-def _piece_flow(one: _Pieces, other: _Pieces, pairs: np.ndarray) -> np.ndarray:
+def _piece_flow(pieces: _Pieces, other: _Pieces, pairs: np.ndarray) -> np.ndarray:
     """The motion of the matched pieces' centres, smoothly continued between them, ``[h, w, 2]``."""
-    ways = np.zeros((one.labels.max() + 1, 3), np.float32)
-    ways[one.numbers[pairs[:, 0]], :2] = other.centres[pairs[:, 1]] - one.centres[pairs[:, 0]]
-    ways[one.numbers[pairs[:, 0]], 2] = 1
-    spread = torch.from_numpy(ways[one.labels])
+    moves = np.zeros((pieces.labels.max() + 1, 3), np.float32)
+    moves[pieces.numbers[pairs[:, 0]], :2] = other.centres[pairs[:, 1]] - pieces.centres[pairs[:, 0]]
+    moves[pieces.numbers[pairs[:, 0]], 2] = 1
+    spread = torch.from_numpy(moves[pieces.labels])
     return fill_holes(spread[..., :2].contiguous(), spread[..., 2], full=1.0).numpy()
 
 
-def _best(one: np.ndarray, other: np.ndarray, flows: list[np.ndarray], region: np.ndarray):
+def _best(here: np.ndarray, other: np.ndarray, flows: list[np.ndarray], region: np.ndarray):
     """Per pixel the flow that fits best among those that stay in the region: its mismatch, and it."""
     inside = region.astype(np.uint8)
-    costs = [np.where(_fetched(inside, flow, "nearest") > 0, _mismatch(one, _fetched(other, flow)), np.float32(1))
+    costs = [np.where(_fetched(inside, flow, "nearest") > 0, _mismatch(here, _fetched(other, flow)), np.float32(1))
              for flow in flows]
     fit, best = costs[0], flows[0]
     for cost, flow in zip(costs[1:], flows[1:], strict=True):
@@ -305,10 +305,10 @@ def _best(one: np.ndarray, other: np.ndarray, flows: list[np.ndarray], region: n
     return fit, best
 
 
-def _mismatch(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _mismatch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Colour difference, clamped and blurred, ``[h, w]``."""
     import cv2
 
-    difference = cv2.absdiff(one, other)
+    difference = cv2.absdiff(a, b)
     cost = np.minimum((difference[..., 0] + difference[..., 1] + difference[..., 2]) / 3, np.float32(0.2))
     return cv2.GaussianBlur(cost, (0, 0), 2)

@@ -36,7 +36,7 @@ def in_between_model(model: flow.InBetweenModel | comfy.model_patcher.ModelPatch
 class NativeInBetween:
     """RIFE or FILM as ComfyUI itself loads it, as our `InBetweenNetwork`."""
 
-    work_bytes = 5200  # a pixel: FILM's in float32, the larger one
+    work_bytes = flow.FILM_WORK_BYTES  # the larger one
 
     def __init__(self, network: nn.Module):
         self.network = network

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ...common import InputError, check_picture, complete_path
 
-CONTAINERS = ("MP4", "WebM")
-QUALITIES = ("best", "good", "small")
-MIN_RATE, MAX_RATE = Fraction(1, 1000), 240  # frames a second; beyond, no player keeps up and H.264 levels end
-MAX_SECONDS = 3600  # of one picture
+CLIP_CONTAINERS = ("MP4", "WebM")
+CLIP_QUALITIES = ("best", "good", "small")
+_SLOWEST, MAX_CLIP_RATE = Fraction(1, 1000), 240  # frames a second; beyond, no player keeps up and H.264 levels end
+MAX_HELD_SECONDS = 3600  # of one picture
 
 _VIDEO = {"MP4": "h264", "WebM": "libvpx-vp9"}
 _AUDIO = {"MP4": "aac", "WebM": "libopus"}
@@ -37,9 +37,9 @@ def frames_held(seconds: Sequence[float], rate: Fraction, where: str = "Save Cli
     """
     counts, end, done = [], Fraction(0), 0
     for number, length in enumerate(seconds, 1):
-        if not 0 < length <= MAX_SECONDS:  # also false for NaN
+        if not 0 < length <= MAX_HELD_SECONDS:  # also false for NaN
             raise InputError(where, "durations", f"{length:g}", f"of picture {number} is no time to show it",
-                             f"use more than 0 and at most {MAX_SECONDS} seconds")
+                             f"use more than 0 and at most {MAX_HELD_SECONDS} seconds")
         end += Fraction(length)
         counts.append(max(1, round(end * rate) - done))
         done += counts[-1]
@@ -89,9 +89,9 @@ def write_clip(
     """
     import av
 
-    if not MIN_RATE <= rate <= MAX_RATE:
+    if not _SLOWEST <= rate <= MAX_CLIP_RATE:
         raise InputError(where, "fps", f"{float(rate):g}", "cannot be played",
-                         f"use at least {float(MIN_RATE):g} and at most {MAX_RATE}")
+                         f"use at least {float(_SLOWEST):g} and at most {MAX_CLIP_RATE}")
     if audio is not None:
         _check_audio(audio, where)
     width, height = size[0] + size[0] % 2, size[1] + size[1] % 2
@@ -187,7 +187,7 @@ def _rate_of(encoder: str, rate: int) -> int:
     import av
 
     known = sorted(av.Codec(encoder, "w").audio_rates or [rate])
-    return next((one for one in known if one >= rate), known[-1])
+    return next((own for own in known if own >= rate), known[-1])
 
 
 class _Sound:

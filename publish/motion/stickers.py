@@ -13,8 +13,8 @@ from PIL import Image
 
 from ...common import InputError
 
-FORMATS = ("GIF", "WebP", "APNG")
-SUFFIXES = {"GIF": ".gif", "WebP": ".webp", "APNG": ".png"}
+STICKER_FORMATS = ("GIF", "WebP", "APNG")
+STICKER_SUFFIXES = {"GIF": ".gif", "WebP": ".webp", "APNG": ".png"}
 DITHERS = ("ordered", "diffusion", "none")
 
 # A format's units of time in milliseconds, and how many of them a frame can be shown: GIF (89a, 23c) and APNG (fcTL, a
@@ -67,7 +67,7 @@ def encode_sticker(
 
     Args:
         frames: ``uint8 [H, W, 3]`` or ``[H, W, 4]`` (alpha last, colours not multiplied by it), all of one shape.
-        file_format: one of ``FORMATS``.
+        file_format: one of ``STICKER_FORMATS``.
         rate: frames a second.
         loops: how often it is played; 0 for ever.
         dither: one of ``DITHERS``; for GIF, and for APNG with a palette.
@@ -259,18 +259,18 @@ class _Palette:
             index = np.minimum(np.array(self._reduced(image)), self._last)
             if self.transparent is not None:
                 index[np.asarray(image)[..., 3] < 128] = self.transparent
-            made = Image.fromarray(index)
-            made.putpalette(self.colours)  # mode L becomes P
-            yield made
+            frame = Image.fromarray(index)
+            frame.putpalette(self.colours)  # mode L becomes P
+            yield frame
 
     def repainted(self) -> Iterator[Image.Image]:
         """The frames in the palette's colours, with sixteen steps of alpha: they pack better than free ones."""
         for image in self.images:
-            made = self._reduced(image).convert("RGB")
+            frame = self._reduced(image).convert("RGB")
             if self.transparent is not None:
                 alpha = (np.asarray(image)[..., 3].astype(np.uint16) + 8) // 17 * 17
-                made.putalpha(Image.fromarray(alpha.clip(0, 255).astype(np.uint8)))
-            yield made
+                frame.putalpha(Image.fromarray(alpha.clip(0, 255).astype(np.uint8)))
+            yield frame
 
 
 def _bayer(size: int) -> np.ndarray:

@@ -74,20 +74,20 @@ class Lettering:
 
     def lines(self, text: str, size: int, width: int, most: int) -> list[str]:
         """Break text into at most `most` lines of at most `width` pixels; what does not fit becomes an ellipsis."""
-        found: list[str] = []
+        lines: list[str] = []
         rest = " ".join("".join(map(self._drawable, _clusters(_cleaned(text)))).split())
-        while rest and len(found) < most:
+        while rest and len(lines) < most:
             ends = _ends(rest)
             length = self._fitting(rest, ends, size, width)
-            if length < len(rest) and len(found) == most - 1:
+            if length < len(rest) and len(lines) == most - 1:
                 while length > ends[0] and self.length(rest[:length] + "...", size) > width:
                     length = ends[ends.index(length) - 1]
-                return [*found, rest[:length].rstrip() + "..."]
+                return [*lines, rest[:length].rstrip() + "..."]
             if length < len(rest):
                 length = _break(rest, length)
-            found.append(rest[:length].rstrip())
+            lines.append(rest[:length].rstrip())
             rest = rest[length:].lstrip()
-        return found
+        return lines
 
     def _fitting(self, text: str, ends: list[int], size: int, width: int) -> int:
         """How many leading characters of `text` fit into `width` pixels, whole letters with their marks, at least one
@@ -104,7 +104,9 @@ class Lettering:
             return cluster
         if base := unicodedata.normalize("NFKD", cluster).encode("ascii", "ignore").decode():
             return base
-        return "?" if cluster[0] in self._lacking else "".join(one for one in cluster if one not in self._lacking)
+        if cluster[0] in self._lacking:
+            return "?"
+        return "".join(letter for letter in cluster if letter not in self._lacking)
 
     def _runs(self, text: str) -> list[Run]:
         """A line in parts of one font each."""
@@ -116,7 +118,7 @@ class Lettering:
                 name = before if stays else self._latin
             else:
                 if cluster not in self._font_of:
-                    self._font_of[cluster] = next((one for one in self._fonts if _has(one, cluster)), self._latin)
+                    self._font_of[cluster] = next((font for font in self._fonts if _has(font, cluster)), self._latin)
                 name = self._font_of[cluster]
             if runs and name == before:
                 runs[-1] = name, runs[-1][1] + cluster
@@ -149,7 +151,7 @@ def _needs_shaping(letter: str) -> bool:
 def _from_the_right(text: str) -> bool:
     """Whether the first letter that has a direction runs from the right."""
     directions = (unicodedata.bidirectional(letter) for letter in text)
-    return next((one != "L" for one in directions if one in ("L", "R", "AL")), False)
+    return next((direction != "L" for direction in directions if direction in ("L", "R", "AL")), False)
 
 
 def _clusters(text: str) -> Iterator[str]:

@@ -39,12 +39,12 @@ def advice(letters: str) -> str:
 
 def noto_files(letters: str) -> list[str]:
     """The files of Noto's fonts for the scripts of some letters, as packages name them: plain and variable."""
-    found = []
+    files = []
     for script in sorted(set(map(script_of, letters)) - {"", "CJK"}):
         name = script.replace(" ", "")
         families = [f"NotoSans{name}", f"NotoSerif{name}"]
         if script == _SYMBOLS:
             families = [f"NotoSans{name}", "NotoSansSymbols", "NotoSansMath", "NotoEmoji"]
-        found += [family + ending for family in families
+        files += [family + ending for family in families
                   for ending in ("-Regular.ttf", "[wght].ttf", "[wdth,wght].ttf", "-VF.ttf")]
-    return found
+    return files

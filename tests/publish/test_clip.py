@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 import torch
 from kontinuity.common import InputError
-from kontinuity.publish import CONTAINERS, Audio, frames_held, write_clip
+from kontinuity.publish import CLIP_CONTAINERS, Audio, frames_held, write_clip
 
 av = pytest.importorskip("av", reason="PyAV comes with ComfyUI")
 
@@ -41,7 +41,7 @@ def sound(path) -> torch.Tensor:
         return torch.cat(parts, 1), stream.rate
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("container", CLIP_CONTAINERS)
 @pytest.mark.parametrize("rate", [Fraction(12), Fraction(24000, 1001)])
 def test_pictures_times_and_rate_come_back(tmp_path, container, rate):
     path = tmp_path / "clip.bin"
@@ -69,7 +69,7 @@ def test_odd_sizes_get_one_more_column_or_row(tmp_path, size):
     assert (frames[0][1][:height, :width] - drawn).abs().mean() < 0.03
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("container", CLIP_CONTAINERS)
 def test_audio_goes_along_and_is_cut_at_the_end(tmp_path, container):
     path = tmp_path / "a.bin"
     write_clip(path, ball(24), (64, 48), Fraction(12), container=container, audio=tone(5))

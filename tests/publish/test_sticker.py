@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from kontinuity.common import InputError
-from kontinuity.publish import FORMATS, encode_sticker
+from kontinuity.publish import STICKER_FORMATS, encode_sticker
 from PIL import Image, ImageSequence
 
 
@@ -42,7 +42,7 @@ def read(data: bytes):
         return image.format, frames, durations, image.info
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("file_format", STICKER_FORMATS)
 @pytest.mark.parametrize("alpha", [False, True], ids=["opaque", "cut out"])
 def test_pictures_durations_and_transparency_come_back(file_format, alpha):
     given = cartoon(alpha=alpha)
@@ -60,7 +60,7 @@ def test_pictures_durations_and_transparency_come_back(file_format, alpha):
         assert error.mean() < (6 if file_format == "WebP" else 1)
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("file_format", STICKER_FORMATS)
 @pytest.mark.parametrize("loops", [0, 1, 3])
 def test_loops(file_format, loops):
     """A GIF's number counts the rounds after the first, and without one it is played once."""
@@ -71,7 +71,7 @@ def test_loops(file_format, loops):
 
 def test_frames_that_stand_still_keep_their_time():
     frames = cartoon(3)
-    for file_format in FORMATS:
+    for file_format in STICKER_FORMATS:
         made = encode_sticker([frames[0], frames[0], frames[1], frames[2]], file_format, Fraction(10))
         assert sum(read(made.data)[2]) == 400
 
@@ -102,7 +102,7 @@ def test_the_largest_side(file_format, most):
     assert encode_sticker([np.zeros((2, most, 3), np.uint8)], file_format, Fraction(10)).width == most
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("file_format", STICKER_FORMATS)
 def test_what_is_no_loop_is_said(file_format):
     for change, words in (({"rate": Fraction(0)}, "fps '0': cannot be played"), ({"rate": Fraction(-1)}, "fps '-1'"),
                           ({"loops": -1}, "loops '-1'"), ({"loops": 70_000}, "loops '70000'"),
@@ -133,7 +133,7 @@ def test_a_webp_of_opaque_boxes_says_that_it_is_transparent():
     assert not opaque[20] & 16 and not full[20] & 16
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("file_format", STICKER_FORMATS)
 def test_a_size_limit_is_met_with_the_best_that_fits(file_format):
     frames = shaded(side=56)
     free = encode_sticker(frames, file_format, Fraction(10))
@@ -180,7 +180,7 @@ def test_flat_drawings_are_not_dithered():
         cartoon(), "GIF", Fraction(10), dither="none").data
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("file_format", STICKER_FORMATS)
 def test_one_frame_and_tiny_and_odd_sizes(file_format):
     for height, width in ((17, 33), (1, 5)):
         frame = np.full((height, width, 3), 120, np.uint8)
@@ -190,7 +190,7 @@ def test_one_frame_and_tiny_and_odd_sizes(file_format):
 
 def test_a_cut_out_that_is_all_transparent_is_a_sticker_too():
     frame = np.zeros((20, 20, 4), np.uint8)
-    for file_format in FORMATS:
+    for file_format in STICKER_FORMATS:
         assert not read(encode_sticker([frame, frame], file_format, Fraction(10)).data)[1][0][..., 3].any()
 
 
@@ -205,6 +205,6 @@ def test_a_stop_goes_through():
     def stop():
         raise KeyboardInterrupt
 
-    for file_format in FORMATS:
+    for file_format in STICKER_FORMATS:
         with pytest.raises(KeyboardInterrupt):
             encode_sticker(cartoon(2), file_format, Fraction(10), on_try=stop)

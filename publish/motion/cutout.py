@@ -15,7 +15,7 @@ from ...common import InputError, check_picture
 
 _PLAIN = 0.6  # of the border must have the background's colour
 _EDGE = 1  # pixels at the outline that may be a mixture of subject and background
-LITTLE = 0.001  # of a picture's pixels: a cut-out with less of them left shows nothing
+LEAST_VISIBLE = 0.001  # of a picture's pixels: a cut-out with less of them left shows nothing
 _WHOLE = 0.9  # from this share on a pixel is the subject's alone: noise must not make it transparent
 
 
@@ -70,7 +70,7 @@ def check_visible(shares: Sequence[float], where: str, field: str, value: str, r
     Raises:
         InputError: every share is below 0.1 %.
     """
-    if shares and max(shares) < LITTLE:
+    if shares and max(shares) < LEAST_VISIBLE:
         raise InputError(where, field, value, "leaves nothing to be seen: all of every picture would be transparent",
                          remedy)
 
