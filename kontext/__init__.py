@@ -13,16 +13,17 @@ from .model import KontextModel
 from .recognise.check import check_folder
 from .recognise.identify import Identity
 from .request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, EditRequest, StepInfo
-from .sampling import Conditions, Schedule, Velocity
+from .sampling import FLUX_SCHEDULE, Conditions, Schedule, Velocity
 from .settings import ModelSettings
-from .sizes import MAX_SIDE, MIN_SIDE, MULTIPLE, check_size, whole_size
-from .text import text_token_ids
+from .sizes import MAX_SIDE, MIN_SIDE, MULTIPLE, check_size, nearest_side, whole_size
+from .text import MAX_CLIP_TOKENS, MAX_T5_TOKENS, text_token_ids
 
 __all__ = [
     "Backend",
     "Conditions",
     "EditRequest",
     "Encoder",
+    "FLUX_SCHEDULE",
     "FaceEncoder",
     "FaceFinder",
     "Finder",
@@ -30,10 +31,12 @@ __all__ = [
     "KontextModel",
     "Limited",
     "Lora",
+    "MAX_CLIP_TOKENS",
     "MAX_GUIDANCE",
     "MAX_SEED",
     "MAX_SIDE",
     "MAX_STEPS",
+    "MAX_T5_TOKENS",
     "MIN_SIDE",
     "MULTIPLE",
     "ModelSettings",
@@ -54,6 +57,7 @@ __all__ = [
     "load_folder",
     "load_parts",
     "lora_component",
+    "nearest_side",
     "plan",
     "plan_flux",
     "read_lora",

@@ -53,16 +53,16 @@ class KontextModel:
         self.backend.placement = placement
 
     def token_count(self, prompt: str) -> int:
-        """T5 tokens of a prompt, the end mark included; at most 512 can be used."""
-        return text.t5_token_count(self.backend.t5_tokenizer, prompt)
+        """T5 tokens of a prompt, the end mark included; `check` refuses more than 512."""
+        return text.token_count(self.backend.t5_tokenizer, prompt)
 
-    def t5_pieces(self, prompt: str) -> list[text.Piece]:
-        """The T5 tokens of a prompt, without the end mark: Piece(start, end, known); unknown ones cannot be read."""
-        return text.t5_pieces(self.backend.t5_tokenizer, prompt)
+    def t5_tokens(self, prompt: str) -> list[text.TokenSpan]:
+        """Where the T5 tokens of a prompt are, without the end mark; those that are not `known` cannot be read."""
+        return text.t5_tokens(self.backend.t5_tokenizer, prompt)
 
     def clip_token_count(self, prompt: str) -> int:
         """CLIP tokens of a prompt, both marks included; the first 77 are read."""
-        return text.t5_token_count(self.backend.clip_tokenizer, prompt)
+        return text.token_count(self.backend.clip_tokenizer, prompt)
 
     def check(self, request: EditRequest) -> None:
         """Raise every InputError that can be known before sampling. Looks at no weights and moves nothing.

@@ -20,7 +20,10 @@ Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How noise levels are spread over the steps: the fields of a `scheduler_config.json` that matter here."""
+    """How noise levels are spread over the steps: the fields of a `scheduler_config.json` that matter here.
+
+    The defaults are those of diffusers' scheduler, and FLUX.1's but for the two that `FLUX_SCHEDULE` names.
+    """
 
     num_train_timesteps: int = 1000
     shift: float = 1.0
@@ -60,6 +63,9 @@ class Schedule:
             factor = math.exp(mu) if self.time_shift_type == "exponential" else mu
             t = factor / (factor + (1 / t - 1))
         return torch.from_numpy(np.append(t, np.float32(0.0)).astype(np.float32))
+
+
+FLUX_SCHEDULE = Schedule(shift=3.0, use_dynamic_shifting=True)  # as in FLUX.1 Kontext dev's scheduler_config.json
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from numbers import Real
 
 from ..common import InputError
 from .sizes import MAX_AREA, MIN_SIDE, check_size, is_whole
-from .text import MAX_TOKENS
+from .text import MAX_T5_TOKENS
 
 FILE_NAME = "kontinuity.json"
 _FIELDS = ("format", "name", "width", "height", "reference_area", "min_text_tokens", "together", "latent_rgb")
 
-_TOGETHER = ("stitch", "offset")
+_COMBINE = ("stitch", "offset")
 
 # {"factors": [[r, g, b] for each latent channel], "bias": [r, g, b]}; see `KontextModel.preview`
 LatentRgb = Mapping[str, list]
@@ -27,16 +27,16 @@ class ModelSettings:
         reference_area: width * height a reference picture is brought to.
         min_text_tokens: T5 is padded to at least this many tokens, 1..512.
         latent_rgb: linear map from scaled latents to colours in -1..1, or None: no preview.
-        together: how it takes two or three characters best: "stitch" (one picture, side by side) or "offset" (one
-            reference each, see `references.reference_ids`).
+        combine: how it takes two or three characters best: "stitch" (one picture, side by side) or "offset" (one
+            reference each, see `references.reference_ids`); "together" in the file.
     """
 
     width: int = 1024
     height: int = 1024
     reference_area: int = 1024 * 1024
-    min_text_tokens: int = MAX_TOKENS
+    min_text_tokens: int = MAX_T5_TOKENS
     latent_rgb: LatentRgb | None = None
-    together: str = "stitch"
+    combine: str = "stitch"
 
 
 def parse_settings(data: Mapping[str, object], channels: int, where: str) -> tuple[ModelSettings, str | None]:
@@ -62,17 +62,19 @@ def parse_settings(data: Mapping[str, object], channels: int, where: str) -> tup
     name = data.get("name")
     if name is not None and (not isinstance(name, str) or not name.strip()):
         raise InputError(where, "name", name, "is not a name", "give it some text or leave the field out")
-    values = {f: data[f] for f in ("width", "height", "reference_area", "min_text_tokens", "together") if f in data}
+    values = {field: data[field] for field in ("width", "height", "reference_area", "min_text_tokens") if field in data}
+    if "together" in data:
+        values["combine"] = data["together"]
     settings = ModelSettings(**values, latent_rgb=_latent_rgb(data.get("latent_rgb"), channels, where))
     check_size(settings.width, settings.height, where)
-    ranges = (("reference_area", MIN_SIDE * MIN_SIDE, MAX_AREA), ("min_text_tokens", 1, MAX_TOKENS))
+    ranges = (("reference_area", MIN_SIDE * MIN_SIDE, MAX_AREA), ("min_text_tokens", 1, MAX_T5_TOKENS))
     for field, low, high in ranges:
         value = getattr(settings, field)
         if not is_whole(value) or not low <= value <= high:
             raise InputError(where, field, value, f"is not a whole number in {low}..{high}", "correct it")
-    if settings.together not in _TOGETHER:
-        raise InputError(where, "together", settings.together, "is no known way",
-                         f"write one of {', '.join(_TOGETHER)}")
+    if settings.combine not in _COMBINE:
+        raise InputError(where, "together", settings.combine, "is no known way",
+                         f"write one of {', '.join(_COMBINE)}")
     return settings, name
 
 

@@ -45,6 +45,11 @@ def check_size(width: int, height: int, where: str) -> None:
                          "choose a smaller width or height")
 
 
+def nearest_side(length: float) -> int:
+    """The side in pixels nearest to a length that the model makes: a multiple of 16, at least 64. No upper limit."""
+    return max(MIN_SIDE, round(length / MULTIPLE) * MULTIPLE)
+
+
 def whole_size(width: float, height: float, area: int, shortest: int = MULTIPLE) -> tuple[int, int]:
     """The size in whole tokens that has the shape of a picture and about an area.
 

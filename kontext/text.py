@@ -9,32 +9,33 @@ from torch import nn
 from ..common import InputError
 from .layers.quantised import largest_unpacking
 
-MAX_TOKENS = 512  # T5 tokens FLUX was trained with, the end mark included
+MAX_T5_TOKENS = 512  # of a prompt, the end mark included: what FLUX was trained with
+MAX_CLIP_TOKENS = 77  # that CLIP reads, both marks included; more are cut off
 
 
-def t5_token_count(tokenizer, prompt: str) -> int:
-    """T5 tokens of a prompt, the end mark included, before any padding or cutting."""
+def token_count(tokenizer, prompt: str) -> int:
+    """A tokenizer's tokens of a prompt, its marks included, before any padding or cutting."""
     return len(tokenizer(prompt, truncation=False, verbose=False).input_ids)
 
 
-class Piece(NamedTuple):
-    """One T5 token: prompt[start:end], and whether the vocabulary has it (else the model reads `<unk>`)."""
+class TokenSpan(NamedTuple):
+    """Where a token is in its prompt, prompt[start:end], and whether the vocabulary has it (else `<unk>` is read)."""
 
     start: int
     end: int
     known: bool
 
 
-def t5_pieces(tokenizer, prompt: str) -> list[Piece]:
+def t5_tokens(tokenizer, prompt: str) -> list[TokenSpan]:
     """The T5 tokens of a prompt, without the end mark, before any padding or cutting."""
     text = re.sub("[\ud800-\udfff]", "\ufffd", prompt)  # half an emoji is no text
     read = tokenizer(text, truncation=False, verbose=False, add_special_tokens=False, return_offsets_mapping=True)
-    pieces = []
+    spans = []
     for token, (start, end) in zip(read.input_ids, read.offset_mapping, strict=True):
         while start < end - 1 and text[start].isspace():  # transformers 4 counts the space before a word to it
             start += 1
-        pieces.append(Piece(start, end, token != tokenizer.unk_token_id))
-    return pieces
+        spans.append(TokenSpan(start, end, token != tokenizer.unk_token_id))
+    return spans
 
 
 def check_prompt(tokenizer, prompt: str, where: str) -> None:
@@ -58,15 +59,15 @@ def check_prompt(tokenizer, prompt: str, where: str) -> None:
         raise InputError(where, "prompt", prompt, "holds half a character (a lone surrogate)",
                          "delete the broken character, often a cut emoji") from None
     # Above this it cannot be 512 tokens of anything sensible, and tokenizing a pasted book would take long.
-    count = t5_token_count(tokenizer, prompt) if len(prompt) <= 100 * MAX_TOKENS else None
-    if count is None or count > MAX_TOKENS:
+    count = token_count(tokenizer, prompt) if len(prompt) <= 100 * MAX_T5_TOKENS else None
+    if count is None or count > MAX_T5_TOKENS:
         length = f"has {count} T5 tokens" if count else f"has {len(prompt)} characters"
-        raise InputError(where, "prompt", prompt, f"{length}, more than the {MAX_TOKENS} tokens the model reads",
+        raise InputError(where, "prompt", prompt, f"{length}, more than the {MAX_T5_TOKENS} tokens the model reads",
                          "shorten it")
 
 
 def text_token_ids(
-    clip_tokenizer, t5_tokenizer, prompt: str, min_tokens: int, clip_positions: int = 77
+    clip_tokenizer, t5_tokenizer, prompt: str, min_tokens: int, clip_positions: int = MAX_CLIP_TOKENS
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The token ids both encoders get, for every backend the same.
 
@@ -82,7 +83,7 @@ def text_token_ids(
     Returns:
         (CLIP ids int64 [1, 77], T5 ids int64 [1, n]) on the CPU.
     """
-    length = min(MAX_TOKENS, max(min_tokens, t5_token_count(t5_tokenizer, prompt)))
+    length = min(MAX_T5_TOKENS, max(min_tokens, token_count(t5_tokenizer, prompt)))
     # some published CLIP tokenizers carry no length, or a far longer one than the encoder has positions for
     clip_ids = _padded_ids(clip_tokenizer, prompt, min(clip_tokenizer.model_max_length, clip_positions))
     return clip_ids, _padded_ids(t5_tokenizer, prompt, length)

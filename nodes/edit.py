@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..kontext import MIN_SIDE, EditRequest, KontextModel, whole_size
+from ..kontext import MIN_SIDE, EditRequest, KontextModel, nearest_side, whole_size
 from ..storyboard import prompts
 from . import host
 from .inputs import guidance_input, seed_input, side_input, steps_input
@@ -61,8 +61,4 @@ def _result_size(picture: torch.Tensor, area: int, width: int, height: int) -> t
     tall, wide = picture.shape[:2]
     if not width and not height:
         return whole_size(wide, tall, area, MIN_SIDE)
-    return width or _multiple_of_16(height * wide / tall), height or _multiple_of_16(width * tall / wide)
-
-
-def _multiple_of_16(length: float) -> int:
-    return max(16, round(length / 16) * 16)
+    return width or nearest_side(height * wide / tall), height or nearest_side(width * tall / wide)

@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from .. import flow
-from ..kontext import MAX_SEED, EditRequest, KontextModel
+from ..kontext import MAX_SEED, EditRequest, KontextModel, nearest_side
 from . import host
 from .flow_models import estimator_of, flow_model_input, quality_input
 from .inputs import guidance_input, seed_input, steps_input
@@ -146,7 +146,7 @@ class InBetweenKeyframe(io.ComfyNode):
     def execute(cls, model: list[KontextModel], frames: list[torch.Tensor], instruction: list[str],
                 threshold: list[float], seed: list[int], steps: list[int], guidance: list[float]) -> io.NodeOutput:
         given = Frames(frames, KEYFRAME_TITLE, "frames", at_least=2)
-        width, height = (max(16, round(side / 16) * 16) for side in (given.width, given.height))
+        width, height = nearest_side(given.width), nearest_side(given.height)
         progress = host.Progress((len(given) - 1) * (steps[0] + 1))
 
         def request(gap: int, reference: torch.Tensor) -> EditRequest:

@@ -60,7 +60,7 @@ class ModuleBackend:
     def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `text.encode_prompt`."""
         encoders = self.components["text_encoders"]
-        work = text.activation_bytes(encoders, text.MAX_TOKENS)
+        work = text.activation_bytes(encoders, text.MAX_T5_TOKENS)
         work += self.branches.bytes("text_encoders", torch.float32)
         blocks = encoder_blocks_away(encoders, self.placement.room(), work)
         away = {"away": blocks} if blocks else {}

@@ -8,6 +8,7 @@ from ...common import InputError
 from ..files.headers import read_weights_file
 from ..lora.file import lora_advice
 from ..names.parts import CLIP, T5, TRANSFORMER, VAE
+from ..networks import TransformerConfig
 from ..recognise.flavours import ALIKE, DEV_SHAPED
 from ..recognise.identify import Identity, gib, recognise
 from .fill import Filling
@@ -19,7 +20,10 @@ _BESIDE = "beside it Kontext needs T5-XXL (8.9 GiB in bf16, 4.4 in fp8), CLIP-L 
 _ALIKE = "it was not trained to edit, if it is dev or Krea dev"
 _PLACES = {TRANSFORMER: "models/diffusion_models", CLIP: "models/text_encoders", T5: "models/text_encoders",
            VAE: "models/vae"}
-_OWN = {CLIP: ("hidden_size", 768), T5: ("d_model", 4096)}  # FLUX.1's own width of text, and the field that has it
+_OWN = {  # the field that has a text encoder's width, and FLUX.1's own width
+    CLIP: ("hidden_size", TransformerConfig.pooled_projection_dim),
+    T5: ("d_model", TransformerConfig.joint_attention_dim),
+}
 
 
 def identify(path: str | Path, tokenizers: tuple[str | Path, str | Path] | None = None) -> Identity:

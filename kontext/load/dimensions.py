@@ -15,9 +15,6 @@ _VAE_GROUPS = AutoencoderConfig.norm_num_groups
 _VAE_SCALE, _VAE_SHIFT = AutoencoderConfig.scaling_factor, AutoencoderConfig.shift_factor
 _OTHER = "use a file of FLUX.1 Kontext"
 
-SCHEDULE = {"shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15,
-            "base_image_seq_len": 256, "max_image_seq_len": 4096}  # FLUX.1's scheduler_config.json
-
 
 class _Shapes:
     """Shapes of canonical tensors."""

@@ -23,9 +23,9 @@ from ..recognise.elsewhere import elsewhere, packing
 from ..recognise.flavours import ALIKE, KONTEXT, STABLE_DIFFUSION_3
 from ..recognise.identify import Identity, recognise, recognise_tensors
 from ..recognise.precision import read_precision
-from ..sampling import Schedule
+from ..sampling import FLUX_SCHEDULE, Schedule
 from ..settings import ModelSettings
-from . import components, dimensions
+from . import components
 from .fill import Filling
 
 log = logging.getLogger("kontinuity")
@@ -100,7 +100,7 @@ def load_parts(
     clip_tokenizer, t5_tokenizer = load_tokenizers(*map(Path, tokenizers))
     return assemble(
         fill_parts(parts, (clip_tokenizer, t5_tokenizer), dtype), (clip_tokenizer, t5_tokenizer), device=device,
-        name=name or _name(path), schedule=Schedule.from_config(dimensions.SCHEDULE), settings=ModelSettings(),
+        name=name or _name(path), schedule=FLUX_SCHEDULE, settings=ModelSettings(),
         may_map=may_map)
 
 

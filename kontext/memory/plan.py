@@ -196,7 +196,7 @@ def plan(
     height: int,
     references: Sequence[tuple[int, int]] = (),
     *,
-    text_tokens: int = text.MAX_TOKENS,
+    text_tokens: int = text.MAX_T5_TOKENS,
     steps: int = 28,
     transformer_bytes: int | None = None,
 ) -> Plan:

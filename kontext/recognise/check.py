@@ -12,6 +12,8 @@ from pathlib import Path
 from ...common import InputError
 from ..files.source import Source
 from ..files.weights import count_blocks, read_json, read_weights_files
+from ..networks import TransformerConfig
+from ..sampling import Schedule
 from ..settings import FILE_NAME, ModelSettings, parse_settings
 from ..sizes import MULTIPLE, is_whole
 from .flavours import FLUX_BY_CHANNELS, KONTEXT, SCHNELL, pipeline_flavour
@@ -35,7 +37,7 @@ _RELATIVES = {  # in_channels of the transformer -> who that is
     **FLUX_BY_CHANNELS,
     16: "an unpacked or Stable Diffusion 3 transformer",
 }
-_IN_CHANNELS = 64  # 16 latent channels x a 2x2 patch
+_IN_CHANNELS = TransformerConfig.in_channels  # 16 latent channels x a 2x2 patch
 _PLAIN_SCHEDULE = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas",
                    "stochastic_sampling", "shift_terminal")
 
@@ -126,8 +128,13 @@ def _read_config(path: Path) -> Mapping[str, object]:
     return config
 
 
-def _need(where: str, config: Mapping[str, object], field: str, default: int) -> int:
-    value = config.get(field, default)
+def _field(config: Mapping[str, object], field: str) -> object:
+    """A field of a transformer's config; diffusers leaves out those that are FLUX.1's."""
+    return config.get(field, getattr(TransformerConfig, field))
+
+
+def _need(where: str, config: Mapping[str, object], field: str) -> int:
+    value = _field(config, field)
     if not is_whole(value) or value < 1:
         raise InputError(where, field, value, "is not a positive whole number", "download the config again")
     return value
@@ -138,7 +145,7 @@ def _check_transformer(path: Path) -> Mapping[str, object]:
     if config.get("_class_name") != "FluxTransformer2DModel":
         raise InputError(where, "_class_name", config.get("_class_name", "missing"),
                          "is not FluxTransformer2DModel", _GET_KONTEXT)
-    channels = config.get("in_channels", 64)
+    channels = _field(config, "in_channels")
     if channels != _IN_CHANNELS:
         known = _RELATIVES.get(channels) if is_whole(channels) else None
         problem = f"is {known}, not Kontext" if known else f"is not {_IN_CHANNELS}, so this is not Kontext"
@@ -150,12 +157,11 @@ def _check_transformer(path: Path) -> Mapping[str, object]:
     if config.get("guidance_embeds", False) is not True:  # absent means False to diffusers
         raise InputError(where, "guidance_embeds", config.get("guidance_embeds", "missing"),
                          f"has no guidance embedding: this is {SCHNELL}, not Kontext dev", _GET_KONTEXT)
-    for field, default in (("num_layers", 19), ("num_single_layers", 38), ("num_attention_heads", 24),
-                           ("attention_head_dim", 128), ("joint_attention_dim", 4096),
-                           ("pooled_projection_dim", 768)):
-        _need(where, config, field, default)
-    axes = config.get("axes_dims_rope", [16, 56, 56])
-    head = config.get("attention_head_dim", 128)
+    for field in ("num_layers", "num_single_layers", "num_attention_heads", "attention_head_dim", "joint_attention_dim",
+                  "pooled_projection_dim"):
+        _need(where, config, field)
+    axes = config.get("axes_dims_rope", list(TransformerConfig.axes_dims_rope))
+    head = _field(config, "attention_head_dim")
     if (not isinstance(axes, list) or len(axes) != 3 or not all(is_whole(a) and a > 0 and a % 2 == 0 for a in axes)
             or sum(axes) != head):
         raise InputError(where, "axes_dims_rope", axes,
@@ -183,17 +189,17 @@ def _check_vae(path: Path) -> None:
 
 
 def _check_text(root: Path, transformer: Mapping[str, object]) -> None:
-    encoders = (  # folder, model_type, its width, the transformer's field that must agree, its default
-        ("text_encoder", ("clip_text_model",), "hidden_size", "pooled_projection_dim", 768),
-        ("text_encoder_2", ("t5",), "d_model", "joint_attention_dim", 4096),
+    encoders = (  # folder, model_type, its width, the transformer's field that must agree
+        ("text_encoder", "clip_text_model", "hidden_size", "pooled_projection_dim"),
+        ("text_encoder_2", "t5", "d_model", "joint_attention_dim"),
     )
-    for folder, types, width, partner, default in encoders:
+    for folder, kind, width, partner in encoders:
         path = root / folder / "config.json"
         config, where = _read_config(path), str(path)
-        if config.get("model_type") not in types:
-            raise InputError(where, "model_type", config.get("model_type", "missing"), f"is not {types[0]}",
+        if config.get("model_type") != kind:
+            raise InputError(where, "model_type", config.get("model_type", "missing"), f"is not {kind}",
                              _GET_KONTEXT)
-        wanted = transformer.get(partner, default)
+        wanted = _field(transformer, partner)
         if config.get(width) != wanted:
             raise InputError(where, width, config.get(width, "missing"),
                              f"does not fit the transformer's {partner} {wanted}",
@@ -231,21 +237,22 @@ def _check_scheduler(path: Path) -> None:
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
             raise InputError(where, field, value, "is not a number above 0",
                              "take the scheduler folder of FLUX.1 Kontext")
-    if config.get("base_image_seq_len", 256) == config.get("max_image_seq_len", 4096):
-        raise InputError(where, "max_image_seq_len", config.get("max_image_seq_len", 4096),
-                         "equals base_image_seq_len", "take the scheduler folder of FLUX.1 Kontext")
+    shortest, longest = (config.get(field, getattr(Schedule, field)) for field in ("base_image_seq_len",
+                                                                                    "max_image_seq_len"))
+    if shortest == longest:
+        raise InputError(where, "max_image_seq_len", longest, "equals base_image_seq_len",
+                         "take the scheduler folder of FLUX.1 Kontext")
 
 
 def _check_transformer_weights(folder: Path, config: Mapping[str, object]) -> None:
     header, where = Source(folder, read_weights_files(folder, "diffusion_pytorch_model")), str(folder)
-    width = config.get("num_attention_heads", 24) * config.get("attention_head_dim", 128)
+    width = _field(config, "num_attention_heads") * _field(config, "attention_head_dim")
     shape = list(header["x_embedder.weight"].shape) if "x_embedder.weight" in header else "missing"
     if shape != [width, _IN_CHANNELS]:
         raise InputError(where, "x_embedder.weight", shape, f"is not [{width}, {_IN_CHANNELS}] as config.json says",
                          "take config and weights from the same model")
-    for prefix, field, default in (("transformer_blocks", "num_layers", 19),
-                                   ("single_transformer_blocks", "num_single_layers", 38)):
-        found, wanted = count_blocks(header, prefix), config.get(field, default)
+    for prefix, field in (("transformer_blocks", "num_layers"), ("single_transformer_blocks", "num_single_layers")):
+        found, wanted = count_blocks(header, prefix), _field(config, field)
         if found != wanted:
             raise InputError(where, prefix, found, f"blocks are in the files where config.json says {wanted}",
                              "download the missing files")

@@ -17,6 +17,7 @@ from ..files.source import LARGE
 from ..files.tensors import Tensor, WeightsFile
 from ..files.weights import PART_OF, count_blocks, own_name, read_json, read_weights_files
 from ..names.parts import MODEL, PREFIXES, spellings
+from ..networks import TransformerConfig
 from .flavours import (
     BFL,
     CONTROL,
@@ -44,7 +45,8 @@ _PLAIN_NAMES = re.compile(r"(diffusion_pytorch_)?model\b.*|transformer|unet|vae|
 _UNPACKED = ("fp64", "fp32", "fp16", "bf16")
 _PACKED = ("qweight", "weight._data", "weight._data._data", "_weight_qdata")  # AWQ's, quanto's two, torchao's weight
 _HEADS = {name[:-2] for mark in MARKS for name in (*mark.tensors, *mark.absent) if name.endswith(".*")}
-_FLUX_SIZE = (19, 38, 3072)  # double blocks, single blocks, width
+_FLUX = TransformerConfig()
+_FLUX_SIZE = (_FLUX.num_layers, _FLUX.num_single_layers, _FLUX.num_attention_heads * _FLUX.attention_head_dim)
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,22 @@ import torch
 from torch import nn
 
 from ...common import InputError
-from ...kontext import Conditions, KontextModel, Lora, ModelSettings, Schedule, Velocity, text_token_ids
+from ...kontext import (
+    FLUX_SCHEDULE,
+    Conditions,
+    KontextModel,
+    Lora,
+    ModelSettings,
+    Schedule,
+    Velocity,
+    text_token_ids,
+)
 from .native_loras import with_loras
 from .native_out import ORIGIN, KontextTokenizer, as_native
 from .progress import stop_if_cancelled
 
 FROM_TITLE = "Kontext from MODEL, CLIP, VAE"
 
-# Of FLUX.1 Kontext dev's scheduler_config.json; a MODEL has no such file
-FLUX_SCHEDULE = Schedule(shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15,
-                         base_image_seq_len=256, max_image_seq_len=4096)
 # image_model and input channels of what looks like FLUX.1 and is another model (64: Fill as nunchaku declares it)
 _OTHER_MODELS = {"flux2": "FLUX.2", "chroma": "Chroma", "chroma_radiance": "Chroma Radiance"}
 _OTHER_CHANNELS = {96: "FLUX.1 Fill", 64: "FLUX.1 Fill", 32: "FLUX.1 Canny or Depth"}

@@ -162,7 +162,7 @@ class _Planner:
             alone = method == "passes" and names and (panel.from_ != REFERENCE or panel.together)
             return "passes" if alone else ""
         if method == "auto":
-            return self.model.settings.together if len(names) <= MOST_FIGURES else "passes"
+            return self.model.settings.combine if len(names) <= MOST_FIGURES else "passes"
         return method
 
     def seed(self, panel: Panel) -> int:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...common import InputError
+from ...kontext import MAX_CLIP_TOKENS, MAX_T5_TOKENS
 from .rules import ERROR, NOTE, RULES, WARNING
 from .wording import find_all
 
-MAX_T5_TOKENS, MAX_CLIP_TOKENS = 512, 77
 MAX_PEOPLE = 3
 MAX_CHARACTERS = 10_000  # above this it cannot be 512 tokens of anything sensible
 # letters that Unicode does not decompose into a plain one with a mark
@@ -31,7 +31,7 @@ class Token(Protocol):
 class Reader(Protocol):
     """What the checker asks of a model; `kontext.KontextModel` is one."""
 
-    def t5_pieces(self, prompt: str) -> list[Token]: ...
+    def t5_tokens(self, prompt: str) -> list[Token]: ...
     def clip_token_count(self, prompt: str) -> int: ...
 
 
@@ -96,7 +96,7 @@ def _shortened(text: str) -> str:
 
 
 def _readable(prompt: str, reader: Reader) -> Iterator[Finding]:
-    pieces = reader.t5_pieces(prompt)
+    pieces = reader.t5_tokens(prompt)
     if len(pieces) + 1 > MAX_T5_TOKENS:
         start = pieces[MAX_T5_TOKENS - 1].start
         over = len(pieces) + 1 - MAX_T5_TOKENS
@@ -149,7 +149,7 @@ def _fold(text: str, reader: Reader, keep: bool = False) -> str:
     bare = "".join(letter for letter in bare if not unicodedata.combining(letter))
     if keep:
         return bare
-    lost = {i for piece in reader.t5_pieces(bare) if not piece.known for i in range(piece.start, piece.end)}
+    lost = {i for piece in reader.t5_tokens(bare) if not piece.known for i in range(piece.start, piece.end)}
     return " ".join("".join(letter for i, letter in enumerate(bare) if i not in lost).split())
 
 

@@ -126,7 +126,7 @@ class Loras:
             {"model": theirs.model.model.diffusion_model})})
         try:
             self.bench.native.with_loras(SimpleNamespace(model=wrapped), theirs.clip, [(self.read("kohya"), 0.8)])
-        except self.bench.kontext.InputError as error:
+        except self.bench.input_error as error:
             return str(error)
         return ""
 
@@ -152,7 +152,7 @@ class Loras:
             try:
                 chosen.adapted([(lora, 0.8)])
                 said.append("")
-            except self.bench.kontext.InputError as error:
+            except self.bench.input_error as error:
                 said.append(str(error))
         return said
 

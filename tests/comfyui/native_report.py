@@ -61,7 +61,8 @@ class Bench:
 
         self.nodes, self.base, self.pack, self.names = nodes, base, pack, tiny_flux
         self.kontext = importlib.import_module(f"{root}.kontext")
-        self.native = importlib.import_module(f"{root}.nodes.native")
+        self.input_error = importlib.import_module(f"{root}.common").InputError
+        self.native = importlib.import_module(f"{root}.nodes.host.native_in")
         self.model, = nodes.UNETLoader().load_unet(tiny_flux.UNET, "default")
         self.clip, = nodes.DualCLIPLoader().load_clip(tiny_flux.CLIP_L, tiny_flux.T5, "flux")
         self.vae, = nodes.VAELoader().load_vae(tiny_flux.VAE)
@@ -179,7 +180,7 @@ class Bench:
     def refusal(self, model) -> str:
         try:
             self.from_native(model)
-        except self.kontext.InputError as error:
+        except self.input_error as error:
             return str(error)
         return ""
 
@@ -235,7 +236,7 @@ class Bench:
         try:
             self.native.from_native(*self.native.to_native(self.ours)).adapted([(lora, 0.8)])
             said = ""
-        except self.kontext.InputError as error:
+        except self.input_error as error:
             said = str(error)
         return {"parity": float((ours - theirs).abs().max()), "effect": float((theirs - plain).abs().max()),
                 "afterwards": float((self.edit(self.theirs, request)[0] - plain).abs().max()), "refused": said}
@@ -250,7 +251,7 @@ class Bench:
             seen.append(info.step)
             if info.step == 2:
                 self.nodes.interrupt_processing(True)
-                self.native.host.stop_if_cancelled()
+                self.native.stop_if_cancelled()
 
         try:
             self.theirs.edit(self.request(), press)
@@ -298,7 +299,7 @@ class Bench:
             try:
                 self.native.from_native(**good | bad)
                 said[name] = ""
-            except self.kontext.InputError as error:
+            except self.input_error as error:
                 said[name] = str(error)
         return said
 

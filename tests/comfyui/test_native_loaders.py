@@ -95,15 +95,15 @@ def test_comfyui_computes_the_same(velocities, layout, precision):
 def test_comfyuis_tokenizers_give_its_tokens(velocities, comfyui):
     """From ComfyUI's folders as nodes/host.py hands them over; T5 padded to FLUX's 512."""
     from kontinuity.kontext.load.parts import load_tokenizers
-    from kontinuity.kontext.text import MAX_TOKENS, t5_token_count
+    from kontinuity.kontext.text import MAX_T5_TOKENS, token_count
 
     folder = comfyui / "comfy"
     clip, t5 = load_tokenizers(folder / "sd1_tokenizer", folder / "text_encoders" / "t5_tokenizer")
     ours = clip([PROMPT], padding="max_length", max_length=77, truncation=True).input_ids[0]
     assert ours == velocities["clip"].tolist() and clip.eos_token_id == 49407
-    ours = t5([PROMPT], padding="max_length", max_length=MAX_TOKENS, truncation=True).input_ids[0]
+    ours = t5([PROMPT], padding="max_length", max_length=MAX_T5_TOKENS, truncation=True).input_ids[0]
     native = velocities["t5"].tolist()
-    assert ours[: len(native)] == native and len(ours) == 512 and not any(ours[t5_token_count(t5, PROMPT) :])
+    assert ours[: len(native)] == native and len(ours) == 512 and not any(ours[token_count(t5, PROMPT) :])
 
 
 def test_the_page_lists_what_is_tested():

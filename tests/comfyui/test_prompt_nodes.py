@@ -147,7 +147,7 @@ def test_the_hundred_prompts_with_the_vocabulary_of_flux(comfyui):
     from transformers import T5TokenizerFast
 
     t5 = T5TokenizerFast.from_pretrained(comfyui / "comfy" / "text_encoders" / "t5_tokenizer", local_files_only=True)
-    reader = SimpleNamespace(t5_pieces=lambda prompt: reading.t5_pieces(t5, prompt), clip_token_count=lambda _: 0)
+    reader = SimpleNamespace(t5_tokens=lambda prompt: reading.t5_tokens(t5, prompt), clip_token_count=lambda _: 0)
     prompts = yaml.safe_load((Path(__file__).parents[1] / "storyboard" / "prompts.yaml").read_text("utf-8"))
     for prompt in prompts["clean"]:
         assert check_prompt(prompt, reader) == []

@@ -181,7 +181,7 @@ def test_one_command_runs_every_stage_and_writes_what_is_shipped(tmp_path, monke
     monkeypatch.setattr(whole_training.subprocess, "run", run_here)
     whole_training.main(["--minutes=0.0001", "--device=cpu", f"--state={tmp_path / 'state'}", f"--out={tmp_path}"])
     assert len(said) == len(whole_training.STAGES) + 3
-    assert load_folder(tmp_path / "weights").settings.together == "offset"
+    assert load_folder(tmp_path / "weights").settings.combine == "offset"
     assert (tmp_path / "identity" / "finder.safetensors").exists()
     assert (tmp_path / "curves.png").exists() and (tmp_path / "samples.jpg").exists()
 

@@ -214,7 +214,7 @@ def test_token_count_includes_the_end_mark(model):
 
 def test_pieces_tell_what_cannot_be_read(model):
     prompt = "she 海 \ud83d waves"
-    unknown = [prompt[piece.start:piece.end] for piece in model.t5_pieces(prompt) if not piece.known]
+    unknown = [prompt[piece.start:piece.end] for piece in model.t5_tokens(prompt) if not piece.known]
     assert unknown == ["海", "\ud83d"]
     assert model.clip_token_count("she") == 5  # three letters and both marks
 

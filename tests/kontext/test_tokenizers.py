@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from kontinuity.demo_model import weights_folder
 from kontinuity.kontext.load.parts import load_tokenizers
-from kontinuity.kontext.text import Piece, t5_pieces, text_token_ids
+from kontinuity.kontext.text import TokenSpan, t5_tokens, text_token_ids
 
 DEMO = (Path(weights_folder(), "tokenizer"), Path(weights_folder(), "tokenizer_2"))
 COMFYUI = os.environ.get("KONTINUITY_COMFYUI")
@@ -45,11 +45,11 @@ def test_padding_and_special_tokens():
     assert (clip.eos_token_id, len(clip), t5.eos_token_id, t5.unk_token_id, len(t5)) == (513, 514, 1, 2, 442)
 
 
-def test_a_piece_begins_at_its_word():
+def test_a_token_begins_at_its_word():
     _, t5 = load_tokenizers(*DEMO)
-    pieces = t5_pieces(t5, "a 她 beach")
-    assert [piece for piece in pieces if not piece.known] == [Piece(2, 3, False)]
-    assert (pieces[0].start, pieces[-1]) == (0, Piece(4, 9, True))
+    pieces = t5_tokens(t5, "a 她 beach")
+    assert [piece for piece in pieces if not piece.known] == [TokenSpan(2, 3, False)]
+    assert (pieces[0].start, pieces[-1]) == (0, TokenSpan(4, 9, True))
 
 
 @pytest.mark.parametrize("change", [

@@ -17,7 +17,7 @@ class FakeModel:
     name = "fake"
 
     def __init__(self):
-        self.settings = SimpleNamespace(width=64, height=48, together="stitch")
+        self.settings = SimpleNamespace(width=64, height=48, combine="stitch")
         self.checked, self.edited = [], []
 
     def check(self, request):
@@ -28,7 +28,7 @@ class FakeModel:
     def prepare(self, requests):
         self.prepared = list(requests)
 
-    def t5_pieces(self, prompt):
+    def t5_tokens(self, prompt):
         return [SimpleNamespace(start=word.start(), end=word.end(), known=word[0].isascii())
                 for word in re.finditer(r"\S+", prompt)]
 

@@ -114,7 +114,7 @@ def test_how_characters_come_together(model, characters, board, panel, together,
 
 
 def test_a_model_says_how_it_takes_several_best(model):
-    model.settings.together = "offset"
+    model.settings.combine = "offset"
     jobs = plan_panels(Board(story_of("id: a, prompt: x, characters: [mia, tom]",
                          "id: b, prompt: x, characters: [mia, tom], together: stitch"), PICTURES), model, Sampling())
     assert [(job.combine, len(job.request.references)) for job in jobs] == [("offset", 2), ("stitch", 1)]

@@ -23,8 +23,8 @@ def demo():
     """What KontextModel says of the demo model's tokenizers, without its weights (which take long to load)."""
     clip, t5 = load_tokenizers(Path(weights_folder(), "tokenizer"), Path(weights_folder(), "tokenizer_2"))
     return SimpleNamespace(
-        t5_pieces=partial(text.t5_pieces, t5), token_count=partial(text.t5_token_count, t5),
-        clip_token_count=partial(text.t5_token_count, clip))
+        t5_tokens=partial(text.t5_tokens, t5), token_count=partial(text.token_count, t5),
+        clip_token_count=partial(text.token_count, clip))
 
 
 def only(found, rule):
@@ -90,7 +90,7 @@ def test_lengths_at_the_limits(demo):
 
 def test_pieces_lie_on_the_text(demo):
     prompt = "A beach  at noon 海滩x \ud83d"
-    pieces = demo.t5_pieces(prompt)
+    pieces = demo.t5_tokens(prompt)
     assert len(pieces) + 1 == demo.token_count(prompt.replace("\ud83d", "\ufffd"))
     unknown = {prompt[piece.start:piece.end] for piece in pieces if not piece.known}
     assert unknown == {"海滩", "\ud83d"}
