@@ -18,8 +18,13 @@ class Failure(Exception):
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """The environment for everything that is started: without what would let other packages in."""
-    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+    """The environment for everything that is started: without what would let other packages in.
+
+    Nor without compiled files, as some machines are set up: each process would then compile PyTorch, transformers and
+    ComfyUI anew, 20 seconds of work.
+    """
+    unwanted = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+    env = {key: value for key, value in os.environ.items() if key not in unwanted}
     return {**env, "PYTHONIOENCODING": "utf-8", **more}
 
 

@@ -56,6 +56,13 @@ def test_server_that_does_not_come_up(fake_comfyui, mode, message):
     assert failing.process.poll() is not None
 
 
+def test_what_is_started_keeps_compiled_files_and_finds_no_other_packages(monkeypatch):
+    for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH"):
+        monkeypatch.setenv(name, "1")
+    assert not {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH"} & {*server.clean_environment(A="b")}
+    assert server.clean_environment(A="b")["A"] == "b"
+
+
 def test_port_taken():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
