@@ -27,7 +27,9 @@ from .pca import PatchPCA
 from .state import Average, Run, arguments, learning_rate
 from .text import JOINT, POOLED, PromptCache
 
-SAMPLES = 8  # unseen edits shown while training
+BATCH = 32
+JUDGED = 66  # unseen edits that the error is measured on
+SAMPLES = 8  # of them, shown while training
 
 
 def build_transformer():
@@ -201,7 +203,7 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, help="transformer folder whose weights to begin with, if there is no state"
     )
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--peak", type=float, default=1.5e-3, help="learning rate")
     parser.add_argument("--name", default="transformer")
     parser.add_argument(
@@ -235,7 +237,7 @@ def main() -> None:
     torch.manual_seed(options.seed * workers + rank)
 
     batches = Batches(pca.encode, prompts, options.batch, device)
-    unseen = Batches(pca.encode, prompts, 66, device, held_out=True).of(random.Random("unseen"))
+    unseen = Batches(pca.encode, prompts, JUDGED, device, held_out=True).of(random.Random("unseen"))
     unseen_noise = torch.randn(unseen["target"].shape, generator=torch.Generator().manual_seed(1)).to(device)
 
     @torch.no_grad()

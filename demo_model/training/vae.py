@@ -22,6 +22,7 @@ from .state import Average, Run, arguments, learning_rate
 SIZE = 128
 SIZES = (*((SIZE, SIZE),) * 9, (160, 96), (96, 160), (192, 192))  # one of these for each batch
 BATCH = {"encoder": 8, "decoder": 4, "joint": 4}
+JUDGED = 64  # pictures of unseen characters
 PEAK = {"encoder": 3e-3, "decoder": 3e-3, "joint": 1e-3}
 
 
@@ -81,7 +82,7 @@ def main() -> None:
 
     unseen = random.Random("unseen")
     held_out = torch.from_numpy(
-        to_signal(np.stack([random_picture(unseen, SIZE, held_out=True) for _ in range(64)]))
+        to_signal(np.stack([random_picture(unseen, SIZE, held_out=True) for _ in range(JUDGED)]))
     ).to(device)
     size, floor = sum(p.numel() for p in module.parameters()), psnr(pca.decode(pca.encode(held_out)), held_out)
     print(f"{stage}: {size / 1e6:.2f} M parameters; PCA itself {floor:.2f} dB")

@@ -22,7 +22,7 @@ from kontinuity.demo_model.toonworld import (
     random_edit,
 )
 from kontinuity.demo_model.training import __main__ as whole_training
-from kontinuity.demo_model.training import examples, pca, state, text, transformer
+from kontinuity.demo_model.training import examples, pca, state, text, transformer, vae
 from kontinuity.kontext import load_folder, references, sampling
 
 
@@ -169,6 +169,7 @@ def test_the_learning_rate_is_flat_then_falls():
     assert rates[:5] == [1.0] * 5 and rates == sorted(rates, reverse=True) and rates[-1] == pytest.approx(0.02)
 
 
+@pytest.mark.slow
 def test_one_command_runs_every_stage_and_writes_what_is_shipped(tmp_path, monkeypatch):
     said = []
 
@@ -179,6 +180,9 @@ def test_one_command_runs_every_stage_and_writes_what_is_shipped(tmp_path, monke
         importlib.import_module(command[2]).main()
 
     monkeypatch.setattr(whole_training.subprocess, "run", run_here)
+    for module, name, few in ((vae, "JUDGED", 2), (transformer, "JUDGED", 3), (transformer, "SAMPLES", 2),
+                              (transformer, "BATCH", 2), (vae, "BATCH", {"encoder": 2, "decoder": 2, "joint": 2})):
+        monkeypatch.setattr(module, name, few)
     whole_training.main(["--minutes=0.0001", "--device=cpu", f"--state={tmp_path / 'state'}", f"--out={tmp_path}"])
     assert len(said) == len(whole_training.STAGES) + 3
     assert load_folder(tmp_path / "weights").settings.combine == "offset"
