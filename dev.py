@@ -96,7 +96,10 @@ def demo(options) -> int:
 
 
 def test(options) -> int:
-    """Pytest; tests that want the real server or a browser learn from the environment where they are."""
+    """Pytest; tests that want the real server or a browser learn from the environment where they are.
+
+    Without arguments it runs in two processes: ComfyUI's tests in the one, the others meanwhile (tests/layers.py).
+    """
     host = prepare(options.comfyui)
     python = host.environment.python
     calm_cpu(python)
@@ -105,7 +108,10 @@ def test(options) -> int:
     if browser:
         more["KONTINUITY_CHROMIUM"] = browser
         more["KONTINUITY_FRONTENDS"] = os.environ.get("KONTINUITY_FRONTENDS") or str(newer_frontend(host.environment))
-    return subprocess.run([python, "-m", "pytest", *options.rest], env=clean_environment(**more), cwd=ROOT,
+    arguments = list(options.rest) or ["-n", str(min(2, os.cpu_count() or 1))]
+    if options.coverage:
+        arguments += ["--cov", "--cov-report=term:skip-covered", f"--cov-report=html:{_install.DEV / 'coverage'}"]
+    return subprocess.run([python, "-m", "pytest", *arguments], env=clean_environment(**more), cwd=ROOT,
                           check=False).returncode
 
 
@@ -213,7 +219,7 @@ def environments(options) -> int:
 
 def lock(options) -> int:
     """Take the newest versions that go together from the registry into dev_lock.txt and dev_lock_frontend.txt."""
-    _environments.lock(prepare())
+    _environments.lock(prepare(), keep=options.keep)
     return 0
 
 
@@ -240,6 +246,11 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
             command.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_environments.ENVIRONMENTS))
             command.add_argument("--no-tests", dest="tests", action="store_false",
                                  help="leave the tests out")
+        if run is test:
+            command.add_argument("--coverage", action="store_true",
+                                 help="also report which lines no test runs (servers and other processes not counted)")
+        if run is lock:
+            command.add_argument("--keep", action="store_true", help="add what is missing, change nothing else")
     options, unknown = parser.parse_known_args(argv[:at])
     if unknown and options.run in (demo, comfyui, environments, lock):
         parser.error(f"unknown arguments: {' '.join(unknown)}")

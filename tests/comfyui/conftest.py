@@ -17,12 +17,6 @@ TINY_SETTINGS = {"format": 1, "name": "tiny random", "width": 64, "height": 64, 
                  "min_text_tokens": 32}
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.comfyui)
-
-
 @pytest.fixture(scope="session")
 def comfyui() -> Path:
     """The ComfyUI tree."""

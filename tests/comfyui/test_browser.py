@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCREENSHOTS = ROOT / ".dev" / "screenshots"
 WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
@@ -116,7 +117,6 @@ def page(request, browser, site):
     page.close()
 
 
-@pytest.mark.browser
 def test_the_storyboard_template_runs_and_shows_its_pictures(site, page):
     page.locator(".templates-tab-button").click()
     page.get_by_role("dialog").get_by_text("kontinuity", exact=True).click()
@@ -177,7 +177,6 @@ def check_boxes(page) -> None:
         assert sum(within(box, group) for group in boxes["groups"]) == 1, f"{box} is in none of {boxes['groups']}"
 
 
-@pytest.mark.browser
 @pytest.mark.parametrize("workflow", WORKFLOWS)
 def test_groups_hold_their_nodes(page, workflow):
     graph = json.loads((ROOT / "workflows" / f"{workflow}.json").read_text("utf-8"))
@@ -185,7 +184,6 @@ def test_groups_hold_their_nodes(page, workflow):
     check_boxes(page)
 
 
-@pytest.mark.browser
 def test_a_report_is_shown_on_its_node_and_is_no_input(page):
     graph = {"1": {"class_type": "Kontinuity_LoadModel", "inputs": {"model": "demo model (built in)"}},
              "2": {"class_type": "Kontinuity_CheckPrompts", "inputs": {"model": ["1", 0], "text": "Put him there."}}}
