@@ -1,6 +1,8 @@
 """The tiny model in memory, its requests, and diffusers' pipeline on the same folder."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tiny_files as files
@@ -18,6 +20,12 @@ def _picture(width: int = 96, height: int = 96, seed: int = 5) -> torch.Tensor:
 def picture():
     """Builds a seeded noise picture: picture(width=96, height=96, seed=5)."""
     return _picture
+
+
+@pytest.fixture
+def folder(tiny_model_folder, tmp_path):
+    """A copy of the tiny model to break."""
+    return Path(shutil.copytree(tiny_model_folder, tmp_path / "model"))
 
 
 @pytest.fixture(scope="session")
