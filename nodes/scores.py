@@ -10,9 +10,9 @@ from comfy_api.latest import io, ui
 
 from ..common import InputError
 from ..demo_model import figure_finder, identity_folder
-from ..kontext import FaceEncoder, FaceFinder, PictureScore, Scorer, load_encoder
+from ..kontext import FaceEncoder, FaceFinder, Scorer, load_encoder
 from ..publish import contact_sheet
-from ..storyboard import own_references, story_judge
+from ..storyboard import characters_judge, story_judge
 from . import host
 from .host import folders
 from .inputs import own_choices
@@ -156,11 +156,7 @@ class ScorePanels(io.ComfyNode):
             judge = story_judge(board, scorer[0])
         elif characters:
             names = ids or [f"{index}" for index in range(len(flat))]
-            everybody = scorer[0].cast({name: own_references(name, characters[0])
-                                        for name in dict.fromkeys(key.split("/")[0] for key in characters[0])})
-
-            def judge(_: str, picture: torch.Tensor) -> PictureScore | None:
-                return everybody.score(picture)
+            judge = characters_judge(characters[0], scorer[0])
         else:
             raise InputError(SCORE_TITLE, "story", "nothing", "neither a story nor characters are connected",
                              "connect Load Storyboard or a Character node")

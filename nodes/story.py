@@ -217,7 +217,7 @@ class _ProgressBar:
         """See Observer."""
         self._progress = host.Progress(steps)
 
-    def step(self, preview: np.ndarray) -> None:
+    def step(self, preview: np.ndarray | None) -> None:
         """See Observer."""
         self._progress.advance(preview)
 

@@ -1,14 +1,14 @@
 """The storyboard: a story becomes panels, a panel becomes edits, what is kept of them lies on disk with its record."""
 
 from .cast.crop import crop_picture
-from .cast.references import own_references, story_pictures
+from .cast.references import story_pictures
 from .plan.board import Board, Sampling
 from .plan.candidate_policy import CandidatePolicy, candidate_seed
 from .plan.jobs import PanelJob
 from .plan.masks import mask_files, story_masks
 from .plan.panels import plan_panels
 from .plan.views import character_sheet
-from .production.judge import story_judge
+from .production.judge import characters_judge, story_judge
 from .production.records import job_record, record, save_panel
 from .production.render import render
 from .production.results import Candidate, PanelResult, Shortlist
@@ -22,10 +22,10 @@ from .story.reserved import reserved_fields
 from .story.seeds import panel_seed
 
 __all__ = [
-    "ROLES", "STORY_SUFFIXES", "Board", "Candidate", "CandidatePolicy", "Caption", "Change", "Character", "Observer",
-    "Panel", "PanelJob", "PanelResult", "Sampling", "SavedPanel", "Shortlist", "Store", "Story", "StoryText",
-    "StoryboardResult", "candidate_seed", "character_sheet", "crop_picture", "finished_panels", "job_record",
-    "load_story", "make_storyboard", "mask_files", "own_references", "panel_prompt", "panel_seed", "parse_story",
-    "plan_panels", "read_story", "record", "render", "reserved_fields", "save_panel", "story_judge", "story_masks",
-    "story_pictures", "story_text",
+    "ROLES", "STORY_SUFFIXES", "Board", "Candidate", "CandidatePolicy", "Caption", "Change", "Character",
+    "Observer", "Panel", "PanelJob", "PanelResult", "Sampling", "SavedPanel", "Shortlist", "Store", "Story",
+    "StoryText", "StoryboardResult", "candidate_seed", "character_sheet", "characters_judge", "crop_picture",
+    "finished_panels", "job_record", "load_story", "make_storyboard", "mask_files", "panel_prompt", "panel_seed",
+    "parse_story", "plan_panels", "read_story", "record", "render", "reserved_fields", "save_panel", "story_judge",
+    "story_masks", "story_pictures", "story_text",
 ]

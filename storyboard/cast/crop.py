@@ -19,7 +19,7 @@ def crop_picture(picture: Picture, crop: Box | str | None, where: str, field: st
         return picture
     check_picture(picture, where, field)
     height, width = picture.shape[:2]
-    if crop == "auto":
+    if isinstance(crop, str):  # "auto"
         box = figure_box(picture)
         if box is None:
             raise InputError(where, field, "auto", "finds no figure before a plain background",

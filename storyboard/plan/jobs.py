@@ -79,5 +79,5 @@ def sources_first(jobs: Sequence[PanelJob]) -> Iterator[PanelJob]:
         chain = []  # a job, the one it is made from, and so on
         while job is not None and waiting.pop(job.panel_id, None):
             chain.append(job)
-            job = waiting.get(job.source)
+            job = waiting.get(job.source) if job.source else None
         yield from reversed(chain)

@@ -31,7 +31,7 @@ def box_share(box: Box, width: int, height: int) -> torch.Tensor:
     """1 inside the box (in pixels), falling to those of its edges that lie inside the picture; 0 outside."""
     feather = max(1, round(_BOX_FEATHER * min(box.width, box.height)))
 
-    def ramp(start: int, end: int, length: int) -> torch.Tensor:
+    def ramp(start: float, end: float, length: int) -> torch.Tensor:
         place = torch.arange(length, dtype=torch.float32)
         rising = (place - start + 1) / (feather + 1) if start > 0 else torch.ones_like(place)
         falling = (end - place) / (feather + 1) if end < length else torch.ones_like(place)
@@ -56,11 +56,9 @@ def mask_share(masks: PanelMasks) -> torch.Tensor:
 
 def may_change(masks: PanelMasks) -> torch.Tensor:
     """bool [height, width]: inside the edit mask, or anywhere without one, and not inside the keep mask."""
-    free = masks.get("edit")
-    keep = masks.get("keep")
-    if keep is None:
-        return free
-    return ~keep if free is None else free & ~keep
+    if "edit" not in masks:
+        return ~masks["keep"]
+    return masks["edit"] & ~masks["keep"] if "keep" in masks else masks["edit"]
 
 
 def story_masks(story: Story, folder: str | Path, where: str) -> dict[str, dict[str, torch.Tensor]]:

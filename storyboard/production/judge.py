@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ...common import Box, Picture
 from ...kontext import PictureScore, Scorer
@@ -24,6 +24,14 @@ def story_judge(board: Board, scorer: Scorer) -> Judge:
         names = [name for name in board.story.cast(panel) if name in references]
         return everybody.only(names).score(picture, _regions(panel)) if names else None
     return judge
+
+
+def characters_judge(pictures: Mapping[str, Picture], scorer: Scorer) -> Judge:
+    """What scores pictures in which all these characters should be; `pictures` are their references, by name or
+    "name/role"."""
+    names = dict.fromkeys(key.split("/")[0] for key in pictures)
+    everybody = scorer.cast({name: own_references(name, pictures) for name in names})
+    return lambda _, picture: everybody.score(picture)
 
 
 def _regions(panel: Panel) -> dict[str, Box]:

@@ -44,7 +44,7 @@ def render(jobs: Iterable[PanelJob], model: KontextModel, on_step: OnStep | None
                 only = Candidate(0, job.seed, done[job.panel_id], None)
                 yield PanelResult(job, (only,), only)
             continue
-        result = _best_candidate(job, pictures.get(job.source), model, on_step, judge,
+        result = _best_candidate(job, pictures[job.source] if job.source else None, model, on_step, judge,
                                  first=first if job.wanted else 0, most=1 + max(0, spare))
         spare -= len(result.tried) - 1
         if job.panel_id in sources:
@@ -82,13 +82,15 @@ def _make(job: PanelJob, source: Picture | None, model: KontextModel,
     """One picture of a panel, and the job with the references that were used."""
     picture, passes = source, []
     for pass_ in job.passes:
-        if pass_.on_picture:
-            pass_ = pass_.on(picture)
-        result = model.edit(pass_.request, partial(on_step, job) if on_step else None)
-        if pass_.box is not None:
-            result = paste(picture, result, box_share(pass_.box, pass_.request.width, pass_.request.height))
-        picture = result
+        before = picture
+        if pass_.on_picture and before is not None:
+            pass_ = pass_.on(before)
+        picture = model.edit(pass_.request, partial(on_step, job) if on_step else None)
+        if pass_.box is not None and before is not None:
+            picture = paste(before, picture, box_share(pass_.box, pass_.request.width, pass_.request.height))
         passes.append(pass_)
+    assert picture is not None, "a job has at least one pass"
     if job.masks:
-        picture = paste(source if job.source else job.request.references[0], picture, mask_share(job.masks))
+        kept = job.request.references[0] if source is None else source
+        picture = paste(kept, picture, mask_share(job.masks))
     return replace(job, passes=tuple(passes)), picture

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from ...common import InputError, Picture, open_picture
 from ..plan.jobs import PanelJob, sources_first
@@ -39,9 +40,9 @@ def finished_panels(jobs: Iterable[PanelJob], files: Mapping[str, Sequence[Path]
     """
     finished: dict[str, Finished] = {}
     for job in sources_first(list(jobs)):
-        if job.source and job.source not in finished:
-            continue
-        if job.passes[0].on_picture:
+        if job.source:
+            if job.source not in finished:
+                continue
             job = replace(job, passes=(job.passes[0].on(finished[job.source].picture), *job.passes[1:]))
         for path in files.get(job.panel_id, ()):
             if not _is_of(read_record(path), job, model_name, judged, first if job.wanted else 0):
@@ -58,7 +59,7 @@ def read_record(path: Path) -> Any:
     """The record in a saved panel; None if there is none that can be read."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            return json.loads(image.text[RECORD_KEY])
+            return json.loads(cast(PngImageFile, image).text[RECORD_KEY])
     except Exception:  # Pillow's readers raise nearly anything on a broken file
         return None
 

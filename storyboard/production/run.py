@@ -30,12 +30,15 @@ class Observer(Protocol):
 
     def begin(self, steps: int) -> None:
         """Everything is checked and sampling begins: at most so many steps."""
+        ...
 
-    def step(self, preview: np.ndarray) -> None:
-        """One step is done; the picture now looks like this (uint8 [h, w, 3], small)."""
+    def step(self, preview: np.ndarray | None) -> None:
+        """One step is done; the picture now looks like this (uint8 [h, w, 3], small; None if the model cannot tell)."""
+        ...
 
     def end(self) -> None:
         """All panels are saved; steps that are left were not needed."""
+        ...
 
 
 class Store(Protocol):
@@ -43,12 +46,15 @@ class Store(Protocol):
 
     def claim(self) -> None:
         """Find a place for this run's files; called once, before anything is sampled. Raises InputError or OSError."""
+        ...
 
     def earlier(self) -> Mapping[str, Sequence[Path]]:
         """What earlier runs have saved there, by panel id, the newest first."""
+        ...
 
     def save(self, panel_id: str, picture: Picture, record: Mapping[str, Any]) -> Path:
         """Save a panel; `record` says how it was made. Returns the file. Raises OSError, for a full disk."""
+        ...
 
 
 @dataclass(frozen=True)

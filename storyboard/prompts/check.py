@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,15 +23,18 @@ _FRACTION = re.compile(r"(\d?)([¼½¾⅐-⅟↉])")
 class Token(Protocol):
     """A T5 token: prompt[start:end], and whether the vocabulary has it."""
 
-    start: int
-    end: int
-    known: bool
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def known(self) -> bool: ...
 
 
 class Reader(Protocol):
     """What the checker asks of a model; `kontext.KontextModel` is one."""
 
-    def t5_tokens(self, prompt: str) -> list[Token]: ...
+    def t5_tokens(self, prompt: str) -> Sequence[Token]: ...
     def clip_token_count(self, prompt: str) -> int: ...
 
 
@@ -96,16 +99,16 @@ def _shortened(text: str) -> str:
 
 
 def _readable(prompt: str, reader: Reader) -> Iterator[Finding]:
-    pieces = reader.t5_tokens(prompt)
-    if len(pieces) + 1 > MAX_T5_TOKENS:
-        start = pieces[MAX_T5_TOKENS - 1].start
-        over = len(pieces) + 1 - MAX_T5_TOKENS
+    tokens = reader.t5_tokens(prompt)
+    if len(tokens) + 1 > MAX_T5_TOKENS:
+        start = tokens[MAX_T5_TOKENS - 1].start
+        over = len(tokens) + 1 - MAX_T5_TOKENS
         yield _finding(prompt, "too-long", start, len(prompt), f"shorten it by {over} tokens")
     # far more than T5's: a CLIP tokenizer that spells, such as the demo model's; there is no word order to mind
-    elif MAX_CLIP_TOKENS < (count := reader.clip_token_count(prompt)) < 2 * len(pieces):
+    elif MAX_CLIP_TOKENS < (count := reader.clip_token_count(prompt)) < 2 * len(tokens):
         yield _finding(prompt, "clip-length", 0, 0, f"say the most important first ({count} CLIP tokens)")
-    yield from _unreadable(prompt, pieces, reader)
-    spelled = list(_spelled(prompt, pieces))
+    yield from _unreadable(prompt, tokens, reader)
+    spelled = list(_spelled(prompt, tokens))
     if spelled:
         (start, end), names = spelled[0], sorted({prompt[a:b] for a, b in spelled})
         yield _finding(prompt, "unknown-word", start, end,
@@ -113,9 +116,9 @@ def _readable(prompt: str, reader: Reader) -> Iterator[Finding]:
                        + (f" and {len(names) - 8} more" if len(names) > 8 else ""))
 
 
-def _unreadable(prompt: str, pieces: list[Token], reader: Reader) -> Iterator[Finding]:
+def _unreadable(prompt: str, tokens: Sequence[Token], reader: Reader) -> Iterator[Finding]:
     """Words with unknown tokens, neighbours of the same severity together."""
-    lost = [(piece.start, piece.end) for piece in pieces if not piece.known]
+    lost = [(token.start, token.end) for token in tokens if not token.known]
     runs: list[list] = []  # start, end, severity
     for word in re.finditer(r"\S+", prompt):
         if not any(start < word.end() and end > word.start() for start, end in lost):
@@ -149,7 +152,7 @@ def _fold(text: str, reader: Reader, keep: bool = False) -> str:
     bare = "".join(letter for letter in bare if not unicodedata.combining(letter))
     if keep:
         return bare
-    lost = {i for piece in reader.t5_tokens(bare) if not piece.known for i in range(piece.start, piece.end)}
+    lost = {i for token in reader.t5_tokens(bare) if not token.known for i in range(token.start, token.end)}
     return " ".join("".join(letter for i, letter in enumerate(bare) if i not in lost).split())
 
 
@@ -159,11 +162,11 @@ def _spelt_fraction(match: re.Match) -> str:
     return f"{match[1]} {digits}" if match[1] else digits
 
 
-def _spelled(prompt: str, pieces: list[Token]) -> Iterator[tuple[int, int]]:
+def _spelled(prompt: str, tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
     """Words of four letters or more of which every token is a single letter."""
     for word in re.finditer(r"[A-Za-z]{4,}", prompt):
-        inside = [piece for piece in pieces if piece.start < word.end() and piece.end > word.start()]
-        if all(piece.known and len(prompt[piece.start: piece.end].strip()) <= 1 for piece in inside):
+        inside = [token for token in tokens if token.start < word.end() and token.end > word.start()]
+        if all(token.known and len(prompt[token.start: token.end].strip()) <= 1 for token in inside):
             yield word.span()
 
 

@@ -73,7 +73,7 @@ def _is_no_contact(match: re.Match, text: str) -> bool:
     before = _NOUN_BEFORE.search(text[max(0, match.start() - 80): match.start()])
     noun = before[1].lower() if before else ""
     if _SITTING.match(match[0]):  # a lamp sits on the desk
-        return bool(noun) and not _sits(noun, before, match, text)
+        return before is not None and not _sits(before, match, text)
     if re.match(r"play", match[0], re.IGNORECASE):
         return not any(word in match[0].lower() for word in _PLAYED)
     if re.match(r"(?:do|does|did) ?n[o'’]", noun):
@@ -82,8 +82,9 @@ def _is_no_contact(match: re.Match, text: str) -> bool:
     return noun in _HOLDERS or a_noun
 
 
-def _sits(noun: str, before: re.Match, match: re.Match, text: str) -> bool:
+def _sits(before: re.Match, match: re.Match, text: str) -> bool:
     """Whether somebody sits: the noun before, or the one that "with the hat" or "is sitting" belongs to."""
+    noun = before[1].lower()
     if gender(noun) or before[1][0].isupper() or noun in (
             "and", "while", "then", "she", "he", "they", "him", "her", "them", "me", "be", "to"):
         return True

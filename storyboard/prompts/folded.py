@@ -46,6 +46,12 @@ class Folded:
         self._kinds = "".join(kinds)
         self.letters = self._kinds.translate(_ONE_I)
 
+    def place(self, index: int) -> int:
+        """The place in `written` of a folded character at which something may start or end."""
+        place = self.places[index]
+        assert place is not None
+        return place
+
     def may_start(self, place: int) -> bool:
         """Whether a letter with its marks starts at this folded character and, in scripts with spaces, a word."""
         return self.places[place] is not None and not (place and self._joins(place))

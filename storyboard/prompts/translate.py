@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from os.path import commonprefix
 from pathlib import Path
+from typing import Any
 
 from ...common import InputError
 from ...kontext import into_memory
@@ -88,7 +89,7 @@ class Dictionary:
         while start < len(text.letters):
             end, english = self._longest(text, start)
             if english is not None:
-                yield text.places[start], text.places[end], english
+                yield text.place(start), text.place(end), english
             start = end
 
     def _longest(self, text: Folded, start: int) -> tuple[int, str | None]:
@@ -109,7 +110,7 @@ class Dictionary:
 
 def _best(entries: list[tuple[Folded, str]], text: Folded, start: int, end: int) -> str | None:
     """The English of the phrase that is written as the text is, else of one with ı where the text has I."""
-    written = " ".join(text.written[text.places[start]:text.places[end]].split())
+    written = " ".join(text.written[text.place(start):text.place(end)].split())
     fitting = [(phrase.written == written, dotless, english) for phrase, english in entries
                if (dotless := text.dotless(phrase, start, end)) is not None]
     return max(fitting, key=lambda match: match[:2])[2] if fitting else None
@@ -169,7 +170,7 @@ class ModelTranslator:
 
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            self._model = into_memory(AutoModelForSeq2SeqLM.from_pretrained(
+            self._model: Any = into_memory(AutoModelForSeq2SeqLM.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, trust_remote_code=False)).eval()
         except Exception as error:  # transformers raises nearly anything on a folder that is not what it says
             raise InputError("translation model", "folder", folder.name,
@@ -222,7 +223,8 @@ def translate_story(story: Story, translate: Translate) -> tuple[Story, dict[str
         return translate(text) if text else text
 
     def panel_of(panel: Panel) -> Panel:
-        translated = {"prompt": words(panel.prompt), "shot": words(panel.shot), "angle": words(panel.angle)}
+        translated: dict[str, Any] = {"prompt": words(panel.prompt), "shot": words(panel.shot),
+                                      "angle": words(panel.angle)}
         if panel.change is not None:
             translated["change"] = translate_change(panel.change, translate)
         if isinstance(panel.characters, Mapping):

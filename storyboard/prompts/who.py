@@ -101,9 +101,10 @@ def names(text: str, traits: Mapping[str, str]) -> Iterator[Spot]:
             yield "name", match.start(), match.end(), better
 
 
-_NUMBERS = dict(zip("one two three four five six seven eight nine ten eleven twelve dozen dozens hundred hundreds "
-                    "thousands a an several many countless".split(),
-                    (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12, 24, 100, 100, 1000, 1, 1, 0, 9, 99), strict=True))
+_NUMBERS: dict[str, int] = dict(zip(
+    "one two three four five six seven eight nine ten eleven twelve dozen dozens hundred hundreds thousands a an "
+    "several many countless".split(),
+    (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12, 24, 100, 100, 1000, 1, 1, 0, 9, 99), strict=True))
 _STOP = frozenset("""
     of in on at for with and by from to into or as is are was the a an behind near beside under over between around
     after before year years meter meters metre metres mm cm photo photos picture pictures image images shot shots panel

@@ -145,9 +145,10 @@ def _field(path: EntryPath, data: dict) -> str:
     if path[:1] == ("panels",) and len(path) > 1:
         entry = data["panels"][path[1]]
         name = entry.get("id") if isinstance(entry, dict) else None
-        label = f"'{name}'" if isinstance(name, str) and NAME.fullmatch(name) and path[2:3] != ("id",) else path[1] + 1
+        label = f"'{name}'" if isinstance(name, str) and NAME.fullmatch(name) and path[2:3] != ("id",) \
+            else int(path[1]) + 1
         inner = [str(part) for part in path[3:] if not isinstance(part, int)]
         words = [f"panel {label}", *words[2:3], *(part[:64] for part in inner)]
     elif path[:1] in (("characters",), ("locations",), ("scenes",)) and len(path) > 1:
-        words = [f"{path[0][:-1]} '{path[1]}'"[:80], *words[2:3], *(part for part in words[3:] if not part.isdigit())]
+        words = [f"{words[0][:-1]} '{words[1]}'"[:80], *words[2:3], *(part for part in words[3:] if not part.isdigit())]
     return " ".join(words) or "story"

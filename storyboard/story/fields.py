@@ -8,7 +8,7 @@ import re
 from pathlib import PureWindowsPath
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, InstanceOf
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer
 from pydantic_core import PydanticCustomError, core_schema
 
 from ...common import Box, InputError
@@ -180,8 +180,9 @@ Size = Annotated[tuple[int, int], BeforeValidator(_size), Written({
     "type": "array", "minItems": 2, "maxItems": 2,
     "items": {"type": "integer", "minimum": MIN_SIDE, "maximum": MAX_SIDE, "multipleOf": MULTIPLE}})]
 Aspect = Annotated[float, BeforeValidator(_aspect), Written({"type": ["string", "number"]})]
-Crop = Annotated[InstanceOf[Box] | str | None, BeforeValidator(_crop), Written({"anyOf": [
-    {"enum": ["auto", "none", None]}, {**_BOX, "items": {"type": "integer", "minimum": 0}}]})]
+Crop = Annotated[
+    InstanceOf[Box] | str | None, BeforeValidator(_crop), PlainSerializer(lambda crop: crop), Written({"anyOf": [
+        {"enum": ["auto", "none", None]}, {**_BOX, "items": {"type": "integer", "minimum": 0}}]})]
 Region = Annotated[InstanceOf[Box], BeforeValidator(_region), Written({"anyOf": [
     {"enum": [*_SIDES]}, {**_BOX, "items": {"type": "number", "minimum": 0, "maximum": 1}}]})]
 FileName = Annotated[str, BeforeValidator(_file_name), Written({"type": "string", "minLength": 1, "maxLength": 1000})]

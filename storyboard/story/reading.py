@@ -62,7 +62,7 @@ def read_yaml(text: str, source: str, cuts: list[Cut] | None = None) -> tuple[An
     if bad := NOT_YAML.search(text):
         raise _bad_character(bad, f"{source}:{text.count(chr(10), 0, bad.start()) + 1}", "text")
     try:
-        return _compose(text, source, cuts)
+        return _compose(text, source, [] if cuts is None else cuts)
     except (yaml.YAMLError, RecursionError) as error:
         # PyYAML may refuse brackets in brackets before it hands out the first of them, in words of its own.
         if (line := _line_too_deep(text)) is not None:
@@ -96,8 +96,8 @@ def json_as_yaml(text: str) -> str:
     return re.sub(r'"(?:[^"\\\n]|\\.)*"|\t|:(?! )', as_yaml, text)
 
 
-def _compose(text: str, source: str, cuts: list[Cut] | None) -> tuple[Any, dict[EntryPath, int]]:
-    rows = _LINE_ENDS.split(text) if cuts is not None and "#" in text else []
+def _compose(text: str, source: str, cuts: list[Cut]) -> tuple[Any, dict[EntryPath, int]]:
+    rows = _LINE_ENDS.split(text) if "#" in text else []
     root: list = []  # the document, as a list of at most one entry
     lines: dict[EntryPath, int] = {(): 1}
     stack: list[_Open] = []
@@ -134,8 +134,8 @@ def _refuse_dangerous(event: yaml.NodeEvent, stack: list[_Open], where: str) -> 
     if event.anchor is not None:
         raise InputError(where, field, f"&{event.anchor}", "is a YAML anchor, which stories do not use",
                          "delete it; if it is text, put it in quotes")
-    if getattr(event, "tag", None) is not None:
-        raise InputError(where, field, event.tag, "is a YAML tag, which stories do not use",
+    if (tag := getattr(event, "tag", None)) is not None:
+        raise InputError(where, field, tag, "is a YAML tag, which stories do not use",
                          "delete it; if it is text, put it in quotes")
     if len(stack) >= MAX_DEPTH:
         raise _too_deep(where, field)

@@ -108,9 +108,9 @@ def test_the_longest_phrase_is_found_as_by_trying_all_of_them():
 ])
 def test_many_lengths_and_long_gaps_take_little_time(phrases, text):
     """Trying length by length took more than 10 s here."""
-    start = time.monotonic()
+    start = time.process_time()
     assert Dictionary(phrases)(text) == " ".join(text.split())
-    assert time.monotonic() - start < 8
+    assert time.process_time() - start < 8
 
 
 def test_english_stands_apart_from_letters_that_end_in_a_mark():

@@ -28,9 +28,14 @@ _TIME_OF_DAY = re.compile(r"(?P<hour>[0-9]{1,2})(?:(?P<colon>[:.h])(?P<minute>[0
                           r"(?:\s*(?P<of_day>am|pm|a\.m\.?|p\.m\.?|uhr|o'clock))?")
 
 
-def unit_of(word: str) -> float | None | str:
-    """The seconds that a unit has, None for frames, "" for what is no unit."""
-    return _UNITS.get(word.casefold(), "")
+def is_unit(word: str) -> bool:
+    """Whether a word is a unit of time."""
+    return word.casefold() in _UNITS
+
+
+def unit_of(word: str) -> float | None:
+    """The seconds that a unit has, None for frames. Raises KeyError for what is no unit."""
+    return _UNITS[word.casefold()]
 
 
 def seconds(text: str, unit: float | None = 1.0, rate: float = FRAME_RATE, clock: bool = False) -> float | None:

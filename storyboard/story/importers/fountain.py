@@ -49,6 +49,7 @@ class _FountainImport:
         self.count = 0  # panels of the scene
         self.panel: dict[str, Any] | None = None
         self.speaker, self.unseen = "", False
+        self.spoken_in: dict[str, Any] = {}  # the panel in which the speaker speaks
         self.pending: list[Element] = []  # notes before the first panel of a scene
 
     def add(self, elements: list[Element]) -> None:
@@ -75,7 +76,7 @@ class _FountainImport:
         self.panel = self._new_panel(element.text)
         for mention in self.mentions.finditer(element.text) if self.mentions else ():
             if not mention.group()[0].islower():  # WILL speaks; "he will" is not he
-                self._show(self.names.get(mention.group().casefold(), ()))
+                _show(self.panel, self.names.get(mention.group().casefold(), ()))
 
     def _character(self, element: Element) -> None:
         cue = read_cue(element.text)
@@ -84,13 +85,14 @@ class _FountainImport:
             self.draft.leave_out(f"line {element.line}: that {cue.name} speaks at the same time as the one before")
         if self.panel is None:
             self.panel = self._new_panel(_NOBODY if cue.unseen else f"{cue.name} speaks.")
+        self.spoken_in = self.panel
         if not cue.unseen:
-            self._show(self.names[cue.name.casefold()])
+            _show(self.panel, self.names[cue.name.casefold()])
         for extension in cue.extensions:
             self.draft.add_note(self.panel, f"{cue.name} ({extension})")
 
     def _dialogue(self, element: Element) -> None:
-        self.draft.add_caption(self.panel, element.text, self.speaker, "narration" if self.unseen else "speech")
+        self.draft.add_caption(self.spoken_in, element.text, self.speaker, "narration" if self.unseen else "speech")
 
     def _lyrics(self, element: Element) -> None:
         """Sung by nobody who is named."""
@@ -99,7 +101,7 @@ class _FountainImport:
         self.draft.add_caption(self.panel, element.text, kind="narration")
 
     def _parenthetical(self, element: Element) -> None:
-        self.draft.add_note(self.panel, f"{self.speaker} {element.text}")
+        self.draft.add_note(self.spoken_in, f"{self.speaker} {element.text}")
 
     def _transition(self, element: Element) -> None:
         transition = element.text.rstrip(":. ").lower()
@@ -136,5 +138,7 @@ class _FountainImport:
         self.pending = []
         return panel
 
-    def _show(self, characters: tuple[str, ...]) -> None:
-        self.panel["characters"] += [name for name in characters if name not in self.panel["characters"]]
+
+def _show(panel: dict[str, Any], characters: tuple[str, ...]) -> None:
+    """Put characters into a panel, each once."""
+    panel["characters"] += [name for name in characters if name not in panel["characters"]]

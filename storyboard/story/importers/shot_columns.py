@@ -4,7 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from .durations import unit_of
+from .durations import is_unit, unit_of
 
 # What a column is called, without capitals, accents and punctuation -> the field it fills
 COLUMNS = {
@@ -169,7 +169,7 @@ def _fields(title: str) -> list[tuple[int, str]]:
         return []
     for words in (_words(title), _words(short)):
         name = "".join(words)
-        while name not in COLUMNS and len(words) > 1 and unit_of(words[-1]) != "":
+        while name not in COLUMNS and len(words) > 1 and is_unit(words[-1]):
             words.pop()  # duration_sec
             name = "".join(words)
         if name in COLUMNS:
@@ -184,7 +184,7 @@ def _fields(title: str) -> list[tuple[int, str]]:
     field = COLUMNS.get(name) if name not in _POINTS_IN_TIME | _ADD_NOTHING else None
     if not field and words and set(words[:-1]) <= _WHOSE.get(_HEADS.get(words[-1], ""), set(words)):
         field = _HEADS.get(words[-1])
-    known = all(word in _WHOLES or unit_of(word) != "" for word in of)  # Type of shot, but not Type of light
+    known = all(word in _WHOLES or is_unit(word) for word in of)  # Type of shot, but not Type of light
     return [(1, field)] if field and (known or field == "notes") else []
 
 
@@ -192,7 +192,7 @@ def _column(field: str, title: str) -> Column:
     if field != "duration":
         return Column(field, title)
     words = _words(title)
-    units = [unit for unit in map(unit_of, words) if unit != ""]
+    units = [unit_of(word) for word in words if is_unit(word)]
     rate = re.search(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*fps", title, re.I)
     return Column(field, title, units[-1] if units else 1.0, float(rate[1]) if rate and float(rate[1]) else None,
                   re.search(r"m\s*:\s*s", title, re.I) is not None, _letters(title) in _POINTS_IN_TIME)

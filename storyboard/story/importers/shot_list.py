@@ -210,9 +210,11 @@ class _Shots:
     def _add_captions(self, panel: dict, cells: dict[str, str]) -> None:
         for text in cells.get("dialogue", "").splitlines():
             speech = read_speech(text, self.names)
-            self.draft.add_caption(panel, speech.text, speech.cue.name if speech.cue else "", speech.kind)
-            for extension in speech.cue.extensions if speech.cue else ():
-                self.draft.add_note(panel, f"{speech.cue.name} ({extension})")
+            cue = speech.cue
+            self.draft.add_caption(panel, speech.text, cue.name if cue else "", speech.kind)
+            if cue:
+                for extension in cue.extensions:
+                    self.draft.add_note(panel, f"{cue.name} ({extension})")
         if cells.get("voice"):
             self.draft.add_caption(panel, cells["voice"], kind="narration")
 
