@@ -30,6 +30,7 @@ HOST = re.compile(r"(comfy(_\w+)?|folder_paths|nodes|server|execution|latent_pre
 HOST_FOLDER = ("nodes", "host")
 BROUGHT = ("torch", "torchvision", "triton", "transformers", "safetensors", "numpy", "scipy", "PIL", "yaml", "pydantic",
            "pydantic_core", "aiohttp", "yarl", "av", "cv2")  # triton with torch on Linux, pydantic_core with pydantic
+MAX_COLUMNS = 120
 MAX_LINES = 450
 
 
@@ -185,6 +186,14 @@ def too_long(root: Path) -> list[str]:
     return [at(root, path, count, f"more than {MAX_LINES} lines") for path, count in lengths if count > MAX_LINES]
 
 
+def too_wide(root: Path) -> list[str]:
+    """Documents have the lines of the code; a table's row is one line whatever it holds."""
+    return [at(root, path, number, f"{len(line)} columns") for path in sorted(root.rglob("*.md"))
+            if not any(part.startswith(".") for part in path.relative_to(root).parts)
+            for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+            if len(line) > MAX_COLUMNS and not line.startswith("|")]
+
+
 def unfinished(root: Path) -> list[str]:
     """What is here is finished; what is not is in the issues."""
     mark = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
@@ -258,6 +267,7 @@ PLANTED: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (prints, "kontext/a.py", "def f():\n    print('here')"),
     (prints, "storyboard/a.py", "print('here')"),
     (too_long, "kontext/a.py", "a = 1\n" * (MAX_LINES + 1)),
+    (too_wide, "docs/a.md", "word " * 25),
     (unfinished, "kontext/a.py", "a = 1  # TO" + "DO: more"),
     (opens_code_as_data, "kontext/a.py", "import torch\ntorch.load('x.pt')"),
     (opens_code_as_data, "kontext/a.py", "import torch\ntorch.load('x.pt', weights_only=False)"),
@@ -282,6 +292,7 @@ INNOCENT: list[tuple[Callable[[Path], list[str]], str, str]] = [
     (early_heavy_import, "nodes/a.py", "def f():\n    import diffusers"),
     (not_the_hosts, "demo_model/training/a.py", "import diffusers"),
     (not_the_hosts, "kontext/a.py", "import transformers.models.clip\nfrom . import diffusers"),
+    (too_wide, "docs/a.md", "| " + "word " * 25 + "|"),
     (prints, "storyboard/a.py", "def main():\n    print('saved')\nif __name__ == '__main__':\n    print('end')"),
     (opens_code_as_data, "storyboard/a.py", "import yaml\nyaml.load('a: 1', Loader=yaml.CSafeLoader)"),
     (opens_code_as_data, "demo_model/training/a.py", "import torch\ntorch.load('a', weights_only=True)"),
