@@ -71,7 +71,7 @@ class CheckPrompts(io.ComfyNode):
         if story is not None:
             told = story.board.story
             asked = [prompts.PromptToCheck(f"panel '{panel.id}'", panel_prompt(told, panel),
-                                           prompts.visible_traits(told, told.cast(panel))) for panel in told.panels]
+                                           told.traits(told.cast(panel))) for panel in told.panels]
         if text.strip():
             asked.append(prompts.PromptToCheck("text", text))
         if not asked:

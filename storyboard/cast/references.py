@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ...common import Picture, open_beside
-from ..story.models import Panel, Story
+from ...common import InputError, Picture, open_beside
+from ..story.models import ROLES, Panel, Story
+from ..story.resolved import ResolvedPanel
 from .crop import crop_picture
 
 
@@ -42,6 +43,22 @@ def story_pictures(story: Story, folder: str | Path, where: str,
 def own_references(name: str, pictures: Mapping[str, Picture]) -> list[Picture]:
     """All pictures of a character, of `name` and `name/role`, each once."""
     return list({id(picture): picture for key, picture in pictures.items() if key.split("/")[0] == name}.values())
+
+
+def panel_references(resolved: ResolvedPanel, pictures: Mapping[str, Picture]) -> tuple[Picture, ...]:
+    """A picture for each newcomer of a panel. Raises InputError for one without a picture, or without the one whose
+    role the panel asks for."""
+    references = []
+    for name in resolved.newcomers:
+        picture, role = choose_reference(pictures, resolved.panel, name), resolved.panel.appearance(name).reference
+        if picture is None:
+            raise InputError(resolved.where, "characters", name, "has no reference picture",
+                             f"write `{name}: {{reference: FILE}}` in the story, or connect a Character node '{name}'")
+        if role not in (None, ROLES[0]) and f"{name}/{role}" not in pictures:
+            raise InputError(resolved.where, f"characters {name} reference", role,
+                             "is no picture this character has", "bring one with this role, or ask for another")
+        references.append(picture)
+    return tuple(references)
 
 
 def choose_reference(pictures: Mapping[str, Picture], panel: Panel, name: str) -> Picture | None:

@@ -4,14 +4,14 @@ A mask file becomes a `bool` tensor [height, width], True where it is white; how
 is a `float32` tensor [height, width], 0..1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ...common import Box, InputError, Picture, open_beside
-from ..story.models import Panel, Story
+from ..story.models import REFERENCE, Panel, Story
 
 PanelMasks = Mapping[str, torch.Tensor]  # "edit" and "keep", those that a panel has
 
@@ -84,6 +84,32 @@ def story_masks(story: Story, folder: str | Path, where: str) -> dict[str, dict[
 def mask_files(panel: Panel) -> dict[str, str]:
     """The files of a panel's masks by field."""
     return {field: name for field in _MEANS if panel.masks and (name := getattr(panel.masks, field)) is not None}
+
+
+def panel_masks(panel: Panel, masks: PanelMasks | None, size: tuple[int, int], references: Sequence[Picture],
+                in_passes: bool) -> PanelMasks:
+    """A panel's masks, {} without; they fit the panel (`size` is its width and height), and so does the one reference
+    it is made from. Raises InputError."""
+    if not (named := mask_files(panel)):
+        return {}
+    where, files, (width, height) = f"panel '{panel.id}'", ", ".join(named.values()), size
+    if masks is None:
+        raise InputError(where, "masks", files, "are not opened", "give plan what story_masks opens")
+    check_masks(panel, masks, width, height)
+    if panel.from_ != REFERENCE:
+        return masks
+    if "from_" not in panel.model_fields_set:
+        raise InputError(where, "masks", files, "keep pixels of a picture, and this panel is made anew",
+                         "write `from:` with the panel that it changes, or `from: reference`")
+    if len(references) != 1 or in_passes:
+        raise InputError(where, "masks", files, "keep pixels of one picture, and this panel is made from "
+                         + ("none in its first pass" if in_passes else f"{len(references)} references"),
+                         "make it `from:` a panel, or put one character into it, without passes")
+    if references[0].shape[:2] != (height, width):
+        raise InputError(where, "masks", files, "keep pixels of the reference, which is "
+                         f"{references[0].shape[1]}x{references[0].shape[0]}, and the panel is {width}x{height}",
+                         "give the panel the size of the reference, or scale the reference")
+    return masks
 
 
 def check_masks(panel: Panel, masks: PanelMasks, width: int, height: int) -> None:

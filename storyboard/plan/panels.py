@@ -2,25 +2,23 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
 
 import torch
 
-from ...common import InputError, Picture, did_you_mean
-from ...kontext import MIN_SIDE, EditRequest, KontextModel, whole_size
-from ..cast.references import choose_reference, stitch
-from ..prompts.instruction import figure_prompt, panel_prompt, place_prompt
-from ..story.models import REFERENCE, ROLES, Panel
-from ..story.seeds import panel_seed
+from ...common import InputError, did_you_mean
+from ...kontext import MIN_SIDE, EditRequest, KontextModel, ModelSettings, whole_size
+from ..cast.references import panel_references
+from ..prompts.instruction import whole_prompt
+from ..story.models import REFERENCE, Story
+from ..story.resolved import ResolvedPanel, resolve
 from .board import Board, Sampling
 from .candidate_policy import CandidatePolicy
-from .jobs import PanelJob, Pass
-from .masks import PanelMasks, check_masks, mask_files
-from .passes import even_regions
+from .jobs import PanelJob
+from .masks import panel_masks
+from .passes import MOST_FIGURES, panel_passes
 
 log = logging.getLogger("kontinuity")
 
-MOST_FIGURES = 3  # at once; nobody has seen more work
 MOST_EDITS = 3  # in a row; Kontext's pictures decay visibly after about six
 _SOME_PICTURE = torch.zeros(1, 1, 1).expand(64, 64, 3)  # for checks, where the real one is still to be made
 
@@ -37,22 +35,12 @@ def plan_panels(board: Board, model: KontextModel, sampling: Sampling, *, only: 
     several, masks that are not in the board or fit badly (see check_masks), and all that model.check finds.
     """
     story = board.story
-    wanted = {only} if isinstance(only, str) else set(only)
-    ids = [panel.id for panel in story.panels]
-    for name in sorted(wanted.difference(ids)):
-        raise InputError(where, "panels", name, "is not a panel of this story", did_you_mean(name, ids))
+    wanted, needed = _choose(story, {only} if isinstance(only, str) else set(only), where)
     for name in (key.split("/")[0] for key in board.pictures):
         if name not in story.characters:
             raise InputError(where, "characters", name, "has a picture but is not a character of this story",
                              f"add `{name}: {{}}` to the story's characters, or leave the picture out")
-    wanted = wanted or set(ids)
-    needed = wanted | {source.id for panel in story.panels if panel.id in wanted for source in story.sources(panel)}
-    far = [panel.id for panel in story.panels if panel.id in needed and len(list(story.sources(panel))) > MOST_EDITS]
-    if far:
-        log.warning("panels %s are more than %d edits away from a reference; quality falls with every one. Make some "
-                    "panel between from reference.", ", ".join(far), MOST_EDITS)
-    planner = _Planner(board, model, sampling)
-    jobs = [planner.job(panel, number, panel.id in wanted)
+    jobs = [_job(resolve(story, panel), board, model.settings, sampling, number, panel.id in wanted)
             for number, panel in enumerate(story.panels, start=1) if panel.id in needed]
     for job in jobs:
         for pass_ in job.passes:
@@ -60,118 +48,65 @@ def plan_panels(board: Board, model: KontextModel, sampling: Sampling, *, only: 
     return jobs
 
 
-class _Planner:
-    """Makes the jobs of a board's panels."""
+def _choose(story: Story, only: set[str], where: str) -> tuple[set[str], set[str]]:
+    """The ids of the panels that are wanted, and of these with all that they are made from."""
+    ids = [panel.id for panel in story.panels]
+    for name in sorted(only.difference(ids)):
+        raise InputError(where, "panels", name, "is not a panel of this story", did_you_mean(name, ids))
+    wanted = only or set(ids)
+    sources = {panel.id: [source.id for source in story.sources(panel)] for panel in story.panels}
+    needed = wanted.union(*(sources[panel_id] for panel_id in wanted))
+    if far := [panel_id for panel_id in ids if panel_id in needed and len(sources[panel_id]) > MOST_EDITS]:
+        log.warning("panels %s are more than %d edits away from a reference; quality falls with every one. Make some "
+                    "panel between from reference.", ", ".join(far), MOST_EDITS)
+    return wanted, needed
 
-    def __init__(self, board: Board, model: KontextModel, sampling: Sampling):
-        self.board, self.story, self.model, self.sampling = board, board.story, model, sampling
 
-    def job(self, panel: Panel, number: int, wanted: bool) -> PanelJob:
-        """A panel's job, unchecked by the model."""
-        story, where = self.story, f"panel '{panel.id}'"
-        source = None if panel.from_ == REFERENCE else panel.from_
-        new = cast = story.cast(panel)
-        if source:
-            shown = story.cast(story.panel(source))
-            new = tuple(name for name in cast if name not in shown)
-        references = tuple(self.reference(panel, name) for name in new)
-        combine = self.combine(panel, new)
-        request = EditRequest(prompt=panel_prompt(story, panel), references=references, width=self.size(panel)[0],
-                              height=self.size(panel)[1], seed=self.seed(panel), steps=self.sampling.steps,
-                              guidance=self.sampling.guidance, where=where)
-        if combine == "passes":
-            passes = self.passes(panel, request, new, source)
-        else:
-            if combine == "stitch":
-                request = replace(request, references=(stitch(references),))
-            passes = (Pass(request, on_picture=source is not None),)
-        return PanelJob(panel.id, number, cast, passes, source, combine, wanted, self.seed(panel),
-                        CandidatePolicy(panel.candidates, panel.min_score, panel.stop_score),
-                        masks=self.panel_masks(panel, source, references, combine))
+def _job(resolved: ResolvedPanel, board: Board, settings: ModelSettings, sampling: Sampling, number: int,
+         wanted: bool) -> PanelJob:
+    """A panel's job, unchecked by the model."""
+    panel, size = resolved.panel, _size(resolved.size, resolved.aspect, settings)
+    references = panel_references(resolved, board.pictures)
+    combine = _combine(resolved, settings)
+    request = EditRequest(prompt=whole_prompt(resolved), references=references, width=size[0], height=size[1],
+                          seed=resolved.seed, steps=sampling.steps, guidance=sampling.guidance, where=resolved.where)
+    if combine == "passes":
+        _check_size_of_source(resolved, size, settings, "passes")
+    passes = panel_passes(resolved, request, combine)
+    masks = panel_masks(panel, board.masks.get(panel.id), size, references, in_passes=combine == "passes")
+    if masks:
+        _check_size_of_source(resolved, size, settings, "masks")
+    return PanelJob(panel.id, number, resolved.characters, passes, resolved.source, combine, wanted, resolved.seed,
+                    CandidatePolicy(panel.candidates, panel.min_score, panel.stop_score), masks=masks)
 
-    def passes(self, panel: Panel, request: EditRequest, names: tuple[str, ...],
-               source: str | None) -> tuple[Pass, ...]:
-        """The place first, unless the panel starts from another, then each character in a box of the picture."""
-        passes = []
-        if source is None:
-            prompt = place_prompt(self.story, panel)
-            passes.append(Pass(replace(request, prompt=prompt, references=())))
-        else:
-            self.check_size_of_source(panel, source, "passes")
-        places = dict(zip(names, even_regions(len(names), MOST_FIGURES), strict=True))
-        for name in (*names[MOST_FIGURES:], *names[:MOST_FIGURES]):  # the crowd first: it stands behind
-            region = panel.appearance(name).region or places[name]
-            figure = replace(request, prompt=figure_prompt(self.story, panel, name, region),
-                             references=(request.references[names.index(name)],))
-            box = region.in_pixels(request.width, request.height)
-            passes.append(Pass(figure, on_picture=True, box=box, character=name).with_seed(request.seed))
-        return tuple(passes)
 
-    def panel_masks(self, panel: Panel, source: str | None, references: tuple[Picture, ...],
-                    combine: str) -> PanelMasks:
-        """A panel's masks, {} without; they fit the panel, and so does the one picture it is made from."""
-        if not (named := mask_files(panel)):
-            return {}
-        where, files = f"panel '{panel.id}'", ", ".join(named.values())
-        if panel.id not in self.board.masks:
-            raise InputError(where, "masks", files, "are not opened", "give plan what story_masks opens")
-        masks, (width, height) = self.board.masks[panel.id], self.size(panel)
-        check_masks(panel, masks, width, height)
-        if source:
-            self.check_size_of_source(panel, source, "masks")
-        elif "from_" not in panel.model_fields_set:
-            raise InputError(where, "masks", files, "keep pixels of a picture, and this panel is made anew",
-                             "write `from:` with the panel that it changes, or `from: reference`")
-        elif len(references) != 1 or combine == "passes":
-            raise InputError(where, "masks", files, "keep pixels of one picture, and this panel is made from "
-                             + ("none in its first pass" if combine == "passes" else f"{len(references)} references"),
-                             "make it `from:` a panel, or put one character into it, without passes")
-        elif references[0].shape[:2] != (height, width):
-            raise InputError(where, "masks", files, "keep pixels of the reference, which is "
-                             f"{references[0].shape[1]}x{references[0].shape[0]}, and the panel is {width}x{height}",
-                             "give the panel the size of the reference, or scale the reference")
-        return masks
+def _size(size: tuple[int, int] | None, aspect: float | None, settings: ModelSettings) -> tuple[int, int]:
+    """Width and height in pixels: those that are given, or the model's native area in the story's shape."""
+    if size or aspect is None:
+        return size or (settings.width, settings.height)
+    return whole_size(aspect, 1.0, settings.width * settings.height, MIN_SIDE)
 
-    def check_size_of_source(self, panel: Panel, source: str, keeping: str) -> None:
-        """Raise InputError if a panel of which `keeping` keep the source's pixels has another size than that."""
-        width, height = self.size(panel)
-        if self.size(self.story.panel(source)) != (width, height):
-            raise InputError(f"panel '{panel.id}'", "size", f"{width}x{height}",
-                             f"is not that of panel '{source}', and {keeping} keep its pixels", "give both one size")
 
-    def reference(self, panel: Panel, name: str) -> Picture:
-        """The picture of a character for a panel."""
-        picture, role = choose_reference(self.board.pictures, panel, name), panel.appearance(name).reference
-        if picture is None:
-            raise InputError(f"panel '{panel.id}'", "characters", name, "has no reference picture",
-                             f"write `{name}: {{reference: FILE}}` in the story, or connect a Character node '{name}'")
-        if role not in (None, ROLES[0]) and f"{name}/{role}" not in self.board.pictures:
-            raise InputError(f"panel '{panel.id}'", f"characters {name} reference", role,
-                             "is no picture this character has", "bring one with this role, or ask for another")
-        return picture
+def _check_size_of_source(resolved: ResolvedPanel, size: tuple[int, int], settings: ModelSettings,
+                          keeping: str) -> None:
+    """Raise InputError if a panel of which `keeping` keep the source's pixels has another size than that."""
+    if resolved.source and _size(resolved.source_size, resolved.aspect, settings) != size:
+        raise InputError(resolved.where, "size", f"{size[0]}x{size[1]}",
+                         f"is not that of panel '{resolved.source}', and {keeping} keep its pixels",
+                         "give both one size")
 
-    def combine(self, panel: Panel, names: tuple[str, ...]) -> str:
-        """How the references of these characters are combined."""
-        method = panel.together or self.story.together
-        if len(names) > MOST_FIGURES and method != "passes":
-            log.warning("panel '%s': %d characters at once; Kontext mixes up more than %d. %s", panel.id, len(names),
-                        MOST_FIGURES, "Each gets a pass of its own, the first three in front." if method == "auto" else
-                        "Leave `together` out, or write `together: passes`, and each gets a pass of its own.")
-        if len(names) < 2:
-            # One character joins another panel, or the panel itself asks: only then is one a pass.
-            alone = method == "passes" and names and (panel.from_ != REFERENCE or panel.together)
-            return "passes" if alone else ""
-        if method == "auto":
-            return self.model.settings.combine if len(names) <= MOST_FIGURES else "passes"
-        return method
 
-    def seed(self, panel: Panel) -> int:
-        """The panel's own seed, or the one from its id."""
-        return panel_seed(self.story.seed, panel.id) if panel.seed is None else panel.seed
-
-    def size(self, panel: Panel) -> tuple[int, int]:
-        """Width and height in pixels: the panel's, the story's, or the model's native area in the story's shape."""
-        settings = self.model.settings
-        if panel.size or self.story.size or self.story.aspect is None:
-            return panel.size or self.story.size or (settings.width, settings.height)
-        return whole_size(self.story.aspect, 1.0, settings.width * settings.height, MIN_SIDE)
+def _combine(resolved: ResolvedPanel, settings: ModelSettings) -> str:
+    """How the references of the newcomers are combined; see PanelJob."""
+    panel, method, count = resolved.panel, resolved.combine, len(resolved.newcomers)
+    if count > MOST_FIGURES and method != "passes":
+        log.warning("%s: %d characters at once; Kontext mixes up more than %d. %s", resolved.where, count, MOST_FIGURES,
+                    "Each gets a pass of its own, the first three in front." if method == "auto" else
+                    "Leave `together` out, or write `together: passes`, and each gets a pass of its own.")
+    if count < 2:
+        # One character joins another panel, or the panel itself asks: only then is one a pass.
+        alone = method == "passes" and count and (panel.from_ != REFERENCE or panel.together)
+        return "passes" if alone else ""
+    if method == "auto":
+        return settings.combine if count <= MOST_FIGURES else "passes"
+    return method

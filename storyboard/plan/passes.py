@@ -1,6 +1,38 @@
-"""A panel made in passes: the place first, then one character at a time. Here is where in the picture each comes."""
+"""The passes of a panel: most have one; in several, the place comes first, then one character at a time in its box."""
+
+from dataclasses import replace
 
 from ...common import Box
+from ...kontext import EditRequest
+from ..cast.references import stitch
+from ..prompts.instruction import figure_prompt, place_prompt
+from ..story.resolved import ResolvedPanel
+from .jobs import Pass
+
+MOST_FIGURES = 3  # at once; nobody has seen more work
+
+
+def panel_passes(resolved: ResolvedPanel, request: EditRequest, combine: str) -> tuple[Pass, ...]:
+    """The passes of a panel whose whole request is known. `combine`: see PanelJob."""
+    if combine == "passes":
+        return _one_by_one(resolved, request)
+    if combine == "stitch":
+        request = replace(request, references=(stitch(request.references),))
+    return (Pass(request, on_picture=resolved.source is not None),)
+
+
+def _one_by_one(resolved: ResolvedPanel, request: EditRequest) -> tuple[Pass, ...]:
+    """The place first, unless the panel starts from another, then each character in a box of the picture."""
+    names = resolved.newcomers
+    passes = [] if resolved.source else [Pass(replace(request, prompt=place_prompt(resolved), references=()))]
+    places = dict(zip(names, even_regions(len(names), MOST_FIGURES), strict=True))
+    references = dict(zip(names, request.references, strict=True))
+    for name in (*names[MOST_FIGURES:], *names[:MOST_FIGURES]):  # the crowd first: it stands behind
+        region = resolved.panel.appearance(name).region or places[name]
+        figure = replace(request, prompt=figure_prompt(resolved, name, region), references=(references[name],))
+        box = region.in_pixels(request.width, request.height)
+        passes.append(Pass(figure, on_picture=True, box=box, character=name).with_seed(request.seed))
+    return tuple(passes)
 
 
 def even_regions(count: int, front: int) -> list[Box]:

@@ -14,7 +14,7 @@ from ...kontext import KontextModel, Scorer
 from ..plan.board import Board, Sampling
 from ..plan.jobs import PanelJob
 from ..plan.panels import plan_panels
-from ..prompts import Advice, PromptToCheck, check_before_sampling, visible_traits
+from ..prompts import Advice, PromptToCheck, check_before_sampling
 from ..story.models import Panel, Story
 from .judge import story_judge
 from .records import record
@@ -130,7 +130,7 @@ def make_storyboard(board: Board, model: KontextModel, sampling: Sampling, obser
 def _prompts(story: Story, jobs: Iterable[PanelJob]) -> list[PromptToCheck]:
     """What is asked for in every pass of every job, with who is in its picture."""
     return [PromptToCheck(pass_.request.where, pass_.request.prompt,
-                          visible_traits(story, [pass_.character] if pass_.character else job.characters))
+                          story.traits([pass_.character] if pass_.character else job.characters))
             for job in jobs for pass_ in job.passes]
 
 

@@ -3,7 +3,7 @@
 What each field means for people is in docs/story_file.md. Reading a file is story_file.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -327,6 +327,10 @@ class Story(_Entry):
             if shown.characters is not None:
                 return tuple(shown.characters)
         return tuple(self.characters)
+
+    def traits(self, names: Iterable[str]) -> dict[str, str]:
+        """Visible traits of some characters by name, "" where the story says none."""
+        return {name: self.characters[name].traits for name in names}
 
     def location(self, panel: Panel) -> Location:
         """Where a panel plays: its own location, or its scene's; an empty one if neither is given."""
