@@ -24,9 +24,9 @@ def panel_passes(resolved: ResolvedPanel, request: EditRequest, combine: str) ->
 def _one_by_one(resolved: ResolvedPanel, request: EditRequest) -> tuple[Pass, ...]:
     """The place first, unless the panel starts from another, then each character in a box of the picture."""
     names = resolved.newcomers
-    passes = [] if resolved.source else [Pass(replace(request, prompt=place_prompt(resolved), references=()))]
     places = dict(zip(names, even_regions(len(names), MOST_FIGURES), strict=True))
     references = dict(zip(names, request.references, strict=True))
+    passes = [] if resolved.source else [Pass(replace(request, prompt=place_prompt(resolved), references=()))]
     for name in (*names[MOST_FIGURES:], *names[:MOST_FIGURES]):  # the crowd first: it stands behind
         region = resolved.panel.appearance(name).region or places[name]
         figure = replace(request, prompt=figure_prompt(resolved, name, region), references=(references[name],))
