@@ -22,7 +22,7 @@ PACK = (*PARTS, "nodes", "benchmarks")
 FACES = ("common", "kontext", "flow", "storyboard", "storyboard.prompts", "publish", "demo_model",
          "demo_model.toonworld")
 ALLOWED_FACES = {"common": (), "demo_model": ("common",), "kontext": ("common",), "flow": ("common",),
-                 "storyboard": ("common", "kontext", "flow"), "publish": ("common", "kontext", "storyboard"),
+                 "storyboard": ("common", "kontext", "flow"), "publish": ("common", "storyboard"),
                  "batch": ("common",), "nodes": FACES}
 # the command `kontinuity.batch` under the name that scripts know
 OLD_NAME = ("storyboard", "queue.py")
