@@ -70,7 +70,7 @@ def estimate_checked(
     # a cartoon's background stands still, a camera's hardly ever
     forward = improve(a, b, forward, estimator, flat)
     backward = improve(b, a, backward, estimator, flat)
-    return Motion(forward, backward, _coverage(forward, backward), True)
+    return Motion(forward, backward, _coverage(forward, backward))
 
 
 def _figure_motion(a: Tensor, b: Tensor, estimator: Estimator, masks: tuple[Tensor, Tensor] | None) -> Motion | None:
@@ -87,7 +87,7 @@ def _figure_motion(a: Tensor, b: Tensor, estimator: Estimator, masks: tuple[Tens
     if wide:
         flows = tuple(resized_flow(flow, height, width) for flow in flows)
         figure_masks = masks or tuple(resized_mask(mask, height, width) for mask in figure_masks)
-    return Motion(*flows, covered, True, figure_masks)
+    return Motion(*flows, covered, figure_masks)
 
 
 def _coverage(forward: Tensor, backward: Tensor) -> float:

@@ -21,20 +21,24 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True)
 class Motion:
-    """The motion of a pair of pictures: ``forward`` A to B, ``backward`` B to A, each ``[H, W, 2]``; ``coverage`` 0..1;
-    ``matched`` says that a search for large motion was used; ``figure`` holds the masks (``bool [H, W]``) of what moves
-    in A and B where all the rest stands still, None where that is not known."""
+    """The motion of a pair of pictures.
+
+    Attributes:
+        forward, backward: from A to B and from B to A, ``[H, W, 2]`` pixels each.
+        coverage: the share of both pictures, 0..1, where they agree (``occlusion.coverage``).
+        figure: masks (``bool [H, W]``) of what moves in A and in B where all the rest stands still; None where that is
+            not known.
+    """
 
     forward: Tensor
     backward: Tensor
     coverage: float
-    matched: bool = False
     figure: tuple[Tensor, Tensor] | None = None
 
     def swapped(self) -> Motion:
         """The motion of the same pair the other way round."""
         figure = None if self.figure is None else self.figure[::-1]
-        return Motion(self.backward, self.forward, self.coverage, self.matched, figure)
+        return Motion(self.backward, self.forward, self.coverage, figure)
 
 
 def estimated(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
