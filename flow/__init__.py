@@ -1,9 +1,11 @@
 """Motion between two pictures. Knows no model, no story and no ComfyUI; needs torch and OpenCV (when it is first used).
 
-Conventions are in ``field.py``; pictures in between come from ``prepare_pair``, whole clips from ``pictures_at``.
+Conventions are in ``field.py``; pictures in between come from ``prepare_pair``, whole clips from ``pictures_at``. Each
+folder imports from those before it: the files here, ``estimators``, ``figures``, ``between``, ``clips``.
 """
 
 from .between.choose import MODES, Report
+from .between.estimate import estimate_motion
 from .between.film import FILM_WORK_BYTES
 from .between.frame_pair import FramePair, prepare_pair
 from .between.learnt import InBetweenModel, load_in_between
@@ -23,7 +25,6 @@ from .clips.retime import (
 from .clips.score import FORMS, clip_scores, motion_alignment, motion_reward, motion_terms, moving_region
 from .clips.show import arrows, colour_wheel
 from .cutout import multiplied, separated
-from .estimate import estimate_motion
 from .estimators.dis import QUALITIES, DisFlow
 from .estimators.pyramid import PyramidFlow
 from .estimators.raft import RaftFlow, load_raft

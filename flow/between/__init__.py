@@ -1,1 +1,1 @@
-"""A picture between two: chosen and put together from motion, or made by a learnt model."""
+"""Between two pictures: their motion, how a picture in between is best made, and that picture."""

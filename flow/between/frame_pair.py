@@ -18,13 +18,13 @@ from torch import Tensor
 from ...common import InputError
 from ..checks import WHERE, check_choice, check_masks
 from ..cutout import PairPixels, checked_pixels
-from ..estimate import estimate_checked
 from ..estimators.dis import DisFlow
 from ..field import in_order, is_flat
 from ..figures.background import BackgroundShift, find_background_shift
 from ..motion import Estimator, Motion
 from . import synthesis
 from .choose import MODES, Report, choose_by_motion, choose_by_pictures, histogram_distance
+from .estimate import estimate_checked
 from .learnt import InBetweenModel
 
 PictureAt = Callable[[float], Tensor]

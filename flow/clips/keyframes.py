@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..between.estimate import estimate_motion
 from ..checks import WHERE, check_count, check_pair, check_picture
-from ..estimate import estimate_motion
 from ..motion import Estimator
 from ..occlusion import explained
 

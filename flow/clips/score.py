@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ...common import InputError
+from ..between.estimate import estimate_motion
 from ..checks import WHERE, check_choice, check_count, check_flow
-from ..estimate import estimate_motion
 from ..motion import Estimator, Motion
 from ..occlusion import consistent
 from ..warp import warp

@@ -1,1 +1,1 @@
-"""Estimators: DIS and RAFT, the pyramid that needs neither, the coarse pass before them."""
+"""What finds motion: DIS, RAFT, a pyramid that needs neither, and the search for large motion before them."""

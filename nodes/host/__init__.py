@@ -1,10 +1,9 @@
 """ComfyUI's services for the nodes. Nothing outside this folder touches `comfy.*` or `folder_paths`.
 
 progress: bars, previews, Cancel; memory: the card; saving: the output folder; folders: model and input folders;
-native_in, native_out, native_loras: ComfyUI's own MODEL, CLIP and VAE; flow_models: its optical flow models.
+native_in, native_out, native_loras: ComfyUI's own MODEL, CLIP and VAE; native_motion: its models for motion.
 """
 
-from .flow_models import NativeInBetween, flow_estimator, in_between_model
 from .memory import (
     ComfyPlacement,
     KontextComponent,
@@ -17,6 +16,7 @@ from .memory import (
     weight_dtype,
     work_device,
 )
+from .native_motion import NativeInBetween, flow_estimator, in_between_model
 from .progress import PREVIEW_PIXELS, Progress, stop_if_cancelled
 from .saving import OutputNames, keeps_metadata, output_names, png_text, saved_image, video_of
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .checks import WHERE, check_pair
-from .estimators.coarse import improve
-from .estimators.dis import DisFlow
-from .field import COARSER, in_order, is_flat, is_wide, resized_flow, resized_mask, shrunk
-from .figures.figure import find_figure
-from .motion import Estimator, Motion, estimated
-from .occlusion import coverage
+from ..checks import WHERE, check_pair
+from ..estimators.coarse import improve
+from ..estimators.dis import DisFlow
+from ..field import COARSER, in_order, is_flat, is_wide, resized_flow, resized_mask, shrunk
+from ..figures.figure import find_figure
+from ..motion import Estimator, Motion, estimated
+from ..occlusion import coverage
 
 _LARGE_MOTION = 0.05  # of the picture's width
 _POOR_COVERAGE = 0.9
