@@ -41,11 +41,11 @@ class Motion:
         return Motion(self.backward, self.forward, self.coverage, figure)
 
 
-def estimated(estimator: Estimator, a: Tensor, b: Tensor) -> Tensor:
+def estimated(estimator: Estimator, a: Tensor, b: Tensor, where: str = WHERE) -> Tensor:
     """What an estimator returns, ``float32 [H, W, 2]``; ``InputError`` if that is no flow field for the pictures."""
     flow = estimator(a, b)
-    check_flow(flow, WHERE, "estimated flow", "use another quality or flow model")
+    check_flow(flow, where, "estimated flow", "use another quality or flow model")
     if flow.shape[:2] != a.shape[:2]:
-        raise InputError(WHERE, "estimated flow", list(flow.shape), f"does not fit pictures {list(a.shape)}",
+        raise InputError(where, "estimated flow", list(flow.shape), f"does not fit pictures {list(a.shape)}",
                          "use another quality or flow model")
     return flow.float()

@@ -37,7 +37,7 @@ def estimate_motion(
     """
     check_pair(a, b, where)
     flat = large_motion is not False and is_flat(a, b)
-    return estimate_checked(a, b, flat, estimator or DisFlow(), large_motion)
+    return estimate_checked(a, b, flat, estimator or DisFlow(), large_motion, where=where)
 
 
 def estimate_checked(
@@ -47,6 +47,7 @@ def estimate_checked(
     estimator: Estimator,
     large_motion: bool | None = None,
     figure: tuple[Tensor, Tensor] | None = None,
+    where: str = WHERE,
 ) -> Motion:
     """``estimate_motion`` of pictures that were checked.
 
@@ -55,12 +56,12 @@ def estimate_checked(
         figure: masks of a figure in ``a`` and ``b``, ``bool [H, W]``, where they are known; the rest stands still then.
     """
     if not in_order(a, b):
-        return estimate_checked(b, a, flat, estimator, large_motion, figure and figure[::-1]).swapped()
+        return estimate_checked(b, a, flat, estimator, large_motion, figure and figure[::-1], where).swapped()
     if flat or figure is not None:
-        motion = _figure_motion(a, b, estimator, figure)
+        motion = _figure_motion(a, b, estimator, figure, where)
         if motion is not None:
             return motion
-    forward, backward = estimated(estimator, a, b), estimated(estimator, b, a)
+    forward, backward = estimated(estimator, a, b, where), estimated(estimator, b, a, where)
     covered = _coverage(forward, backward)
     if large_motion is None:
         longest = max(_long_motion(forward), _long_motion(backward))
@@ -68,18 +69,21 @@ def estimate_checked(
     if not large_motion:
         return Motion(forward, backward, covered)
     # a cartoon's background stands still, a camera's hardly ever
-    forward = improve(a, b, forward, estimator, flat)
-    backward = improve(b, a, backward, estimator, flat)
+    forward = improve(a, b, forward, estimator, flat, where)
+    backward = improve(b, a, backward, estimator, flat, where)
     return Motion(forward, backward, _coverage(forward, backward))
 
 
-def _figure_motion(a: Tensor, b: Tensor, estimator: Estimator, masks: tuple[Tensor, Tensor] | None) -> Motion | None:
+def _figure_motion(
+    a: Tensor, b: Tensor, estimator: Estimator, masks: tuple[Tensor, Tensor] | None, where: str
+) -> Motion | None:
     """The motion of a drawn figure before a still background, if there is one; wide pictures are halved for it."""
     height, width = a.shape[:2]
     wide = is_wide(a)
     if wide:
         a, b = shrunk(a, 2), shrunk(b, 2)
-    figure = find_figure(a, b, estimator, masks and tuple(resized_mask(mask, *a.shape[:2]) for mask in masks))
+    small_masks = masks and tuple(resized_mask(mask, *a.shape[:2]) for mask in masks)
+    figure = find_figure(a, b, estimator, small_masks, where=where)
     if figure is None:
         return None
     covered = coverage(figure.forward, figure.backward)

@@ -123,17 +123,17 @@ def prepare_pair(
         drawn = flat or figure is not None
         if motion is None:
             if drawn and mode != "project" and not ordered.transparent:  # else there is no background to be still
-                shift = find_background_shift(*pictures, figure)
+                shift = find_background_shift(*pictures, figure, where)
             if shift is not None:
                 pictures = pictures[0], shift.removed(pictures[1])
                 figure = figure and (figure[0], shift.removed_from_mask(figure[1]))
-            motion = estimate_checked(*pictures, flat, estimator or DisFlow(), figure=figure)
+            motion = estimate_checked(*pictures, flat, estimator or DisFlow(), figure=figure, where=where)
         subject = _subject(drawn, figure is not None, motion.figure is not None, shift is not None)
         report = choose_by_motion(pictures, motion, change, mode, drawn, subject, name)
 
     make = None
     if report.decision == "model":
-        make = _by_model(model, ordered)
+        make = _by_model(model, ordered, where)
     elif report.decision in ("project", "splat"):
         values = ordered.values if ordered.transparent else pictures
         make = _by_motion(report.decision, pictures, values, motion, shift, dtype)
@@ -146,12 +146,12 @@ def _subject(drawn: bool, given_figure: bool, figure_found: bool, shifted: bool)
     return f"{subject}, a figure before a {'drifting' if shifted else 'still'} background" if figure_found else subject
 
 
-def _by_model(model: InBetweenModel, pixels: PairPixels) -> PictureAt:
+def _by_model(model: InBetweenModel, pixels: PairPixels, where: str) -> PictureAt:
     """A learnt model knows no alpha: of cut-outs it makes the colours, on black, and the silhouette apart."""
     if not pixels.transparent:
-        return model.pair(*pixels.seen)
-    colours = model.pair(*(values[..., :3].contiguous() for values in pixels.values))
-    silhouette = model.pair(*(values[..., 3:].expand(-1, -1, 3).contiguous() for values in pixels.values))
+        return model.pair(*pixels.seen, where)
+    colours = model.pair(*(values[..., :3].contiguous() for values in pixels.values), where)
+    silhouette = model.pair(*(values[..., 3:].expand(-1, -1, 3).contiguous() for values in pixels.values), where)
     return lambda t: torch.cat([colours(t), silhouette(t).mean(2, keepdim=True)], 2)
 
 

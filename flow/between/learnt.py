@@ -52,11 +52,12 @@ class InBetweenModel:
         """What reports call it: "RIFE"."""
         return self.network.name
 
-    def pair(self, a: Tensor, b: Tensor) -> Callable[[float], Tensor]:
+    def pair(self, a: Tensor, b: Tensor, where: str = WHERE) -> Callable[[float], Tensor]:
         """A function of the time in 0..1 that makes the picture ``float32 [H, W, 3]`` between ``a`` and ``b``.
 
         Args:
             a, b: pictures of one size, checked.
+            where: for messages.
         Raises:
             InputError: from the function: a network that made no picture of their size, or NaN.
         """
@@ -77,7 +78,7 @@ class InBetweenModel:
             picture = picture.permute(1, 2, 0).float().cpu()
             if picture.shape != a.shape or not torch.isfinite(picture).all():
                 wrong = "NaN or infinity" if picture.shape == a.shape else f"{list(picture.shape)}"
-                raise InputError(WHERE, "model", self.name, f"made {wrong} between pictures {list(a.shape)}",
+                raise InputError(where, "model", self.name, f"made {wrong} between pictures {list(a.shape)}",
                                  "use another file")
             return picture.clamp(0, 1).contiguous()
         return at

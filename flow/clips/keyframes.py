@@ -64,7 +64,8 @@ def _gap(gap, first, second, ask, threshold, estimator, where) -> Iterator[Keyed
         return
     middle = ask(gap, first, second)
     check_pair(first, middle, where, ("first picture", "keyframe"))
-    halves = [explained(*pair, estimate_motion(*pair, estimator)) for pair in ((first, middle), (middle, second))]
+    halves = [explained(*half, estimate_motion(*half, estimator, where=where))
+              for half in ((first, middle), (middle, second))]
     note = f"motion explains {before:.0%} of what changed, with a keyframe {halves[0]:.0%} and {halves[1]:.0%}"
     if min(halves) > before + _GAIN:
         yield KeyedPicture(middle, f"{note}: keyframe inserted", True)

@@ -42,19 +42,22 @@ def coarse_flow(a: Tensor, b: Tensor) -> Tensor:
     return flow.permute(1, 2, 0).contiguous()
 
 
-def improve(a: Tensor, b: Tensor, plain: Tensor, estimator: Estimator, still: bool) -> Tensor:
+def improve(a: Tensor, b: Tensor, plain: Tensor, estimator: Estimator, still: bool, where: str) -> Tensor:
     """Per pixel the best of the plain estimate, the coarse match refined, and (``still``) no motion.
 
     Args:
         a, b: pictures of one size.
         plain: the estimator's flow from ``a`` to ``b``.
         still: whether standing still is worth a try; helps with drawn backgrounds, hurts with a moving camera.
+        where: for messages.
     Returns:
         ``[H, W, 2]``.
+    Raises:
+        InputError: what the estimator returns is no flow field.
     """
     coarse = coarse_flow(a, b)
     moved = warp_bicubic(b, coarse).clamp(0, 1)
-    rest = estimated(estimator, a, moved)
+    rest = estimated(estimator, a, moved, where)
     refined = rest + warp(coarse, rest)
     candidates = [plain, refined] + [torch.zeros_like(plain)] * still
     costs = torch.stack([_mismatch(a, b, flow) for flow in candidates])

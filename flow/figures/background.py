@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import WHERE
 from ..estimators.dis import DisFlow
 from ..field import is_wide, resized_mask, shrunk, steps
 from ..motion import estimated
@@ -57,13 +58,14 @@ class BackgroundShift:
 
 
 def find_background_shift(
-    a: Tensor, b: Tensor, masks: tuple[Tensor, Tensor] | None = None
+    a: Tensor, b: Tensor, masks: tuple[Tensor, Tensor] | None = None, where: str = WHERE
 ) -> BackgroundShift | None:
     """The common motion (a similarity) and colour change of most of two pictures; wide ones are halved for it.
 
     Args:
         a, b: pictures of one size.
         masks: what is no background, ``bool [H, W]`` each.
+        where: for messages.
     Returns:
         None if there is none worth the loss of sharpness, or if it is more than a redrawn background has.
     """
@@ -72,7 +74,7 @@ def find_background_shift(
     if part > 1:
         a, b = shrunk(a, part), shrunk(b, part)
         covered = None if covered is None else resized_mask(covered, *a.shape[:2])
-    shift = _find(a, b, covered, 1 / part)
+    shift = _find(a, b, covered, 1 / part, where)
     if shift is None or part == 1:
         return shift
     turn, middle = shift.matrix[:, :2], np.full(2, (part - 1) / 2)  # of the pixels that became one
@@ -80,7 +82,7 @@ def find_background_shift(
     return BackgroundShift(np.column_stack([turn, move]), shift.gain, shift.offset)
 
 
-def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float) -> BackgroundShift | None:
+def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float, where: str) -> BackgroundShift | None:
     """``covered``: what is no background; ``pixel``: the length of one of the given pictures' pixels here."""
     import cv2
 
@@ -97,7 +99,7 @@ def _find(a: Tensor, b: Tensor, covered: Tensor | None, pixel: float) -> Backgro
     chosen = np.linspace(0, len(rows) - 1, min(_POINTS, len(rows))).astype(int)
     rows, columns = rows[chosen], columns[chosen]
     points = np.stack([columns, rows], 1).astype(np.float64)
-    flow = estimated(DisFlow("normal"), a, b).numpy()[rows, columns]
+    flow = estimated(DisFlow("normal"), a, b, where).numpy()[rows, columns]
     matrix, agree = cv2.estimateAffinePartial2D(
         points, points + flow, method=cv2.RANSAC, ransacReprojThreshold=_ABOUT)
     if matrix is None or agree.mean() < _START:

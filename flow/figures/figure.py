@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import WHERE
 from ..motion import Estimator, estimated
 from ..splat import fill_holes
 
@@ -51,6 +52,7 @@ def find_figure(
     estimator: Estimator,
     masks: tuple[Tensor, Tensor] | None = None,
     whole: bool = False,
+    where: str = WHERE,
 ) -> Figure | None:
     """The figure that moves between two flat drawings.
 
@@ -60,6 +62,7 @@ def find_figure(
             pictures are.
         masks: the figure in ``a`` and in ``b`` where it is known, ``bool [H, W]``.
         whole: look at the whole pictures, not only around what changed; slower, the reference.
+        where: for messages.
     Returns:
         None if the background moves as well, nothing moves, or what moves does not explain what changed; never None
         with ``masks``.
@@ -71,7 +74,11 @@ def find_figure(
         return None
     box = (slice(None), slice(None)) if whole else _box(changed)
     known = None if masks is None else [mask.numpy()[box] for mask in masks]
-    sides = _find((a.numpy(), b.numpy()), changed, box, estimator, known)
+
+    def estimate(here: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return estimated(estimator, torch.from_numpy(here), torch.from_numpy(other), where).numpy()
+
+    sides = _find((a.numpy(), b.numpy()), changed, box, estimate, known)
     if sides is None:
         return None
     figures, flows = torch.zeros(2, *a.shape[:2], dtype=torch.bool), torch.zeros(2, *a.shape[:2], 2)
@@ -81,7 +88,7 @@ def find_figure(
     return Figure(*figures, *flows)
 
 
-def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, estimator: Estimator, known):
+def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, estimate, known):
     """Mask and flow of the figure in the box, of both pictures; ``known`` are the masks where they are given."""
     width = changed.shape[1]
     step = -(-max(changed.shape) // _VOTE_SIDE)
@@ -101,13 +108,13 @@ def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, est
     sides = []
     for side in (0, 1):
         here, other = pixels[side], pixels[1 - side]
-        flows = [_estimated(estimator, here, other)] if near else []
+        flows = [estimate(here, other)] if near else []
         starts = [np.full((*region.shape, 2), np.float32(move) * (-1) ** side)]
         if len(pairs):
             starts.append(_piece_flow(pieces[side], pieces[1 - side], pairs[:, [side, 1 - side]]))
         for start in starts:
             moved = _fetched(painted[1 - side], start, "cubic").clip(0, 1)
-            rest = _estimated(estimator, painted[side], moved)
+            rest = estimate(painted[side], moved)
             flows.append(rest + _fetched(start, rest))
         fit, flow = _best(here, other, flows, region)
         figure = known[side] if known is not None else _figure(fit, still, pieces[side], pairs[:, side], region)
@@ -135,10 +142,6 @@ def _widened(places: np.ndarray, least: int, most: int, width: int) -> slice:
         first = min(max(0, (first + end - least) // 2), most - least)
         end = first + least
     return slice(first, end)
-
-
-def _estimated(estimator: Estimator, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return estimated(estimator, torch.from_numpy(a), torch.from_numpy(b)).numpy()
 
 
 def _fetched(values: np.ndarray, flow: np.ndarray, filtering: str = "linear") -> np.ndarray:

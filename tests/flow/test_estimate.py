@@ -84,8 +84,8 @@ def test_another_estimator_can_stand_in(texture):
 
 @pytest.mark.parametrize("answer", [None, torch.zeros(3, 3, 2), torch.full((96, 128, 2), torch.nan)], ids=str)
 def test_an_estimator_that_breaks_its_promise_is_refused(texture, answer):
-    with pytest.raises(InputError, match="estimated flow"):
-        estimate_motion(texture(0), texture(1), lambda a, b: answer)
+    with pytest.raises(InputError, match="Node: estimated flow"):
+        estimate_motion(texture(0), texture(1), lambda a, b: answer, where="Node")
 
 
 def test_unknown_quality_is_refused():

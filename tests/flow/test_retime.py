@@ -82,6 +82,8 @@ def test_what_is_wrong_is_said(texture):
     sizes = "pictures 1 and 2: second picture '48x32': has not the size of the first picture, 32x32"
     with pytest.raises(InputError, match=sizes):
         list(pictures_at(clip, frame_times(2, 1, 2)))
+    with pytest.raises(InputError, match="Node: pictures 1 and 2: estimated flow"):
+        list(pictures_at([clip[0], 1 - clip[0]], [Fraction(1, 2)], estimator=lambda a, b: a, where="Node"))
     with pytest.raises(InputError, match="times 'picture 3': is asked for"):
         list(pictures_at(clip, [Fraction(2)]))
     with pytest.raises(InputError, match="easing"):
