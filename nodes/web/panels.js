@@ -2,18 +2,16 @@
 // any, even after its pictures have arrived, so they are dropped then. It offers extensions no way to do that: this
 // reaches into its store of pictures, and where that is not as expected nothing is done.
 import { app } from "../../scripts/app.js";
+import { afterResult, placesOfPreviews } from "./lib/results.js";
 
 function dropPreviews(node) {
   const store = app.extensionManager?._p?._s?.get?.("nodeOutput");
   const previews = store?.nodePreviewImages ?? app.nodePreviewImages ?? {};
-  const key = app.extensionManager?.workflow?.nodeToNodeLocatorId?.(node) ?? String(node.id);
-  const urls = new Set(previews[key]);
-  for (const [place, shown] of Object.entries(previews)) {
-    // The subgraph nodes around the node show the same previews.
-    if (!shown?.some?.((url) => urls.has(url))) continue;
-    store?.revokePreviewsByLocatorId?.(place);
-    delete store?.nodePreviewImages?.[place]; // the frontend of ComfyUI 0.3.75 does not hand that function out
-    delete app.nodePreviewImages?.[place];
+  const place = app.extensionManager?.workflow?.nodeToNodeLocatorId?.(node) ?? String(node.id);
+  for (const shown of placesOfPreviews(previews, place)) {
+    store?.revokePreviewsByLocatorId?.(shown);
+    delete store?.nodePreviewImages?.[shown]; // the frontend of ComfyUI 0.3.75 does not hand that function out
+    delete app.nodePreviewImages?.[shown];
   }
 }
 
@@ -21,12 +19,10 @@ app.registerExtension({
   name: "Kontinuity.FinishedPanels",
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (nodeData.name !== "Kontinuity_RenderStoryboard") return;
-    const onExecuted = nodeType.prototype.onExecuted;
-    nodeType.prototype.onExecuted = function (output) {
-      onExecuted?.call(this, output);
-      dropPreviews(this);
-      this.imageIndex = null; // the preview was one picture, shown alone; the panels are a grid
-      this.setDirtyCanvas?.(true, true);
-    };
+    afterResult(nodeType, (node) => {
+      dropPreviews(node);
+      node.imageIndex = null; // the preview was one picture, shown alone; the panels are a grid
+      node.setDirtyCanvas?.(true, true);
+    });
   },
 });

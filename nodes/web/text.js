@@ -1,6 +1,7 @@
 // Shows the text that a node sends with its result (a report, remarks on prompts) in a read-only field under its
 // widgets. The field is no input: it is neither saved nor sent.
 import { app } from "../../scripts/app.js";
+import { afterResult, grown, reportOf } from "./lib/results.js";
 
 const NAME = "report"; // also its label; no node of the pack has an input of that name
 
@@ -17,8 +18,7 @@ function show(node, text) {
       widget.element.setAttribute("aria-label", NAME);
     }
     widget.value = text;
-    const size = node.computeSize();
-    node.setSize?.([Math.max(size[0], node.size[0]), Math.max(size[1], node.size[1])]);
+    node.setSize?.(grown(node.size, node.computeSize()));
   }
   node.setDirtyCanvas?.(true, true);
 }
@@ -27,10 +27,9 @@ app.registerExtension({
   name: "Kontinuity.Text",
   beforeRegisterNodeDef(nodeType, nodeData) {
     if (!nodeData.name.startsWith("Kontinuity_")) return;
-    const onExecuted = nodeType.prototype.onExecuted;
-    nodeType.prototype.onExecuted = function (output) {
-      onExecuted?.call(this, output);
-      if (output?.text) show(this, output.text.join("\n"));
-    };
+    afterResult(nodeType, (node, output) => {
+      const text = reportOf(output);
+      if (text !== undefined) show(node, text);
+    });
   },
 });
