@@ -1,15 +1,14 @@
 """The walls of the house (docs/architecture.md), each checked on the checkout and on a planted violation."""
 
 import ast
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from import_graph import at, imports, parse, python_files
 
 try:
     import tomllib
@@ -32,68 +31,6 @@ BROUGHT = ("torch", "torchvision", "triton", "transformers", "safetensors", "num
            "pydantic_core", "aiohttp", "yarl", "av", "cv2")  # triton with torch on Linux, pydantic_core with pydantic
 MAX_COLUMNS = 120
 MAX_LINES = 450
-
-
-class Import(NamedTuple):
-    line: int
-    module: str  # absolute within the checkout for relative imports: "kontext.errors"
-    relative: bool
-    names: tuple[str, ...]
-    top_level: bool  # done when the module is imported
-
-
-def python_files(root: Path, *folders: str) -> Iterator[Path]:
-    """The Python files of a checkout, or of some of its folders; never those of .venv and .dev."""
-    for folder, inner, files in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__pycache__")
-        path = Path(folder)
-        if folders and path != root and path.relative_to(root).parts[0] not in folders:
-            continue
-        for name in sorted(files):
-            if name.endswith(".py") and (path != root or not folders):
-                yield path / name
-
-
-def parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"), str(path))
-
-
-def while_importing(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that are run when a module is imported: not inside functions, not under TYPE_CHECKING."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        yield node
-        yield from while_importing(node)
-
-
-def imports(root: Path, path: Path) -> list[Import]:
-    """Every import of a file, `import_module("x")` and `__import__("x")` included."""
-    tree, found = parse(path), []
-    early = {id(node) for node in while_importing(tree)}
-    package = path.relative_to(root).parent.parts
-    for node in ast.walk(tree):
-        top = id(node) in early
-        if isinstance(node, ast.Import):
-            found += [Import(node.lineno, alias.name, False, (), top) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names, relative = tuple(alias.name for alias in node.names), node.level > 0
-            base = package[: len(package) - node.level + 1] if relative else ()
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            if relative and not node.module:  # from .. import kontext
-                found += [Import(node.lineno, ".".join([*base, name]), True, (), top) for name in names]
-            else:
-                found.append(Import(node.lineno, module, relative, names, top))
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) \
-                and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
-            found.append(Import(node.lineno, str(node.args[0].value), False, (), top))
-    return found
-
-
-def at(root: Path, path: Path, line: int, problem: str) -> str:
-    return f"{path.relative_to(root).as_posix()}:{line}: {problem}"
 
 
 def knows_the_host(root: Path) -> list[str]:
