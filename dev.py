@@ -3,7 +3,7 @@
 
     python3 dev.py demo                      four panels and a contact sheet, drawn by a real ComfyUI
     python3 dev.py test [pytest arguments]   the tests
-    python3 dev.py lint [ruff arguments]     ruff
+    python3 dev.py lint [ruff arguments]     ruff, pyright, import-linter and ESLint
     python3 dev.py comfyui [--port N] [-- arguments of ComfyUI]
     python3 dev.py bench NAME [--out FILE] [arguments]
     python3 dev.py environments [NAME ...]   installs the pack into ComfyUIs of several years, and looks what it breaks
@@ -48,7 +48,8 @@ def load_beside(name: str):
     return sys.modules[name]
 
 
-_server, _install, _environments = map(load_beside, ("dev_server", "dev_install", "dev_environments"))
+_server, _install, _lint, _environments = map(load_beside, ("dev_server", "dev_install", "dev_lint",
+                                                            "dev_environments"))
 Failure, Server, prepare_base = _server.Failure, _server.Server, _server.prepare_base
 clean_environment, has_cuda, last_line = _server.clean_environment, _server.has_cuda, _server.last_line
 Host, Progress, check_tree, prepare = _install.Host, _install.Progress, _install.check_tree, _install.prepare
@@ -103,7 +104,7 @@ def test(options) -> int:
     host = prepare(options.comfyui)
     python = host.environment.python
     calm_cpu(python)
-    more = {"KONTINUITY_COMFYUI": str(host.tree)}
+    more = {"KONTINUITY_COMFYUI": str(host.tree), "KONTINUITY_NODE": str(_lint.node(host.environment))}
     browser = os.environ.get("KONTINUITY_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser:
         more["KONTINUITY_CHROMIUM"] = browser
@@ -116,9 +117,8 @@ def test(options) -> int:
 
 
 def lint(options) -> int:
-    """Ruff, with the settings of pyproject.toml."""
-    return subprocess.run([prepare().environment.python, "-m", "ruff", "check", *options.rest, "."],
-                          env=clean_environment(), cwd=ROOT, check=False).returncode
+    """Ruff, pyright, import-linter and ESLint."""
+    return 0 if _lint.lint(prepare().environment, options.rest) else 1
 
 
 def comfyui(options) -> int:

@@ -6,6 +6,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,6 +88,22 @@ def test_demo_prints_where_the_pictures_are(fake_comfyui, checkout, monkeypatch,
     out = capsys.readouterr().out.splitlines()
     assert out[:2] == ["The panels and the contact sheet:", "  a b.png"]
     assert f"  {checkout / 'demo_output'}" in out
+
+
+@pytest.mark.parametrize("finds", ["", "ruff", "eslint"])
+def test_lint_runs_all_and_fails_if_one_finds_something(finds, environment, monkeypatch, capsys):
+    """Each command stands for itself by its own name."""
+    def run(command, **_):
+        name = next(name for name in ("ruff", "pyright", "importlinter", "eslint") if name in " ".join(command))
+        return SimpleNamespace(returncode=int(name == finds), stdout=f"{name} said this\n")
+
+    monkeypatch.setattr(dev._lint, "eslint", lambda environment: Path("eslint.js"))
+    monkeypatch.setattr(dev._lint.subprocess, "run", run)
+    assert dev._lint.lint(environment) == (not finds)
+    out = capsys.readouterr().out
+    assert [line.split(":")[0] for line in out.splitlines() if ":" in line] == ["ruff", "pyright", "import-linter",
+                                                                                "eslint"]
+    assert ("said this" in out) == bool(finds)
 
 
 @pytest.fixture
