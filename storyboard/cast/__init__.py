@@ -1,1 +1,1 @@
-"""The characters of a story: their reference pictures, cut out of them, seen from several sides."""
+"""The characters of a story: their reference pictures, opened, cut out, chosen for a panel."""

@@ -1,1 +1,1 @@
-"""Making it: render, choose among candidates, keep the pictures with their records, go on where a run ended."""
+"""Making it: run.py is the use case; render, choose among candidates, keep pictures and records, resume a run."""

@@ -17,6 +17,7 @@ from kontinuity.storyboard import (
     Shortlist,
     Story,
     candidate_seed,
+    characters_judge,
     plan_panels,
     record,
     render,
@@ -24,6 +25,7 @@ from kontinuity.storyboard import (
 )
 
 MIA = torch.full((32, 32, 3), 0.25)
+RED, BLUE = torch.eye(3)[0].expand(8, 8, 3), torch.eye(3)[2].expand(8, 8, 3)
 
 
 def story(*panels):
@@ -85,14 +87,14 @@ def test_stop_score_stops_and_min_score_goes_on(model, caplog):
 def test_the_budget_is_kept_and_every_panel_gets_a_picture(model, budget, counts):
     board = story(Panel(id="a", prompt="x", candidates=4), Panel(id="b", prompt="y"),
                   Panel(id="c", prompt="z", candidates=4))
-    made = rendered(model, board, judge_by(), budget=budget)
-    assert [len(result.tried) for result in made.values()] == counts and len(model.edited) == sum(counts)
+    results = rendered(model, board, judge_by(), budget=budget)
+    assert [len(result.tried) for result in results.values()] == counts and len(model.edited) == sum(counts)
 
 
 def test_the_chosen_candidate_is_what_the_next_panel_is_made_from(model):
     board = story(Panel(id="a", prompt="x", candidates=2), Panel(id="b", prompt="y", **{"from": "a"}))
-    made = rendered(model, board, judge_by(0.1, 0.9))
-    assert made["b"].job.request.references[0] is made["a"].picture
+    results = rendered(model, board, judge_by(0.1, 0.9))
+    assert results["b"].job.request.references[0] is results["a"].picture
 
 
 def test_a_reroll_changes_the_named_panel_only(model):
@@ -114,24 +116,31 @@ def test_passes_get_seeds_as_if_the_panel_had_that_seed(model):
     assert len({pass_.request.seed for pass_ in (*job.passes, *rolled.passes)}) == 4
 
 
+class Mean:
+    name = "mean"
+
+    def embed(self, pictures):
+        return torch.nn.functional.normalize(torch.stack([picture.mean((0, 1)) for picture in pictures]), dim=1)
+
+
 def test_the_storys_judge_asks_for_the_panels_own_characters():
-    class Mean:
-        name = "mean"
-
-        def embed(self, pictures):
-            return torch.nn.functional.normalize(torch.stack([one.mean((0, 1)) for one in pictures]), dim=1)
-
-    red, blue = torch.eye(3)[0].expand(8, 8, 3), torch.eye(3)[2].expand(8, 8, 3)
     board = Story(version=1, characters={"mia": Character(), "tom": Character()}, panels=(
         Panel(id="m", prompt="x", characters=("mia",)), Panel(id="nobody", prompt="x", characters=()),
         Panel(id="both", prompt="x", characters={"mia": {"region": (0.5, 0, 0.5, 1)},
                                                  "tom": {"region": (0, 0, 0.5, 1)}})))
-    pictures = {"mia": red, "tom": blue, "tom/face": red, "tom/body": blue}
+    pictures = {"mia": RED, "tom": BLUE, "tom/face": RED, "tom/body": BLUE}
     judge = story_judge(Board(board, pictures), Scorer(Mean()))
-    assert judge("m", red).total == pytest.approx(1) and judge("m", blue).total == pytest.approx(0)
-    assert judge("nobody", red) is None
-    assert judge("both", torch.cat([blue, red], 1)).total == pytest.approx(1)
-    assert judge("both", torch.cat([red, blue], 1)).figures["mia"].likeness == pytest.approx(0)
+    assert judge("m", RED).total == pytest.approx(1) and judge("m", BLUE).total == pytest.approx(0)
+    assert judge("nobody", RED) is None
+    assert judge("both", torch.cat([BLUE, RED], 1)).total == pytest.approx(1)
+    assert judge("both", torch.cat([RED, BLUE], 1)).figures["mia"].likeness == pytest.approx(0)
+
+
+def test_without_a_story_everybody_should_be_in_every_picture():
+    judge = characters_judge({"mia": RED, "mia/face": RED, "tom": BLUE}, Scorer(Mean()))
+    score = judge("", RED)
+    assert sorted(score.figures) == ["mia", "tom"]
+    assert score.figures["mia"].likeness == pytest.approx(1) and score.figures["tom"].likeness == pytest.approx(0)
 
 
 def test_a_candidate_policy():

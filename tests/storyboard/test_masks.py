@@ -45,7 +45,7 @@ def story_of(*panels):
     return parse_story(HEAD + "".join(f"- {{{panel}}}\n" for panel in panels), "s.yaml")
 
 
-def made(story, folder, model, **options):
+def results_of(story, folder, model, **options):
     jobs = plan_panels(Board(story, PICTURES, story_masks(story, folder, "s.yaml")), model, Sampling(2))
     return {result.job.panel_id: result for result in render(jobs, model, **options)}
 
@@ -62,7 +62,7 @@ def unmasked(*panels):
     ("edit: face.png", FACE), ("keep: eyes.png", ~EYES), ("edit: face.png, keep: eyes.png", FACE & ~EYES)])
 def test_outside_every_pixel_is_the_source_s(model, folder, masks, free):
     panels = FIRST, SECOND.replace("edit: face.png", masks)
-    pictures, whole = made(story_of(*panels), folder, model), made(unmasked(*panels), folder, model)
+    pictures, whole = results_of(story_of(*panels), folder, model), results_of(unmasked(*panels), folder, model)
     source, picture, result = pictures["a"].picture, pictures["b"].picture, whole["b"].picture
     assert torch.equal(source, whole["a"].picture)
     assert torch.equal(picture[~free], source[~free])
@@ -103,7 +103,7 @@ def test_the_transition_is_a_few_pixels_wide_and_not_at_the_picture_s_border():
 def test_a_reference_is_kept_where_the_masks_say(model, folder):
     story = story_of("id: a, prompt: x, characters: [mia], from: reference, masks: {keep: face.png}",
                      "id: b, prompt: y, from: a, masks: {edit: eyes.png}")
-    first, second = (made(story, folder, model)[name].picture for name in "ab")
+    first, second = (results_of(story, folder, model)[name].picture for name in "ab")
     assert torch.equal(first[FACE], MIA[FACE]) and (first[~FACE] != MIA[~FACE]).any(dim=1).all()
     assert torch.equal(second[~EYES], first[~EYES])
 
@@ -111,7 +111,7 @@ def test_a_reference_is_kept_where_the_masks_say(model, folder):
 def test_passes_stay_inside_the_masks_too(model, folder):
     story = story_of(FIRST, "id: b, prompt: y, from: a, together: passes, masks: {edit: face.png}, "
                             "characters: {mia: , tom: {region: right}}")
-    source, picture = (made(story, folder, model)[name].picture for name in "ab")
+    source, picture = (results_of(story, folder, model)[name].picture for name in "ab")
     free = FACE & box(0, 96, 32, 64)
     assert torch.equal(picture[~free], source[~free]) and (picture[free] != source[free]).any(dim=1).all()
 
@@ -119,9 +119,9 @@ def test_passes_stay_inside_the_masks_too(model, folder):
 def test_another_mask_changes_its_panel_and_those_made_from_it(model, folder):
     panels = (SECOND, FIRST, "id: c, prompt: third, from: b", "id: d, prompt: other, from: a", "id: e, prompt: alone, "
               "characters: [tom]")
-    before = made(story_of(*panels), folder, model)
+    before = results_of(story_of(*panels), folder, model)
     save(folder / "face.png", box(10, 50, 10, 51))
-    after = made(story_of(*panels), folder, model)
+    after = results_of(story_of(*panels), folder, model)
     same = {name for name in before if torch.equal(before[name].picture, after[name].picture)}
     assert same == {"a", "d", "e"}
     same = {name for name in before if record(before[name], "fake") == record(after[name], "fake")}
@@ -137,12 +137,12 @@ def test_what_is_scored_is_what_is_kept(model, folder):
         return PictureScore("mean", {"mia": likeness}, 1) if panel_id == "b" else None
 
     story = story_of(FIRST, SECOND + ", candidates: 3")
-    pictures = made(story, folder, model, judge=judge)
+    pictures = results_of(story, folder, model, judge=judge)
     source, picture = pictures["a"].picture, pictures["b"].picture
-    scored = [one for name, one in seen if name == "b"]
-    assert len(scored) == 3 == len({picture_hash(one) for one in scored})
-    assert all(torch.equal(one[~FACE], source[~FACE]) for one in scored)
-    assert torch.equal(picture, max(scored, key=lambda one: one[FACE].mean()))
+    scored = [shown for name, shown in seen if name == "b"]
+    assert len(scored) == 3 == len({picture_hash(shown) for shown in scored})
+    assert all(torch.equal(shown[~FACE], source[~FACE]) for shown in scored)
+    assert torch.equal(picture, max(scored, key=lambda shown: shown[FACE].mean()))
     tried = pictures["b"].tried
     assert all(candidate.picture is shown for candidate, shown in zip(tried, scored, strict=True))
 
@@ -208,7 +208,7 @@ def test_a_mask_that_keeps_nothing_is_refused(folder):
 def test_a_mask_that_does_not_fit_is_refused_before_anything_is_sampled(model, folder, panel, words):
     save(folder / "square.png", box(0, 9, 0, 9, (64, 64)))
     with pytest.raises(InputError) as caught:
-        made(story_of(FIRST, panel), folder, model)
+        results_of(story_of(FIRST, panel), folder, model)
     assert caught.value.where == "panel 'b'" and words in str(caught.value) and model.edited == []
 
 

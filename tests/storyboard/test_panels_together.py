@@ -19,7 +19,7 @@ def story_of(*panels, head=HEAD):
     return parse_story(head + "".join(f"- {{{panel}}}\n" for panel in panels))
 
 
-def made(story, model, **options):
+def results_of(story, model, **options):
     jobs = plan_panels(Board(story, PICTURES), model, Sampling(2), **options)
     return {result.job.panel_id: result for result in render(jobs, model)}
 
@@ -48,16 +48,16 @@ def test_a_panel_starts_from_the_picture_of_another(model):
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 2, 3, 0), (3, 2, 1, 0), (1, 2), (1, 3)])
 def test_other_panels_change_no_bit_of_a_panel(model, order):
-    before = made(story_of(*CHAIN), model)
-    after = made(story_of(*(CHAIN[i] for i in order), "id: new, prompt: new, from: a, characters: [tom]"), model)
+    before = results_of(story_of(*CHAIN), model)
+    after = results_of(story_of(*(CHAIN[i] for i in order), "id: new, prompt: new, from: a, characters: [tom]"), model)
     for name in set(after) & set(before):
         assert torch.equal(before[name].picture, after[name].picture)
         assert replace(before[name].job, number=0, passes=()) == replace(after[name].job, number=0, passes=())
 
 
 def test_what_a_panel_is_made_from_is_made_and_not_handed_out(model):
-    everything = made(story_of(*CHAIN), model)
-    alone = made(story_of(*CHAIN), model, only=["c"])
+    everything = results_of(story_of(*CHAIN), model)
+    alone = results_of(story_of(*CHAIN), model, only=["c"])
     assert set(alone) == {"c"} and torch.equal(alone["c"].picture, everything["c"].picture)
     jobs = plan_panels(Board(story_of(*CHAIN), PICTURES), model, Sampling(), only="c")
     assert [(job.panel_id, job.wanted) for job in jobs] == [("c", True), ("a", False), ("b", False)]
@@ -68,7 +68,7 @@ def test_a_new_character_joins_with_its_reference(model):
     story = story_of("id: a, prompt: x, characters: [mia]", "id: b, prompt: y, from: a, characters: [mia, tom]",
                      "id: c, prompt: y, from: a, characters: [tom, eva, mia]",
                      "id: d, prompt: y, from: a, characters: []")
-    panels = made(story, model)
+    panels = results_of(story, model)
     a = panels["a"].picture
     b, c, d = (panels[name].job for name in "bcd")
     assert [picture_hash(p) for p in b.request.references] == [picture_hash(a), picture_hash(PICTURES["tom"])]
@@ -134,8 +134,9 @@ def test_a_crowd_is_made_apart_from_the_back_to_the_front(model, caplog):
     job, = plan_panels(Board(story, PICTURES), model, Sampling())
     assert "Each gets a pass of its own, the first three in front." in caplog.text
     assert job.combine == "passes" and [pass_.character for pass_ in job.passes] == ["", "bob", "mia", "tom", "eva"]
-    assert all(len(one.request.references) == (one.character != "") for one in job.passes)  # and the picture so far
-    behind, front = job.passes[1].box, [one.box for one in job.passes[2:]]
+    # and the picture so far
+    assert all(len(pass_.request.references) == (pass_.character != "") for pass_ in job.passes)
+    behind, front = job.passes[1].box, [pass_.box for pass_ in job.passes[2:]]
     assert all(box[1] > behind[1] and box[3] > behind[3] for box in front)  # lower in the picture
     assert front[0][2] <= front[1][0] and front[1][2] <= front[2][0]  # side by side
     result, = render([job], model)
@@ -166,14 +167,14 @@ def test_passes(model):
     outside[48:, 48:] = False
     assert torch.equal(picture[outside], middle[outside]) and not torch.equal(picture, middle)
     entry = record(result, "fake")["passes"]
-    assert [one["character"] for one in entry] == ["", "mia", "tom"] and entry[2]["box"] == [48, 48, 64, 96]
+    assert [told["character"] for told in entry] == ["", "mia", "tom"] and entry[2]["box"] == [48, 48, 64, 96]
     assert entry[1]["references"] == [picture_hash(before), picture_hash(PICTURES["mia"])]
 
 
 def test_passes_onto_another_panel_keep_its_pixels(model):
     story = story_of("id: a, prompt: x, characters: [mia]", "id: b, prompt: y, from: a, together: passes, "
                      "characters: {mia: , tom: {region: right}}")
-    panels = made(story, model)
+    panels = results_of(story, model)
     job, picture = panels["b"].job, panels["b"].picture
     assert [pass_.character for pass_ in job.passes] == ["tom"]
     assert torch.equal(picture[:, :32], panels["a"].picture[:, :32]) and not torch.equal(picture, panels["a"].picture)
