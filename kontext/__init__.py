@@ -1,4 +1,18 @@
-"""FLUX.1 Kontext: load a model folder, check a request, make the edit. Knows no ComfyUI and no story."""
+"""FLUX.1 Kontext: load a model folder, check a request, make the edit. Knows no ComfyUI and no story.
+
+Each name imports from the lines above it and from the left of its own only:
+
+    sizes request sampling references   what is asked, the schedule and the denoise loop
+    layers                              linear layers whose weights stay packed
+    networks text settings files        transformer and VAE; prompts; kontinuity.json; bytes of a file as named tensors
+    flux names                          the architecture's map; what files call its tensors
+    recognise memory                    which model a file is; what is on the card, planned and kept
+    lora identity                       changes of layers; whose face is in a picture
+    fast                                what changes the transformer for an edit, and the stack that installs it
+    backends                            runs the networks
+    model                               KontextModel
+    load                                from files to a KontextModel
+"""
 
 from .backends import Backend
 from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder

@@ -22,7 +22,7 @@ CACHE_BYTES = 2**30  # for FLUX: a prompt of 512 tokens has 4 MB in bf16, a refe
 
 
 class KontextModel:
-    """A loaded FLUX.1 Kontext (or a smaller model of its shape). Made by `load_folder`.
+    """A FLUX.1 Kontext (or a smaller model of its shape). Made by `load_folder`, `load_parts`, or around a backend.
 
     Attributes:
         name: what to call it.
@@ -40,12 +40,13 @@ class KontextModel:
 
     @property
     def components(self) -> Mapping[str, nn.Module]:
-        """What a Placement moves: "text_encoders" (ModuleDict clip, t5), "transformer", "vae"."""
+        """What a Placement moves: "text_encoders" (ModuleDict clip, t5), "transformer", "vae". Empty if the backend's
+        networks place themselves (ComfyUI's own)."""
         return self.backend.components
 
     @property
     def placement(self) -> Placement | None:
-        """Decides where the components are; assign another one at any time."""
+        """Decides where the components are; assign another one at any time. None if the networks place themselves."""
         return self.backend.placement
 
     @placement.setter
@@ -65,7 +66,7 @@ class KontextModel:
         return text.token_count(self.backend.clip_tokenizer, prompt)
 
     def check(self, request: EditRequest) -> None:
-        """Raise every InputError that can be known before sampling. Looks at no weights and moves nothing.
+        """Raise every InputError that the request alone gives cause for. Looks at no weights and moves nothing.
 
         Raises:
             InputError: prompt empty or over 512 T5 tokens; size, steps, guidance, seed or reference method out of
@@ -103,7 +104,7 @@ class KontextModel:
             float32 [height, width, 3] in 0..1 on the CPU.
 
         Raises:
-            InputError: see `check`.
+            InputError: see `check`; or a file of the weights was changed by another program since.
             RuntimeError: the model computed NaN (float16 overflows with FLUX, a LoRA is far too strong, or the weights
                 are damaged).
         """

@@ -79,13 +79,13 @@ class _Reader:
         return self.tensors(tensor_count, alignment), metadata
 
     def tensors(self, count: int, alignment: int) -> dict[str, Tensor]:
-        found, end, total, memory = {}, 0, 0, 0
+        entries, end, total, memory = {}, 0, 0, 0
         for _ in range(count):
             name, dimensions = self.name("tensor"), self.number("<I")
             memory += _MEMORY + 4 * len(name)
             if memory > self.size + SLACK:
                 raise self.refuse("tensors", count, "are more than the file can hold")
-            if name in found:
+            if name in entries:
                 raise self.refuse("tensor", name, "is there twice")
             if dimensions > _MAX_DIMENSIONS:
                 raise self.refuse(name, dimensions, f"dimensions are more than {_MAX_DIMENSIONS}")
@@ -95,16 +95,16 @@ class _Reader:
             if shape and shape[-1] % block:
                 raise self.refuse(name, shape[-1], f"columns are no whole blocks of {dtype}")
             length = prod(shape) // block * width
-            found[name] = Tensor(dtype, shape, length, offset)
+            entries[name] = Tensor(dtype, shape, length, offset)
             end, total = max(end, offset + length), total + length
         start = -(-self.at // alignment) * alignment  # offsets count from here
         room = self.size - start
         if max(end, total) > room:
             raise self.refuse("size", f"{self.size} bytes", f"hold {max(room, 0)} bytes of weights where the header "
                               f"names {max(end, total)}: the file was cut off")
-        if not found:
+        if not entries:
             raise self.refuse("tensors", 0, "are named: there are no weights in it")
-        return {name: tensor._replace(start=start + tensor.start) for name, tensor in found.items()}
+        return {name: tensor._replace(start=start + tensor.start) for name, tensor in entries.items()}
 
     def skip_value(self, kind: int, depth: int = 0) -> None:
         if kind in _SCALARS:

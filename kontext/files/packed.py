@@ -36,16 +36,16 @@ class Packing:
 
     def layer(self, read: Read, refuse: Refuse, rows: RowRanges | None, bias: torch.Tensor | None) -> QuantisedLinear:
         """The layer of some rows of this weight, of all if `rows` is None."""
-        made = self.read(read, refuse, rows)
-        return (StoredLinear if "values" in made else BlockLinear)(**made, bias=bias)
+        arguments = self.read(read, refuse, rows)
+        return (StoredLinear if "values" in arguments else BlockLinear)(**arguments, bias=bias)
 
 
 def scaled_by(values: str, scale: str, *, divisor: float = 1.0, rotation: int = 0) -> Callable[..., dict]:
     def read(tensor: Read, refuse: Refuse, rows: RowRanges | None) -> dict:
         factor = tensor(scale).to(torch.float32).flatten()
         factor = factor if factor.numel() == 1 else some_rows(factor, rows)
-        found = tensor(values, rows)
-        return {"values": found.reshape(len(found), -1) if found.dim() > 1 else found.reshape(-1, 1),
+        numbers = tensor(values, rows)
+        return {"values": numbers.reshape(len(numbers), -1) if numbers.dim() > 1 else numbers.reshape(-1, 1),
                 "scale": factor / divisor if divisor != 1.0 else factor, "rotation": rotation}
     return read
 

@@ -88,7 +88,7 @@ class PackingFinder:
 
     def _listed(self, metadata: Mapping[str, str]) -> dict[str, dict]:
         """Layer -> its entry in the list, from the header and from the tensors `comfy_quant`."""
-        found = {}
+        formats = {}
         text = metadata.get("_quantization_metadata")
         if text is not None:
             try:
@@ -97,11 +97,11 @@ class PackingFinder:
                 raise self.refuse("_quantization_metadata", text[:80], "is not JSON with layers") from None
             for layer, entry in entries:
                 for full in (prefix + layer for prefix in _PREFIXES if f"{prefix}{layer}.weight" in self._tensors):
-                    found[full] = self._entry(full, entry)
+                    formats[full] = self._entry(full, entry)
         for name in self._tensors:
             if name.endswith(_LISTED):
-                found[name.removesuffix(_LISTED)] = self._entry(name, self._note(name))  # newer: it has the last word
-        return found
+                formats[name.removesuffix(_LISTED)] = self._entry(name, self._note(name))  # newer: it has the last word
+        return formats
 
     def _entry(self, name: str, entry: object) -> dict:
         kind = entry.get("format") if isinstance(entry, dict) else entry
@@ -195,11 +195,11 @@ class PackingFinder:
                               "is not the one float32 factor of an nvfp4 weight")
 
         def read(tensor: Read, refuse: Refuse, rows: RowRanges | None) -> dict:
-            found = in_order(tensor(scales), shape, 16, rows) if listed else tensor(scales, rows)
-            found = found.view(torch.uint8)
-            if bool(((found & 0x7F) == 0x7F).any()):
+            factors = in_order(tensor(scales), shape, 16, rows) if listed else tensor(scales, rows)
+            factors = factors.view(torch.uint8)
+            if bool(((factors & 0x7F) == 0x7F).any()):
                 raise refuse(scales, "NaN", "is among its numbers")
-            return {"codes": tensor(weight, rows), "scales": found, "table": torch.tensor(E2M1),
+            return {"codes": tensor(weight, rows), "scales": factors, "table": torch.tensor(E2M1),
                     "scale_format": "e4m3", "scale": float(tensor(factor)), "high_first": listed}
 
         self._add(weight, Packing("nvfp4", shape, weight, (scales, factor), listed, read))
@@ -212,8 +212,8 @@ class PackingFinder:
         self._check_scales(scales, stored.shape, 32, ("F8_E8M0", "U8"), tiled=True)
 
         def read(tensor: Read, refuse: Refuse, rows: RowRanges | None) -> dict:
-            found = powers(in_order(tensor(scales), stored.shape, 32, rows), scales, refuse)
-            return {"codes": tensor(weight, rows).view(torch.uint8), "scales": found,
+            factors = powers(in_order(tensor(scales), stored.shape, 32, rows), scales, refuse)
+            return {"codes": tensor(weight, rows).view(torch.uint8), "scales": factors,
                     "table": fp8_table(torch.float8_e4m3fn), "scale_format": "e8m0"}
 
         self._add(weight, Packing("mxfp8", stored.shape, weight, (scales,), True, read))

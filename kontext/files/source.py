@@ -56,9 +56,9 @@ class Source:
             self.metadata |= file.metadata
             self._raw |= {name: (path, tensor) for name, tensor in file.tensors.items()}
         tensors = {name: tensor for name, (_, tensor) in self._raw.items()}
-        found = PackingFinder(tensors, self.metadata, self.read_bytes, self.refuse)
-        self.packings: dict[str, Packing] = found.packings
-        self._entries = dict(logical(tensors, found.packings, found.names))
+        finder = PackingFinder(tensors, self.metadata, self.read_bytes, self.refuse)
+        self.packings: dict[str, Packing] = finder.packings
+        self._entries = dict(logical(tensors, finder.packings, finder.names))
         self.may_map, self.is_large = True, self._is_large()
 
     @classmethod

@@ -44,32 +44,32 @@ def identify(path: str | Path, tokenizers: tuple[str | Path, str | Path] | None 
         InputError: nothing is there, it is a pickle, or its header is cut off or broken.
     """
     path = Path(path)
-    found = recognise(path)
-    if found.kind == "diffusers folder":
-        return _of_folder(path, found)
-    if found.kind == "LoRA" and path.is_file():
-        return _of_lora(path, found)
-    return _of_parts(path, found, tokenizers)
+    identity = recognise(path)
+    if identity.kind == "diffusers folder":
+        return _of_folder(path, identity)
+    if identity.kind == "LoRA" and path.is_file():
+        return _of_lora(path, identity)
+    return _of_parts(path, identity, tokenizers)
 
 
-def _of_folder(root: Path, found: Identity) -> Identity:
+def _of_folder(root: Path, identity: Identity) -> Identity:
     try:
         prepare_folder(root)
     except InputError as error:
-        return _refused(found, error, f"Load Kontext Model refuses it: {_said(error)}.")
-    alike = f"; {_ALIKE}" if found.flavour in ALIKE else ""
-    return replace(found, loads_as=(FOLDER,), advice=f"whole and ready{alike}: put it under models/diffusers and "
+        return _refused(identity, error, f"Load Kontext Model refuses it: {_said(error)}.")
+    alike = f"; {_ALIKE}" if identity.flavour in ALIKE else ""
+    return replace(identity, loads_as=(FOLDER,), advice=f"whole and ready{alike}: put it under models/diffusers and "
                                                      "choose it in Load Kontext Model.")
 
 
-def _of_lora(path: Path, found: Identity) -> Identity:
+def _of_lora(path: Path, identity: Identity) -> Identity:
     advice = lora_advice(path, read_weights_file(path))
     refused = advice.startswith("Load Kontext LoRA refuses")
-    return replace(found, loads_as=() if refused else (LORA,), refusal=advice if refused else "",
+    return replace(identity, loads_as=() if refused else (LORA,), refusal=advice if refused else "",
                    advice=f"{advice.removesuffix('.')}.")
 
 
-def _of_parts(path: Path, found: Identity, folders: tuple[str | Path, str | Path] | None) -> Identity:
+def _of_parts(path: Path, identity: Identity, folders: tuple[str | Path, str | Path] | None) -> Identity:
     fillings: dict[str, Filling] = {}
     refusals: dict[str, InputError] = {}
     others = parts_in(path)
@@ -82,31 +82,31 @@ def _of_parts(path: Path, found: Identity, folders: tuple[str | Path, str | Path
         except InputError as error:
             fillings.pop(part, None)
             refusals[part] = error
-    weights = f"its weights take {gib(found.bytes)}"
+    weights = f"its weights take {gib(identity.bytes)}"
     if not fillings:
-        whole = found.kind in ("transformer", "all-in-one checkpoint")
-        error = refusals.get(found.part) or refusals[TRANSFORMER if whole else next(reversed(refusals))]
-        return _refused(found, error, f"Load Kontext Files refuses it: {_said(error)}; {weights}.")
+        whole = identity.kind in ("transformer", "all-in-one checkpoint")
+        error = refusals.get(identity.part) or refusals[TRANSFORMER if whole else next(reversed(refusals))]
+        return _refused(identity, error, f"Load Kontext Files refuses it: {_said(error)}; {weights}.")
     loads = tuple(part for part in (TRANSFORMER, CLIP, T5, VAE) if part in fillings)
     parts = [part for part in loads if part != TRANSFORMER]
     if TRANSFORMER in fillings:
         place = "models/checkpoints" if parts else _PLACES[TRANSFORMER]
         said = [f"choose it in Load Kontext Files, from {place}"]
-        if found.flavour in ALIKE:
-            said.append(f"{_ALIKE}" if found.flavour == DEV_SHAPED else f"{found.flavour} was not trained to edit")
+        if identity.flavour in ALIKE:
+            said.append(_ALIKE if identity.flavour == DEV_SHAPED else f"{identity.flavour} was not trained to edit")
         missing = [part for part in (CLIP, T5, VAE) if part not in parts]
         said.append(weights + (f", and {_BESIDE}" if missing == [CLIP, T5, VAE] else ""))
         if parts and missing:
             said.append(f"choose {' and '.join(missing)} too")
             said += [f"its own {part} is refused: {_said(refusals[part])}" for part in missing if part in refusals]
     else:
-        place = _PLACES[parts[0]] if len(parts) == 1 and found.kind != "all-in-one checkpoint" else "its folder"
+        place = _PLACES[parts[0]] if len(parts) == 1 and identity.kind != "all-in-one checkpoint" else "its folder"
         said = [f"choose it in Load Kontext Files as {' and as '.join(parts)}, from {place}", weights]
-        if found.kind == "all-in-one checkpoint":
+        if identity.kind == "all-in-one checkpoint":
             said.append(f"its transformer is refused there: {_said(refusals[TRANSFORMER])}")
         said = [*_misfits(fillings), *said]
     said += [note for part, filling in fillings.items() if (note := left_out(part, filling.source))]
-    return replace(found, loads_as=loads, refusal="", advice="; ".join(said) + ".")
+    return replace(identity, loads_as=loads, refusal="", advice="; ".join(said) + ".")
 
 
 def _misfits(fillings: Mapping[str, Filling]) -> list[str]:
@@ -117,8 +117,8 @@ def _misfits(fillings: Mapping[str, Filling]) -> list[str]:
             f"that reads {width}" for part, width in widths.items() if width != _OWN[part][1]]
 
 
-def _refused(found: Identity, error: InputError, advice: str) -> Identity:
-    return replace(found, refusal=str(error), advice=advice)
+def _refused(identity: Identity, error: InputError, advice: str) -> Identity:
+    return replace(identity, refusal=str(error), advice=advice)
 
 
 def _said(error: InputError) -> str:

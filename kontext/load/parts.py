@@ -118,8 +118,8 @@ def check_file(path: Path, part: str, tokenizers: Tokenizers | None = None) -> F
     Raises:
         InputError: what `load_parts` would say.
     """
-    found = _transformer(path) if part == TRANSFORMER else _given(path, part)
-    return fill_parts({part: found}, tokenizers, torch.float32)[part]
+    given = _transformer(path) if part == TRANSFORMER else _given(path, part)
+    return fill_parts({part: given}, tokenizers, torch.float32)[part]
 
 
 def parts_in(path: Path) -> tuple[str, ...]:
@@ -183,13 +183,13 @@ def fill_parts(parts: Mapping[str, Part], tokenizers: Tokenizers | None, dtype: 
     """
     # ComfyUI runs nodes in inference mode; weights made there could not be moved or patched outside it later
     with torch.inference_mode(False):
-        fillings = {part: _fill(part, found, tokenizers, dtype) for part, found in parts.items()}
+        fillings = {part: _fill(part, given, tokenizers, dtype) for part, given in parts.items()}
     check_fit(fillings, tokenizers)
     return fillings
 
 
-def _fill(part: str, found: Part, tokenizers: Tokenizers | None, dtype: torch.dtype) -> Filling:
-    source, config = found.source, found.config
+def _fill(part: str, given: Part, tokenizers: Tokenizers | None, dtype: torch.dtype) -> Filling:
+    source, config = given.source, given.config
     if part != TRANSFORMER and dtype == torch.float16:  # T5's and the VAE's numbers can leave float16
         dtype = torch.float32
     try:
@@ -244,10 +244,11 @@ def _transformer(path: Path) -> Part:
         raise InputError(str(path), TRANSFORMER, path.name, "is a whole diffusers folder",
                          "load it as one (Load Kontext Model, load_folder), or choose its folder transformer")
     _check_whole(path)
-    found = recognise(path)
-    if found.flavour not in (KONTEXT, *ALIKE) or found.part != TRANSFORMER:
-        what = "unknown" if found.flavour == "unknown" else f"{found.flavour}: {found.kind}"
-        raise InputError(str(path), "model", what, f"is not FLUX.1 Kontext ({found.reasons[0]})", elsewhere(found))
+    identity = recognise(path)
+    if identity.flavour not in (KONTEXT, *ALIKE) or identity.part != TRANSFORMER:
+        what = "unknown" if identity.flavour == "unknown" else f"{identity.flavour}: {identity.kind}"
+        raise InputError(str(path), "model", what, f"is not FLUX.1 Kontext ({identity.reasons[0]})",
+                         elsewhere(identity))
     if path.is_dir():
         check_transformer(path)
         return _folder(path, TRANSFORMER)
@@ -272,8 +273,8 @@ def _given(path: Path, part: str) -> Part:
         return InputError(str(path), part, path.name, f"is not {_WHAT[part]} but {other.kind} ({why})",
                           f"choose {_WHAT[part]}")
 
-    found = _folder(path, part) if path.is_dir() else Part(Source.of_file(path))
-    prefix = find_prefix(found.source, part)
+    given_part = _folder(path, part) if path.is_dir() else Part(Source.of_file(path))
+    prefix = find_prefix(given_part.source, part)
     if prefix is None:
         raise refuse(recognise(path))
     if prefix:
@@ -281,11 +282,11 @@ def _given(path: Path, part: str) -> Part:
         if part == VAE and whole.flavour == STABLE_DIFFUSION_3:
             raise InputError(str(path), part, whole.flavour, "has a VAE of the shapes of FLUX.1's, but with other "
                              "weights", f"choose {_WHAT[part]}")
-        found = Part(found.source.below(prefix))
-    own = recognise_tensors(path, _as_file(found.source))
+        given_part = Part(given_part.source.below(prefix))
+    own = recognise_tensors(path, _as_file(given_part.source))
     if own.part != part and own.kind != "unknown":
         raise refuse(own)
-    return found
+    return given_part
 
 
 def _check_whole(path: Path) -> None:
@@ -318,11 +319,11 @@ def _name(path: Path) -> str:
 
 
 def _warn_of_dev(path: Path) -> None:
-    found = recognise(path)
-    if found.flavour in ALIKE:
+    identity = recognise(path)
+    if identity.flavour in ALIKE:
         log.warning("%s: %s (%s). It has the tensors of FLUX.1 Kontext, so it loads, but FLUX.1 dev and Krea dev were "
-                    "not trained to edit and take little from a reference picture.", own_name(path), found.flavour,
-                    found.reasons[0])
+                    "not trained to edit and take little from a reference picture.", own_name(path), identity.flavour,
+                    identity.reasons[0])
 
 
 def check_fit(fillings: Mapping[str, Filling], tokenizers: Tokenizers | None = None) -> None:
@@ -338,9 +339,9 @@ def check_fit(fillings: Mapping[str, Filling], tokenizers: Tokenizers | None = N
         (VAE, lambda c: c.latent_channels * 4, lambda t: t.in_channels, "values a token where the transformer reads"),
     ):
         if part in configs and TRANSFORMER in configs:
-            found, wanted = makes(configs[part]), reads(configs[TRANSFORMER])
-            if found != wanted:
-                raise InputError(fillings[part].source.where, part, found, f"{what} {wanted}",
+            width, wanted = makes(configs[part]), reads(configs[TRANSFORMER])
+            if width != wanted:
+                raise InputError(fillings[part].source.where, part, width, f"{what} {wanted}",
                                  f"choose {_WHAT[part]} that belongs to this model")
     for part, tokenizer in zip((CLIP, T5), tokenizers or (), strict=False):
         words = configs[part].vocab_size if part in configs else None

@@ -51,10 +51,10 @@ class Branches:
             InputError: a strength is no finite number, or a LoRA changes a layer the model does not have, or has in
                 another size.
         """
-        more = Branches()
-        more.choices = (*self.choices, *loras)
-        more._effects_at = join(self._effects_at, loras, homes_of_modules(components))
-        return more
+        extended = Branches()
+        extended.choices = (*self.choices, *loras)
+        extended._effects_at = join(self._effects_at, loras, homes_of_modules(components))
+        return extended
 
     def bytes(self, component: str, dtype: torch.dtype) -> int:
         """Memory the branches of a component take on its device while it runs; `dtype` is the one it computes in."""

@@ -54,15 +54,15 @@ class ALayer(Protocol):
 def homes_of_modules(components: Mapping[str, nn.Module]) -> dict[tuple[str, str], Home]:
     """Of a model with diffusers' layers: `KontextModel.components`."""
     roots = [("transformer", "transformer", ""), ("clip", "text_encoders", "clip."), ("t5", "text_encoders", "t5.")]
-    found = {}
+    homes = {}
     for part, component, start in roots:
         for path, layer in components[component].named_modules():
             shape = _shape(layer) if path.startswith(start) else None
             if shape:
                 module = path[len(start):].removeprefix("text_model.")  # transformers' older prefix
                 module = "shared" if module == "encoder.embed_tokens" else module
-                found[part, module] = Home(component, path, ((0, shape[0]),), shape[1] if len(shape) == 2 else None)
-    return found
+                homes[part, module] = Home(component, path, ((0, shape[0]),), shape[1] if len(shape) == 2 else None)
+    return homes
 
 
 def _shape(layer: nn.Module) -> tuple[int, ...] | None:
@@ -80,7 +80,7 @@ def homes_of_weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[tuple[str, s
         shapes: of each weight, by its name without ".weight" ("diffusion_model.double_blocks.0.img_attn.qkv",
             "clip_l.transformer.text_model.encoder.layers.0.mlp.fc1"). Names that are none in FLUX.1 are passed over.
     """
-    found = {}
+    homes = {}
     for name, shape in shapes.items():
         target = find_target(name)
         if target is None or len(shape) not in (1, 2):
@@ -91,9 +91,9 @@ def homes_of_weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[tuple[str, s
             rows = ((start, start + count),)
             if target.swapped:
                 rows = (count // 2, count), (0, count // 2)
-            found[target.component, module] = Home(component, name, rows, shape[1] if len(shape) == 2 else None)
+            homes[target.component, module] = Home(component, name, rows, shape[1] if len(shape) == 2 else None)
             start += count
-    return found
+    return homes
 
 
 def _shares(target: Target, shape: tuple[int, ...]) -> list[int]:
@@ -163,11 +163,11 @@ def changed_rows(target: Target, homes: Homes) -> list[ChangedRows]:
     parts = [(home.component, home.weight, rows) for home in there for rows in home.rows]
     if target.swapped:
         parts = _exchanged(parts)
-    found, own = [], 0
+    changed, own = [], 0
     for component, weight, (start, stop) in _joined(parts):
-        found.append(ChangedRows(component, weight, (own, own + stop - start), (start, stop)))
+        changed.append(ChangedRows(component, weight, (own, own + stop - start), (start, stop)))
         own += stop - start
-    return found
+    return changed
 
 
 def _exchanged(parts: list[tuple[str, str, RowRange]]) -> list[tuple[str, str, RowRange]]:

@@ -148,9 +148,9 @@ def layer_pattern(pattern: str) -> str | None:
 def _check_kind(where: str, file: WeightsFile) -> None:
     """Refuse what is no LoRA of a kind that is read."""
     for pattern, kind in _OTHER_KINDS:
-        found = next((key for key in file.tensors if pattern.search(key)), None)
-        if found:
-            raise InputError(where, "tensor", found, f"makes this {kind}: not read",
+        marker = next((key for key in file.tensors if pattern.search(key)), None)
+        if marker:
+            raise InputError(where, "tensor", marker, f"makes this {kind}: not read",
                              "have it converted to a LoRA, or use the nodes it was made for")
     control = next((key for key in file.tensors if _CONTROL.search(key) or key.endswith(".reshape_weight")), None)
     if control:

@@ -66,10 +66,10 @@ def weight_patches(loras: Sequence[Choice], shapes: Mapping[str, tuple[int, ...]
             bias that is not there.
     """
     homes = homes_of_weights(shapes)
-    found = join({}, loras, homes)
+    joined = join({}, loras, homes)
     for lora, _ in loras:
         for layer in lora.layers:
             if layer.bias is not None and any(part.weight in unbiased for part in changed_rows(layer.target, homes)):
                 raise InputError(lora.where, layer.name, "bias", "is for a layer that has none in this model",
                                  "choose another save of this LoRA, or load the model with Load Kontext Model")
-    return {weight: WeightPatch(effects) for (_, weight), effects in found.items()}
+    return {weight: WeightPatch(effects) for (_, weight), effects in joined.items()}

@@ -251,13 +251,13 @@ def needs_tiles(vae: nn.Module, width: int, height: int, room: int | None) -> bo
 
 def peak_of(phases: Sequence[Phase], room: int | None) -> int:
     """The most bytes on the card at once if each component stays until the room is wanted, the longest unused first."""
-    peak, there = 0, {}
+    peak, resident = 0, {}
     for phase in phases:
-        there.pop(phase.component, None)
-        for component in list(there):
-            if room is None or sum(there.values()) + phase.weights + phase.work <= room:
+        resident.pop(phase.component, None)
+        for component in list(resident):
+            if room is None or sum(resident.values()) + phase.weights + phase.work <= room:
                 break
-            del there[component]
-        there[phase.component] = phase.weights
-        peak = max(peak, sum(there.values()) + phase.work)
+            del resident[component]
+        resident[phase.component] = phase.weights
+        peak = max(peak, sum(resident.values()) + phase.work)
     return peak

@@ -43,7 +43,7 @@ def spellings(name: str) -> Iterator[str]:
 
 def spelt(names: Container[str], name: str) -> str:
     """How these names spell BFL's name; BFL's own way if it is not among them."""
-    return next((found for found in spellings(name) if found in names), name)
+    return next((spelling for spelling in spellings(name) if spelling in names), name)
 
 
 def find_prefix(names: Container[str], part: str) -> str | None:

@@ -85,12 +85,12 @@ def not_of_kontext(root: Path) -> str | None:
     pipeline = read_json(root / "model_index.json").get("_class_name")
     if pipeline in _PIPELINES:
         return None
-    found = recognise(root / "transformer")
-    if found.flavour == KONTEXT:
+    identity = recognise(root / "transformer")
+    if identity.flavour == KONTEXT:
         return None
-    return (f"model_index.json names {pipeline}, and of its transformer {found.reasons[0]} ({found.flavour}). It has "
-            "the tensors of FLUX.1 Kontext, so it loads; if it is FLUX.1 dev or Krea dev, it was not trained to edit "
-            "and takes little from a reference picture")
+    return (f"model_index.json names {pipeline}, and of its transformer {identity.reasons[0]} ({identity.flavour}). "
+            "It has the tensors of FLUX.1 Kontext, so it loads; if it is FLUX.1 dev or Krea dev, it was not trained to "
+            "edit and takes little from a reference picture")
 
 
 def read_settings(root: Path) -> tuple[ModelSettings, str | None]:
@@ -252,7 +252,7 @@ def _check_transformer_weights(folder: Path, config: Mapping[str, object]) -> No
         raise InputError(where, "x_embedder.weight", shape, f"is not [{width}, {_IN_CHANNELS}] as config.json says",
                          "take config and weights from the same model")
     for prefix, field in (("transformer_blocks", "num_layers"), ("single_transformer_blocks", "num_single_layers")):
-        found, wanted = count_blocks(header, prefix), _field(config, field)
-        if found != wanted:
-            raise InputError(where, prefix, found, f"blocks are in the files where config.json says {wanted}",
+        count, wanted = count_blocks(header, prefix), _field(config, field)
+        if count != wanted:
+            raise InputError(where, prefix, count, f"blocks are in the files where config.json says {wanted}",
                              "download the missing files")

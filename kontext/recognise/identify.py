@@ -172,9 +172,10 @@ class _View(Mapping):
 
     def spelt(self, name: str) -> str:
         """How this file spells a name; quantised weights are called in other ways by some."""
-        ways = list(spellings(name))
-        ways += [way.removesuffix("weight") + packed for way in ways if way.endswith("weight") for packed in _PACKED]
-        return next((way for way in ways if self.prefix + way in self.tensors), name)
+        known = list(spellings(name))
+        known += [spelling.removesuffix("weight") + packed for spelling in known if spelling.endswith("weight")
+                  for packed in _PACKED]
+        return next((spelling for spelling in known if self.prefix + spelling in self.tensors), name)
 
     def __contains__(self, name: object) -> bool:
         return self.get(name) is not None

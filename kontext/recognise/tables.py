@@ -48,9 +48,9 @@ def page(text: str) -> str:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise ValueError(f"the page needs the lines {START} and {END}")
-    made = "\n".join(line if line.startswith("|") else textwrap.fill(line, 120, break_long_words=False)
+    tables = "\n".join(line if line.startswith("|") else textwrap.fill(line, 120, break_long_words=False)
                      for line in markdown().splitlines())
-    return f"{before}{START}\n\n{made}\n\n{END}{after}"
+    return f"{before}{START}\n\n{tables}\n\n{END}{after}"
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[Sequence[object]]) -> str:

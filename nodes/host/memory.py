@@ -17,7 +17,7 @@ from .progress import stop_if_cancelled
 
 
 class KontextComponent(nn.Module):
-    """A bare holder: ModelPatcher writes `model.device`, which is read-only on diffusers and transformers models."""
+    """A bare holder: ModelPatcher writes `model.device`, which is read-only on our and transformers' networks."""
 
     def __init__(self, parts: Sequence[nn.Module]):
         super().__init__()
@@ -51,7 +51,7 @@ class ComfyPlacement:
         return min((size for size in (card_room(), self._limit) if size is not None), default=None)
 
     def use(self, component: str, activation_bytes: int, away: Collection[nn.Module] = ()) -> torch.device:
-        """Bring the component's weights to its device, with room for the activations; return that device."""
+        """Bring the component's weights, but for what is away, to its device, with room for activations; return it."""
         stop_if_cancelled()
         # Weights moved in inference mode would become inference tensors for good.
         with torch.inference_mode(False):

@@ -1,7 +1,4 @@
-"""ComfyUI's own MODEL, CLIP and VAE as a Kontext model, and back.
-
-One of the few files that touch the host (`tests/test_walls.py` names them).
-"""
+"""ComfyUI's own MODEL, CLIP and VAE as a Kontext model, and back."""
 
 from __future__ import annotations
 

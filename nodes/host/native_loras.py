@@ -44,13 +44,13 @@ def with_loras(model: Any, clip: Any, loras: Sequence[tuple[Lora, float]]) -> tu
               for socket in sockets for name, key in names[socket].items()}
     shapes = {name: tuple(weight.shape) for name, (_, weight) in layers.items()}
     unbiased = {name for name, (layer, _) in layers.items() if getattr(layer, "bias", None) is None}
-    found = weight_patches(loras, shapes, unbiased)
+    weight_changes = weight_patches(loras, shapes, unbiased)
     for socket in sockets:
         patches: dict[str, Any] = {}
         for name, key in names[socket].items():
-            if name in found and found[name].changes_weight:
-                patches[key] = LoraPatch(set(), (found[name],))
-            if name in found and (bias := found[name].bias(shapes[name][0])) is not None:
+            if name in weight_changes and weight_changes[name].changes_weight:
+                patches[key] = LoraPatch(set(), (weight_changes[name],))
+            if name in weight_changes and (bias := weight_changes[name].bias(shapes[name][0])) is not None:
                 patches[f"{name}.bias"] = ("diff", (bias,))
         if patches:
             sockets[socket] = sockets[socket].clone()
@@ -64,8 +64,8 @@ def with_loras(model: Any, clip: Any, loras: Sequence[tuple[Lora, float]]) -> tu
 
 def _weights(module: torch.nn.Module, parts: tuple[str, ...]) -> dict[str, str]:
     """Names of a model's weights that are of these parts of FLUX.1, without their ending -> whole."""
-    found = {key.rpartition(".")[0]: key for key in module.state_dict() if key.endswith(_ENDINGS)}
-    return {name: key for name, key in found.items() if lora_component(name) in parts}
+    names = {key.rpartition(".")[0]: key for key in module.state_dict() if key.endswith(_ENDINGS)}
+    return {name: key for name, key in names.items() if lora_component(name) in parts}
 
 
 class LoraPatch(comfy.weight_adapter.WeightAdapterBase):

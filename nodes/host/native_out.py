@@ -1,7 +1,4 @@
-"""A Kontext model as ComfyUI's MODEL, CLIP and VAE: modules without weights in the place of ComfyUI's own.
-
-One of the few files that touch the host (`tests/test_walls.py` names them).
-"""
+"""A Kontext model as ComfyUI's MODEL, CLIP and VAE: modules without weights in the place of ComfyUI's own."""
 
 from __future__ import annotations
 
@@ -100,7 +97,7 @@ class KontextTransformer(nn.Module):
                              "choose offset or index in FluxKontextMultiReferenceLatentMethod")
         height, width = x.shape[-2:]
         padded, references = _even(x), [_even(z) for z in ref_latents or ()]
-        found = []
+        velocities = []
         for i in range(len(x)):  # a batch, or positive and negative at once
             now = timestep[i : i + 1]
             conditions = Conditions(
@@ -110,8 +107,8 @@ class KontextTransformer(nn.Module):
                 guidance=float(_item(guidance, i)) if guidance is not None else None,
                 sigmas=torch.cat([now, torch.zeros_like(now)]),  # of this one step: the sampler is ComfyUI's
             )
-            found.append(self.backend.sample(conditions, padded[i : i + 1], _one_step(now)))
-        return torch.cat(found)[..., :height, :width].to(x.device)
+            velocities.append(self.backend.sample(conditions, padded[i : i + 1], _one_step(now)))
+        return torch.cat(velocities)[..., :height, :width].to(x.device)
 
 
 def _one_step(sigma: torch.Tensor) -> Callable[[Velocity, torch.Tensor], torch.Tensor]:
