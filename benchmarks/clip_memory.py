@@ -59,7 +59,7 @@ def measure(count: int, mode: str) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--frames", type=int, default=300, help="how many pictures are given")
     parser.add_argument("--mode", default="auto", choices=MODES)
     options = parser.parse_args()

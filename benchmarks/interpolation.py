@@ -87,7 +87,9 @@ def read_clip(path: Path, size: tuple[int, int] | None) -> list[np.ndarray]:
 def clip_triples(frames: list[np.ndarray], gap: int, first: int, step: int, most: int) -> Iterator[Triple]:
     """The pictures ``gap`` before, at, and ``gap`` after each sampled frame."""
     for middle in [i for i in range(first, len(frames) - gap, step) if i >= gap][:most]:
-        yield tuple(torch.from_numpy(frames[i].astype(np.float32) / 255) for i in (middle - gap, middle, middle + gap))
+        places = (middle - gap, middle, middle + gap)
+        a, truth, b = (torch.from_numpy(frames[place].astype(np.float32) / 255) for place in places)
+        yield a, truth, b
 
 
 def psnr(made: Tensor, truth: Tensor) -> float:
@@ -141,7 +143,8 @@ def fetch(picture: Tensor, flow: Tensor) -> Tensor:
     height, width = picture.shape[:2]
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), 2) + flow.numpy()
     grid = grid.astype(np.float32)
-    fetched = cv2.remap(picture.numpy(), grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = grid[..., 0], grid[..., 1]
+    fetched = cv2.remap(picture.numpy(), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return torch.from_numpy(fetched)
 
 
@@ -150,21 +153,27 @@ def learnt_models(folder: Path) -> Learnt:
     on the GPU if there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     models: Learnt = {}
-    for kind, load in (("frame_interpolation", load_in_between), ("optical_flow", load_raft)):
+    for kind in ("frame_interpolation", "optical_flow"):
         for path in sorted((folder / kind).rglob("*")):
             if path.suffix not in (".safetensors", ".pth", ".pt", ".pkl"):
                 continue
             try:
-                network = load(path).to(device)
+                models[path.stem] = raft(path, device) if kind == "optical_flow" else in_between(path, device)
             except InputError as error:
                 print("left out:", error, file=sys.stderr, flush=True)
-                continue
-            if load is load_raft:
-                settings = {"estimator": RaftFlow(network, lambda: device)}
-            else:
-                settings = {"model": InBetweenModel(network, lambda work_bytes: device)}
-            models[path.stem] = lambda a, b, settings=settings: prepare_pair(a, b, **settings).at(0.5)
     return models
+
+
+def raft(path: Path, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """The picture half-way, along RAFT's motion."""
+    estimator = RaftFlow(load_raft(path).to(device), lambda: device)
+    return lambda a, b: prepare_pair(a, b, estimator=estimator).at(0.5)
+
+
+def in_between(path: Path, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """The picture half-way, by RIFE or FILM."""
+    model = InBetweenModel(load_in_between(path).to(device), lambda work_bytes: device)
+    return lambda a, b: prepare_pair(a, b, model=model).at(0.5)
 
 
 class Row:
@@ -235,9 +244,9 @@ def speed(repeats: int = 3) -> dict:
         alone, whole = [], []
         for _ in range(repeats):
             begun = time.process_time()
-            dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-            dis.calc(greys[0], greys[1], None)
-            dis.calc(greys[1], greys[0], None)
+            dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+            dis.calc(greys[0], greys[1], None)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            dis.calc(greys[1], greys[0], None)  # pyright: ignore[reportCallIssue, reportArgumentType]
             alone.append(time.process_time() - begun)
             begun = time.process_time()
             prepare_pair(*pair, estimator=DisFlow("normal")).at(0.5)
@@ -248,7 +257,7 @@ def speed(repeats: int = 3) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=6, help="drawn figures per motion; 0: only the clips")
     parser.add_argument("--quality", default="best", choices=("fast", "normal", "best"))
     where = parser.add_mutually_exclusive_group()

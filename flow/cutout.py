@@ -63,7 +63,7 @@ class PairPixels:
 
     def swapped(self) -> PairPixels:
         """The same the other way round."""
-        return PairPixels(self.seen[::-1], self.values[::-1], self.with_alpha)
+        return PairPixels((self.seen[1], self.seen[0]), (self.values[1], self.values[0]), self.with_alpha)
 
     def as_given(self, values: Tensor) -> Tensor:
         """Values that were moved and mixed, as a picture with alpha or without, as the two are."""
@@ -91,4 +91,4 @@ def _on_a_ground(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """``multiplied`` cut-outs on black or on white, whichever their colours stand out from."""
     sums = first.sum((0, 1)) + second.sum((0, 1))
     ground = 0.0 if sums[:3].mean() > 0.5 * sums[3] else 1.0
-    return tuple(values[..., :3] + ground * (1 - values[..., 3:]) for values in (first, second))
+    return (first[..., :3] + ground * (1 - first[..., 3:]), second[..., :3] + ground * (1 - second[..., 3:]))

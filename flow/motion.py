@@ -17,6 +17,7 @@ class Estimator(Protocol):
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """The flow from ``a`` to ``b``, ``[H, W, 2]`` pixels; both are pictures ``float32 [H, W, 3]`` of one size, both
         sides at least 16 pixels."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Motion:
 
     def swapped(self) -> Motion:
         """The motion of the same pair the other way round."""
-        figure = None if self.figure is None else self.figure[::-1]
+        figure = None if self.figure is None else (self.figure[1], self.figure[0])
         return Motion(self.backward, self.forward, self.coverage, figure)
 
 

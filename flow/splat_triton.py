@@ -4,6 +4,8 @@ It was checked against that one in Triton's interpreter and compiled for an H100
 sums differ in the last bits from run to run, as those of ``index_add`` do.
 """
 
+# pyright: reportGeneralTypeIssues=false, reportArgumentType=false
+# inside a kernel types are those of Triton's compiler
 from __future__ import annotations
 
 import torch

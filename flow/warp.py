@@ -57,7 +57,8 @@ def warp(values: Tensor, flow: Tensor, at: Tensor | None = None) -> Tensor:
     """
     check_values(values, flow)
     flat = values.reshape(-1, values.shape[2])
-    out = sum(flat[index] * weight[:, None].to(flat.dtype) for index, weight in corners(flow, at))
+    gathered = (flat[index] * weight[:, None].to(flat.dtype) for index, weight in corners(flow, at))
+    out = sum(gathered, torch.zeros((), dtype=flat.dtype, device=flat.device))
     return out.reshape(values.shape) if at is None else out
 
 

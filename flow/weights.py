@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ..common import InputError
 
 MAX_FILE_BYTES = 1 << 30
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def read_tensors(path: Path, what: str, where: str) -> dict[str, Tensor]:
@@ -49,7 +51,7 @@ def refused(path: Path, where: str, problem: str, remedy: str) -> InputError:
     return InputError(where, "file", path.name, problem, remedy)
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], path: Path, remedy: str, where: str) -> nn.Module:
+def fill(network: Network, state: dict[str, Tensor], path: Path, remedy: str, where: str) -> Network:
     """A network of the meta device with a file's tensors in it: all of them, of the same shapes, as float32.
 
     Returns:

@@ -80,7 +80,7 @@ class InterpolateFrames(io.ComfyNode):
                 masks: list[torch.Tensor] | None = None) -> io.NodeOutput:
         given = Frames(frames, INTERPOLATE_TITLE, "frames", at_least=2, alpha=True)
         figures = mask_for_each(masks, given, INTERPOLATE_TITLE, "masks")
-        model = in_between_model and host.in_between_model(in_between_model[0], INTERPOLATE_TITLE)
+        model = host.in_between_model(in_between_model[0], INTERPOLATE_TITLE) if in_between_model else None
         fps, rates = source_fps[0] * multiplier[0], (1, multiplier[0])
         if target_fps[0]:
             fps, rates = target_fps[0], (source_fps[0], target_fps[0])

@@ -56,7 +56,8 @@ def estimate_checked(
         figure: masks of a figure in ``a`` and ``b``, ``bool [H, W]``, where they are known; the rest stands still then.
     """
     if not in_order(a, b):
-        return estimate_checked(b, a, flat, estimator, large_motion, figure and figure[::-1], where).swapped()
+        figure = figure and (figure[1], figure[0])
+        return estimate_checked(b, a, flat, estimator, large_motion, figure, where).swapped()
     if flat or figure is not None:
         motion = _figure_motion(a, b, estimator, figure, where)
         if motion is not None:
@@ -82,16 +83,16 @@ def _figure_motion(
     wide = is_wide(a)
     if wide:
         a, b = shrunk(a, 2), shrunk(b, 2)
-    small_masks = masks and tuple(resized_mask(mask, *a.shape[:2]) for mask in masks)
+    small_masks = masks and (resized_mask(masks[0], *a.shape[:2]), resized_mask(masks[1], *a.shape[:2]))
     figure = find_figure(a, b, estimator, small_masks, where=where)
     if figure is None:
         return None
     covered = coverage(figure.forward, figure.backward)
-    flows, figure_masks = (figure.forward, figure.backward), (figure.mask_a, figure.mask_b)
-    if wide:
-        flows = tuple(resized_flow(flow, height, width) for flow in flows)
-        figure_masks = masks or tuple(resized_mask(mask, height, width) for mask in figure_masks)
-    return Motion(*flows, covered, figure_masks)
+    if not wide:
+        return Motion(figure.forward, figure.backward, covered, (figure.mask_a, figure.mask_b))
+    forward, backward = (resized_flow(flow, height, width) for flow in (figure.forward, figure.backward))
+    mask_a, mask_b = masks or (resized_mask(mask, height, width) for mask in (figure.mask_a, figure.mask_b))
+    return Motion(forward, backward, covered, (mask_a, mask_b))
 
 
 def _coverage(forward: Tensor, backward: Tensor) -> float:
@@ -99,8 +100,8 @@ def _coverage(forward: Tensor, backward: Tensor) -> float:
     height, width = forward.shape[:2]
     if not is_wide(forward):
         return coverage(forward, backward)
-    small = (resized_flow(flow, height // COARSER, width // COARSER) for flow in (forward, backward))
-    return coverage(*small, bound=1.5 / COARSER)
+    forward, backward = (resized_flow(flow, height // COARSER, width // COARSER) for flow in (forward, backward))
+    return coverage(forward, backward, bound=1.5 / COARSER)
 
 
 def _long_motion(flow: Tensor) -> float:

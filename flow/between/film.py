@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,9 @@ class FilmNet(nn.Module):
     name = "FILM"
     align = 1 << (_LEVELS - 1)
     work_bytes = FILM_WORK_BYTES
+    extract: Any  # modules that hold others under the names of the published files
+    predict_flow: Any
+    fuse: Any
 
     def __init__(self, filters: int, flow_filters: tuple[int, ...]):
         super().__init__()
@@ -125,8 +129,8 @@ class _Conv(nn.Module):
         return self.conv(x)
 
 
-def _flow_finder(inputs: int, width: int) -> nn.Module:
-    finder = nn.Module()
+def _flow_finder(inputs: int, width: int) -> Any:
+    finder: Any = nn.Module()
     finder._convs = nn.ModuleList([_Conv(inputs, width, 3), _Conv(width, width, 3), _Conv(width, width, 3),
                                    _Conv(width, width // 2, 1), _Conv(width // 2, 2, 1)])
     return finder

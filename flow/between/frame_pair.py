@@ -112,7 +112,7 @@ def prepare_pair(
     turned = not in_order(*pixels.values)
     ordered = pixels
     if turned:
-        ordered, motion, figure = pixels.swapped(), motion and motion.swapped(), figure and figure[::-1]
+        ordered, motion, figure = pixels.swapped(), motion and motion.swapped(), figure and (figure[1], figure[0])
 
     change = histogram_distance(*ordered.seen)
     name = model and model.name
@@ -132,9 +132,9 @@ def prepare_pair(
         report = choose_by_motion(pictures, motion, change, mode, drawn, subject, name)
 
     make = None
-    if report.decision == "model":
+    if report.decision == "model" and model is not None:
         make = _by_model(model, ordered, where)
-    elif report.decision in ("project", "splat"):
+    elif report.decision in ("project", "splat") and motion is not None:
         values = ordered.values if ordered.transparent else pictures
         make = _by_motion(report.decision, pictures, values, motion, shift, dtype)
     return FramePair(a, b, report, motion.swapped() if motion and turned else motion, pixels, turned, make)
@@ -150,8 +150,10 @@ def _by_model(model: InBetweenModel, pixels: PairPixels, where: str) -> PictureA
     """A learnt model knows no alpha: of cut-outs it makes the colours, on black, and the silhouette apart."""
     if not pixels.transparent:
         return model.pair(*pixels.seen, where)
-    colours = model.pair(*(values[..., :3].contiguous() for values in pixels.values), where)
-    silhouette = model.pair(*(values[..., 3:].expand(-1, -1, 3).contiguous() for values in pixels.values), where)
+    first, second = pixels.values
+    colours = model.pair(first[..., :3].contiguous(), second[..., :3].contiguous(), where)
+    alpha_a, alpha_b = (values[..., 3:].expand(-1, -1, 3).contiguous() for values in (first, second))
+    silhouette = model.pair(alpha_a, alpha_b, where)
     return lambda t: torch.cat([colours(t), silhouette(t).mean(2, keepdim=True)], 2)
 
 
@@ -160,7 +162,7 @@ def _by_motion(
     shift: BackgroundShift | None, dtype: torch.dtype,
 ) -> PictureAt:
     """``values`` moved along the motion of ``pictures``; the shift of the background comes last."""
-    values = tuple(side.to(dtype) for side in values)
+    values = values[0].to(dtype), values[1].to(dtype)
     if decision == "splat" and motion.figure is not None:
         make = partial(synthesis.layers, *values, motion, motion.figure)
     else:

@@ -14,8 +14,8 @@ from torch.nn.functional import pad
 from ...common import InputError
 from ..checks import WHERE
 from ..weights import read_tensors, refused
-from .film import film_of, is_film
-from .rife import is_rife, rife_of
+from .film import FilmNet, film_of, is_film
+from .rife import IFNet, is_rife, rife_of
 
 
 class InBetweenNetwork(Protocol):
@@ -27,9 +27,11 @@ class InBetweenNetwork(Protocol):
 
     def prepare(self, a: Tensor, b: Tensor) -> Any:
         """What all times of a pair have in common."""
+        ...
 
     def make(self, prepared: Any, t: float) -> Tensor:
         """The picture at ``t`` in 0..1, ``[1, 3, H, W]``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class InBetweenModel:
         return at
 
 
-def load_in_between(path: Path, where: str = WHERE) -> InBetweenNetwork:
+def load_in_between(path: Path, where: str = WHERE) -> FilmNet | IFNet:
     """RIFE 4.25 or later, or FILM, from a file, as float32 on the CPU.
 
     Args:

@@ -44,7 +44,7 @@ class IFNet(nn.Module):
         """The picture at ``t`` in 0..1, ``[1, 3, H, W]``, of what ``prepare`` returned."""
         a, b = moved_a, moved_b = prepared
         time = torch.full_like(a[:, :1], t)
-        flow = mask = None
+        flow, mask = None, time  # there is none of a block before the first
         seen: list[Tensor] = []
         for block, scale in zip(self.blocks, self.scales, strict=True):
             # the pictures first, then their features

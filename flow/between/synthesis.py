@@ -156,7 +156,8 @@ def _around(mask: Tensor, margin: int) -> tuple[slice, slice] | None:
     rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
     if not len(rows):
         return None
-    return tuple(slice(max(0, int(places[0]) - margin), int(places[-1]) + 1 + margin) for places in (rows, columns))
+    upper, lower, left, right = (int(place) for place in (rows[0], rows[-1], columns[0], columns[-1]))
+    return slice(max(0, upper - margin), lower + 1 + margin), slice(max(0, left - margin), right + 1 + margin)
 
 
 def _combined(values_a: Tensor, values_b: Tensor, motion: Motion, weights: tuple[Tensor, Tensor], t: float) -> Tensor:

@@ -171,7 +171,7 @@ def _pictures_at(drawings, times, ease, prepare, where) -> Iterator[ClipPicture]
     here, following = next(drawings, None), next(drawings, None)
     pair, shown, shown_at = None, None, None
     for time in times:
-        if time == shown_at:
+        if shown is not None and time == shown_at:
             yield shown
             continue
         while following is not None and following.first <= time:

@@ -38,7 +38,7 @@ class DisFlow:
         height, width = a.shape[:2]
         half = is_wide(a) and self.quality != "best"
         grey_a, grey_b = _grey(a, half), _grey(b, half)
-        flow = self._dis(*grey_a.shape).calc(grey_a, grey_b, None)
+        flow = self._dis(*grey_a.shape).calc(grey_a, grey_b, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
         if half:
             return resized_flow(torch.from_numpy(flow), height, width)
         return torch.from_numpy(flow)
@@ -48,7 +48,8 @@ class DisFlow:
         import cv2
 
         fast = self.quality == "fast"
-        dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST if fast else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        preset = cv2.DISOPTICAL_FLOW_PRESET_FAST if fast else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+        dis = cv2.DISOpticalFlow.create(preset)
         if self.quality == "best":
             dis.setFinestScale(0)
             dis.setPatchStride(3)

@@ -73,10 +73,10 @@ def pyramid_flow(a: Tensor, b: Tensor) -> Tensor:
         if flow.shape != pyramid[level].shape:
             flow = interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False) * 2
         if level or levels == 1:  # what the finest level could find is what the fit finds
-            flow = _search(*pyramid[level].split(1, 1), flow)
-        even = _evened(pyramid[level]).split(1, 1)
+            flow = _search(pyramid[level][:, :1], pyramid[level][:, 1:], flow)
+        even = _evened(pyramid[level])
         for _ in range(_WARPS):
-            flow = _fit(*even, flow)
+            flow = _fit(even[:, :1], even[:, 1:], flow)
     return flow[:, :, :height, :width]
 
 

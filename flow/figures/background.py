@@ -164,7 +164,7 @@ def _refined(
             fits = agree & (off < max(_COLOUR, 3 * np.median(off[agree])))
         more_cos, more_sin, right, down = solution[:4]
         matrix = matrix + [[more_cos, -more_sin, right], [more_sin, more_cos, down]]
-    return matrix, float((off < _FITS).mean())
+    return matrix, float(np.mean(off < _FITS))
 
 
 def _colours(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -96,7 +96,7 @@ def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, est
     region = _filled(changed, width)
     move = _vote(pixels, changed, step)
     near = np.linalg.norm(move) < _NEAR * width
-    pieces = tuple(_Pieces.of(picture, box, region, changed) for picture in pictures)
+    pieces = _Pieces.of(pictures[0], box, region, changed), _Pieces.of(pictures[1], box, region, changed)
     pairs = _match(*pieces, move, width)
     if known is None:
         pieces, pairs = _without_gaps(pieces, pairs)
@@ -109,7 +109,7 @@ def _find(pictures: tuple[np.ndarray, np.ndarray], changed: np.ndarray, box, est
     for side in (0, 1):
         here, other = pixels[side], pixels[1 - side]
         flows = [estimate(here, other)] if near else []
-        starts = [np.full((*region.shape, 2), np.float32(move) * (-1) ** side)]
+        starts = [np.full((*region.shape, 2), np.array(move, np.float32) * (-1) ** side)]
         if len(pairs):
             starts.append(_piece_flow(pieces[side], pieces[1 - side], pairs[:, [side, 1 - side]]))
         for start in starts:

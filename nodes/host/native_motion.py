@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import comfy.model_patcher
 import torch
-from torch import nn
 
 from ... import flow
 from ...common import InputError
@@ -27,7 +28,7 @@ def in_between_model(model: flow.InBetweenModel | comfy.model_patcher.ModelPatch
     if isinstance(model, flow.InBetweenModel):
         return model
     network = getattr(model, "model", None)
-    if not hasattr(network, "extract_features"):
+    if network is None or not hasattr(network, "extract_features"):
         raise InputError(where, "in_between_model", type(network or model).__name__, "makes no pictures in between",
                          "connect Load In-Between Model or Load Frame Interpolation Model")
     return flow.InBetweenModel(NativeInBetween(network), device_of(model), model.model_dtype() or torch.float32)
@@ -38,7 +39,7 @@ class NativeInBetween:
 
     work_bytes = flow.FILM_WORK_BYTES  # the larger one
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         self.network = network
         self.name = {"IFNet": "RIFE", "FILMNet": "FILM"}.get(type(network).__name__, type(network).__name__)
         self.align = max(64, getattr(network, "pad_align", 1))  # FILM halves six times

@@ -140,11 +140,11 @@ def _check_audio(audio: Audio, where: str) -> None:
 
 
 def _video_stream(output, container: str, quality: str, rate: Fraction, width: int, height: int, where: str):
-    import av
+    from av.codec.codec import UnknownCodecError
 
     try:
         stream = output.add_stream(_VIDEO[container], rate=rate)
-    except av.codec.codec.UnknownCodecError as error:
+    except UnknownCodecError as error:
         raise InputError(where, "container", container, f"needs the encoder {_VIDEO[container]}, which this PyAV lacks",
                          "install the PyAV of PyPI, or choose the other container") from error
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -162,11 +162,11 @@ def _video_stream(output, container: str, quality: str, rate: Fraction, width: i
 
 def _open(stream, where: str, field: str, value: str, remedy: str) -> None:
     """Open a stream's encoder; what it refuses is said in one line."""
-    import av
+    from av.error import FFmpegError
 
     try:
         stream.codec_context.open(strict=False)
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         raise InputError(where, field, value, f"is refused by the encoder {stream.codec_context.name} ({error})",
                          remedy) from error
 

@@ -159,7 +159,8 @@ def _longest_run(frames: Sequence[np.ndarray]) -> int:
 
 def _size(image: Image.Image, scale: float) -> tuple[int, int]:
     smallest = min(1.0, _SMALLEST_SIDE / min(image.size))
-    return tuple(max(1, round(side * max(scale, smallest))) for side in image.size)
+    width, height = (max(1, round(side * max(scale, smallest))) for side in image.size)
+    return width, height
 
 
 def _scaled(images: list[Image.Image], scale: float) -> list[Image.Image]:
@@ -194,9 +195,13 @@ def _encode(images: list[Image.Image], file_format: str, durations: list[int], l
     # Pillow looks through PNG's frames twice
     more = list(stream) if file_format == "APNG" else stream
     first.save(out, "PNG" if file_format == "APNG" else file_format, append_images=more, **options)
-    if file_format == "WebP" and any(image.mode == "RGBA" and image.getextrema()[3][0] < 255 for image in images):
+    if file_format == "WebP" and any(map(_is_transparent, images)):
         return _with_alpha_flag(out.getvalue())
     return out.getvalue()
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    return image.mode == "RGBA" and bool(np.asarray(image)[..., 3].min() < 255)
 
 
 def _with_alpha_flag(webp: bytes) -> bytes:
@@ -220,7 +225,7 @@ class _Palette:
         sample = self._sample()
         chosen = Image.fromarray(sample[None]).quantize(
             colours - alpha, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
-        entries = chosen.getpalette()[: 3 * (colours - alpha)]
+        entries = (chosen.getpalette() or [])[: 3 * (colours - alpha)]
         self._last = len(entries) // 3 - 1
         self.transparent = self._last + 1 if alpha else None
         self.colours = entries + [0, 0, 0] * alpha

@@ -131,7 +131,7 @@ def _cleaned(text: str) -> str:
     """Composed letters with their marks and joiners; not what has no meaning on a picture (control characters, half
     emoji). Without RAQM, which hides them, joiners and what chooses a letter's variant go too."""
     letters = unicodedata.normalize("NFC", str(text)[:_LONGEST])
-    shaped = features.check("raqm")
+    shaped = bool(features.check("raqm"))
 
     def is_kept(letter: str) -> bool:
         if letter in _JOINERS or "\ufe00" <= letter <= "\ufe0f":
@@ -190,7 +190,8 @@ def _break(text: str, most: int) -> int:
 
 @lru_cache(maxsize=32)
 def _load(name: str | None, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
+    # without FreeType, which Pillow's wheels have, it would be a bitmap font
+    return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)  # pyright: ignore[reportReturnType]
 
 
 def _fonts_with(letters: str) -> tuple[list[str], str]:
@@ -229,8 +230,12 @@ def _has(name: str | None, cluster: str) -> bool:
 def _without_glyph(name: str | None, letters: Iterable[str]) -> str:
     """The letters that a font lacks. Raises OSError if there is no such font."""
     font = _unshaped(name)
-    missing = bytes(font.getmask("\uffff"))
-    return "".join(letter for letter in letters if bytes(font.getmask(letter)) == missing)
+
+    def mask(letter: str) -> bytes:
+        return bytes(font.getmask(letter))  # pyright: ignore[reportArgumentType]  # a sequence of its pixels
+
+    missing = mask("\uffff")
+    return "".join(letter for letter in letters if mask(letter) == missing)
 
 
 @lru_cache(maxsize=32)

@@ -74,5 +74,5 @@ def _caption(lettering: Lettering, caption: str, width: int) -> list[str]:
 def _fit(image: Image.Image, side: int) -> Image.Image:
     longest = max(image.size)
     factor = side // longest if longest <= side else side / longest
-    size = tuple(max(1, round(length * factor)) for length in image.size)
+    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
