@@ -77,7 +77,7 @@ def test_the_token_count_is_told(model, request_for):
     (torch.zeros(1, 96, 96, 3), "batch"),
     (torch.zeros(96, 96), "[H, W, 3]"),
     (torch.zeros(3, 96, 96), "[H, W, 3]"),
-    (torch.zeros(96, 96, 4), "[H, W, 3]"),
+    (torch.zeros(96, 96, 4), "alpha channel"),
     (torch.zeros(0, 96, 3), "under 16"),
     (torch.zeros(8, 96, 3), "under 16"),
     (torch.zeros(16, 129, 3), "8:1"),
