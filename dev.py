@@ -29,6 +29,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before anything that an old Python cannot read at run time; the file itself parses on 3.6, so that this line is seen.
 if not (3, 10) <= sys.version_info[:2] <= (3, 14):  # noqa: UP036
@@ -42,6 +43,7 @@ def load_beside(name: str):
     """A module beside this file, by path: the checkout must not be on sys.path (ComfyUI, too, has a `nodes`)."""
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
+        assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         sys.modules[name] = module
@@ -50,10 +52,15 @@ def load_beside(name: str):
 
 _server, _install, _lint, _environments = map(load_beside, ("dev_server", "dev_install", "dev_lint",
                                                             "dev_environments"))
-Failure, Server, prepare_base = _server.Failure, _server.Server, _server.prepare_base
+Failure, prepare_base = _server.Failure, _server.prepare_base
 clean_environment, has_cuda, last_line = _server.clean_environment, _server.has_cuda, _server.last_line
-Host, Progress, check_tree, prepare = _install.Host, _install.Progress, _install.check_tree, _install.prepare
+Progress, check_tree, prepare = _install.Progress, _install.check_tree, _install.prepare
 newer_frontend, tree_version = _install.newer_frontend, _install.tree_version
+if TYPE_CHECKING:
+    from dev_install import Host
+    from dev_server import Server
+else:
+    Host, Server = _install.Host, _server.Server
 
 BASE = _install.DEV / "base"
 LOGS = _install.LOGS
@@ -127,7 +134,7 @@ def comfyui(options) -> int:
     print(f"ComfyUI with Kontinuity runs at {server.url} (Ctrl-C stops it)", flush=True)
     try:
         with open(server.log, encoding="utf-8", errors="replace") as log:
-            while server.process.poll() is None:
+            while server.process and server.process.poll() is None:
                 print(log.read(), end="", flush=True)
                 time.sleep(0.25)
     except KeyboardInterrupt:
@@ -185,6 +192,7 @@ def bench(options) -> int:
                                text=True, encoding="utf-8", stdout=subprocess.PIPE,
                                env=clean_environment(KONTINUITY_COMFYUI=str(host.tree)))
     last = ""
+    assert process.stdout
     try:
         for line in process.stdout:  # one line late: the last one is not to be printed as it is
             if line.strip():
@@ -227,12 +235,12 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line. What is not ours (for pytest, ruff, a benchmark, ComfyUI after `--`) is in `rest`."""
     argv = list(argv)
     at = argv.index("--") if "--" in argv else len(argv)
-    summary, _, rest = __doc__.partition("\n\n")
+    summary, _, rest = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(prog="dev.py", description=summary, epilog=rest, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for run in (demo, test, lint, comfyui, bench, environments, lock):
-        command = commands.add_parser(run.__name__, help=run.__doc__.split("\n")[0], allow_abbrev=False)
+        command = commands.add_parser(run.__name__, help=(run.__doc__ or "").split("\n")[0], allow_abbrev=False)
         command.set_defaults(run=run)
         command.set_defaults(comfyui=None)
         if run in (demo, test, comfyui, bench):

@@ -248,7 +248,7 @@ def _tests(environment: Environment, host: Host, name: str, case: Case) -> str:
         more |= {"KONTINUITY_CHROMIUM": browser, "KONTINUITY_FRONTENDS": str(newer_frontend(environment))}
     log = LOGS / f"environment-{name}-tests.log"
     with open(log, "w", encoding="utf-8") as output, Progress(f"{name}: tests (log: {log})"):
-        subprocess.run([environment.python, "-m", "pytest", "-q", *case.tests], stdout=output,
+        subprocess.run([environment.python, "-m", "pytest", "-q", *(case.tests or ())], stdout=output,
                        stderr=subprocess.STDOUT, env=clean_environment(**more), cwd=ROOT, check=False)
     return log.read_text("utf-8", "replace").strip().splitlines()[-1].strip("= ")
 

@@ -97,7 +97,7 @@ def pip_progress(log_text: str, expected_mb: float, site_packages: Path) -> tupl
     return fraction, found[-1][0].rsplit("/", 1)[-1] if found else ""
 
 
-def run_logged(command: Sequence[str], log: Path, title: str,
+def run_logged(command: Sequence[str | Path], log: Path, title: str,
                progress_of: Callable[[str], tuple[float | None, str]] = lambda _: (None, ""), **more_env: str) -> int:
     """Run a command with its output in a file and a progress line on the terminal; the exit code."""
     log.parent.mkdir(parents=True, exist_ok=True)

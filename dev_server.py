@@ -114,21 +114,21 @@ class Server:
         # A user's tree is not written to: compiled files go elsewhere.
         elsewhere = {} if own else {"PYTHONPYCACHEPREFIX": str(self.base / "pycache")}
         env = clean_environment(PYTHONUNBUFFERED="1", **elsewhere)
-        group = {"start_new_session": True} if os.name != "nt" else {}
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=subprocess.STDOUT, env=env,
-                                            stdin=subprocess.DEVNULL, cwd=str(self.base), **group)
+                                            stdin=subprocess.DEVNULL, cwd=str(self.base),
+                                            start_new_session=os.name != "nt")
         try:
-            self._wait(time.monotonic() + timeout)
+            self._wait(self.process, time.monotonic() + timeout)
         except BaseException:
             self.stop()
             raise
 
-    def _wait(self, deadline: float) -> None:
+    def _wait(self, process: subprocess.Popen, deadline: float) -> None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows no loopback
         while True:
-            if self.process.poll() is not None:
-                raise Failure(f"ComfyUI stopped while starting (exit code {self.process.returncode}): "
+            if process.poll() is not None:
+                raise Failure(f"ComfyUI stopped while starting (exit code {process.returncode}): "
                               f"{last_line(self.log)} (log: {self.log})")
             try:
                 with opener.open(self.url + "/system_stats", timeout=5):
@@ -161,6 +161,8 @@ class Server:
             self.process.wait()
 
     def _signal(self, name: str) -> None:
+        if self.process is None:
+            return
         try:
             if os.name == "nt":
                 self.process.kill()

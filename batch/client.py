@@ -167,7 +167,8 @@ class QueueClient:
                 if on_event:
                     on_event(Event("fetching", file.node, there, whole, {"name": file.name}))
 
-            path = error = None
+            path: Path | None = None
+            error: Exception | None = None
             try:
                 if gone is None:
                     path = await fetch_file(self._server, file, folder, pause=self.retry_seconds, tell=tell)
@@ -176,8 +177,10 @@ class QueueClient:
                 if isinstance(caught, ServerError) and caught.status is None and not await self._answers():
                     gone = caught
             if path is None:
-                error = cannot_fetch(file, error or gone, folder, file.node in cached)
-            yield FetchedFile(file.name, path, error)
+                cause = error or gone or FileNotFoundError(file.name)
+                yield FetchedFile(file.name, None, cannot_fetch(file, cause, folder, file.node in cached))
+            else:
+                yield FetchedFile(file.name, path, None)
 
     async def _submit(self, workflow: Workflow, prompt: _Prompt, client_id: str) -> tuple[str, ...]:
         """POST the prompt; return the errors ComfyUI found, none if it is queued."""

@@ -140,7 +140,7 @@ class _Transfer:
     async def _attempt(self) -> None:
         start = self._target.tell() if self._version else 0
         headers = {"Accept-Encoding": "identity"}  # pictures are packed already, and ranges want plain bytes
-        if start:
+        if start and self._version:
             headers |= {"Range": f"bytes={start}-", "If-Range": self._version}
         async with self._server.request("/view", query=self._query, headers=headers) as response:
             tag = response.headers.get("ETag", "")

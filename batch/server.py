@@ -73,7 +73,12 @@ class Server:
             connector=aiohttp.TCPConnector(force_close=True), timeout=self._timeout(), trust_env=self._is_far())
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._opened().close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the server is used before it is opened")
+        return self._session
 
     async def ask(self, route: str, body: Any = None, *, form: Callable[[], aiohttp.FormData] | None = None,
                   form_bytes: int = 0) -> dict[str, Any]:
@@ -116,8 +121,8 @@ class Server:
                 payload = data() if data else None
                 if isinstance(payload, aiohttp.FormData):
                     headers.pop("Content-Type", None)  # it brings its own
-                async with self._session.request(method, url, data=payload, headers=headers, timeout=timeout,
-                                                 allow_redirects=False) as response:
+                async with self._opened().request(method, url, data=payload, headers=headers, timeout=timeout,
+                                                   allow_redirects=False) as response:
                     if response.status not in _REDIRECTS:
                         yield response
                         return
@@ -128,8 +133,8 @@ class Server:
 
     def socket(self, client_id: str) -> Any:
         """The websocket, to be opened with `async with`."""
-        return self._session.ws_connect(self._at("/ws").update_query({"clientId": client_id}), heartbeat=30,
-                                        max_msg_size=_FRAME_BYTES)
+        return self._opened().ws_connect(self._at("/ws").update_query({"clientId": client_id}), heartbeat=30,
+                                         max_msg_size=_FRAME_BYTES)
 
     def refusal(self, status: int, route: str) -> ServerError:
         """What to say about a status that is not the one hoped for."""
@@ -156,10 +161,11 @@ class Server:
 
     def _is_far(self) -> bool:
         """Whether it is outside this machine and its network, where the proxy that HTTP_PROXY names leads."""
+        host = self._address.host or ""
         try:
-            return not ipaddress.ip_address(self._address.host).is_private
+            return not ipaddress.ip_address(host).is_private
         except ValueError:
-            return "." in self._address.host
+            return "." in host
 
     def _redirected(self, route: str, url: URL, response: aiohttp.ClientResponse) -> URL:
         """Where a redirect leads. ServerError if a POST cannot follow it."""

@@ -49,8 +49,9 @@ def _converted(image: Image.Image, profile: bytes | None) -> Image.Image:
     from PIL import ImageCms
 
     if not profile:
-        return ImageCms.applyTransform(image, _transform(b"", "LAB"))
-    space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space
+        return ImageCms.applyTransform(image, _transform(b"", "LAB"))  # pyright: ignore[reportReturnType]
+    opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    space = opened.profile.xcolor_space  # pyright: ignore[reportAttributeAccessIssue]
     mode = _MODES.get(space, "")
     given = image.convert("RGB") if mode == "RGB" and image.mode in ("1", "L", "P", "YCbCr", "HSV") else image
     given = given.convert("L") if mode == "L" and given.mode == "1" else given
@@ -60,7 +61,7 @@ def _converted(image: Image.Image, profile: bytes | None) -> Image.Image:
     plain = given.convert("RGB") if mode in ("RGB", "L") else None
     if plain is not None and np.abs(np.asarray(made, np.int16) - np.asarray(plain, np.int16)).max() <= _SAME:
         return plain
-    return made
+    return made  # pyright: ignore[reportReturnType]
 
 
 @lru_cache(maxsize=4)
@@ -69,4 +70,5 @@ def _transform(profile: bytes, mode: str):
 
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
     return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB",
-                                   ImageCms.Intent.RELATIVE_COLORIMETRIC, _BLACK_POINT_COMPENSATION)
+                                   ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                                   _BLACK_POINT_COMPENSATION)  # pyright: ignore[reportArgumentType]

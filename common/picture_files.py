@@ -105,7 +105,7 @@ def _numbers(file: Image.Image) -> _Numbers | None:
         return _Numbers(2 ** (bits - signed) - 1, inverted=inverted)
     lightest, full = int(np.asarray(file).view(np.int32 if signed else np.uint32).max()), 2 ** (32 - signed) - 1
     white = next((white for white in (255, 65535) if lightest <= white), full if lightest > full // 2 else None)
-    return white and _Numbers(white, not signed, inverted)
+    return _Numbers(white, not signed, inverted) if white else None
 
 
 def to_picture(image: Image.Image, name: str = "picture", numbers: _Numbers = _Numbers()) -> Picture:
@@ -135,7 +135,7 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _is_transparent(image: Image.Image) -> bool:
-    return _has_alpha(image) and image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+    return _has_alpha(image) and bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
 
 
 def to_bytes(picture: Picture) -> np.ndarray:

@@ -28,7 +28,8 @@ _FANTASY_SKIN = ((140, 200, 120), (150, 190, 235), (210, 160, 220))
 
 def darker(colour: Colour, factor: float = 0.5) -> Colour:
     """The colour scaled towards black; ``factor`` 0..1."""
-    return tuple(int(channel * factor) for channel in colour)
+    r, g, b = (int(channel * factor) for channel in colour)
+    return r, g, b
 
 
 def brightness(colour: Colour) -> float:
@@ -41,7 +42,8 @@ def random_colour(rng: random.Random) -> Colour:
     if rng.random() < 0.5:
         return PALETTE[rng.choice(tuple(PALETTE))]
     rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.1, 0.9), rng.uniform(0.25, 0.98))
-    return tuple(round(255 * channel) for channel in rgb)
+    r, g, b = (round(255 * channel) for channel in rgb)
+    return r, g, b
 
 
 def random_skin(rng: random.Random) -> Colour:
@@ -50,7 +52,8 @@ def random_skin(rng: random.Random) -> Colour:
         return rng.choice(_FANTASY_SKIN)
     place = rng.uniform(0, len(_SKIN) - 1.001)
     i, part = int(place), place % 1
-    return tuple(round(a + (b - a) * part) for a, b in zip(_SKIN[i], _SKIN[i + 1], strict=True))
+    red, green, blue = (round(a + (b - a) * part) for a, b in zip(_SKIN[i], _SKIN[i + 1], strict=True))
+    return red, green, blue
 
 
 def distance(a, b) -> float:

@@ -81,8 +81,8 @@ class _Reader:
         low, high = (
             (210, 240) if name == "top_colour" and brightness(who.top_colour) >= 200 else (40, 160)
         )  # the same ink
-        dark = self.draw(who.with_(**{name: (low,) * 3})).astype(np.float32)
-        cover = (self.draw(who.with_(**{name: (high,) * 3})) - dark) / (high - low)
+        dark = self.draw(who.with_(**{name: (low, low, low)})).astype(np.float32)
+        cover = (self.draw(who.with_(**{name: (high, high, high)})) - dark) / (high - low)
         weight = float((cover**2).sum(axis=(0, 1)).min())
         if weight < 4:
             return who, 0.0
@@ -91,11 +91,12 @@ class _Reader:
         painted = cover > 0.5
         unexplained = float(((wanted - cover * step)[painted] ** 2).sum())
         variance = float((wanted[painted] ** 2).sum()) + 1e-6
-        colour = tuple(int(channel) for channel in np.clip(np.rint(low + step), 0, 255))
-        return who.with_(**{name: colour}), max(0.0, 1 - unexplained / variance)
+        red, green, blue = (int(channel) for channel in np.clip(np.rint(low + step), 0, 255))
+        return who.with_(**{name: (red, green, blue)}), max(0.0, 1 - unexplained / variance)
 
 
-def visible_attributes(who: Character | Sequence[Character], shot: Shot, size=128, number: int = 0) -> tuple[str, ...]:
+def visible_attributes(who: Character | Sequence[Character], shot: Shot, size: int | tuple[int, int] = 128,
+                       number: int = 0) -> tuple[str, ...]:
     """The attributes of figure ``number`` whose other values would change this picture noticeably (a close-up shows no
     trousers; a bare head no hat colour; a pencil drawing shows no colours)."""
     cast = list(_cast(who))
@@ -145,7 +146,7 @@ def read_identity(
         for kind, colours in _GROUPS:
             tried = {}  # candidate to (error, how sure its colours are)
             for value in KINDS[kind] if kind else (None,):
-                candidate = best.with_(**{kind: value}) if kind else best
+                candidate = best.with_(**{kind: value}) if kind and value else best
                 sure = {}
                 for name in colours:
                     candidate, sure[name] = reader.solve(candidate, name)

@@ -25,7 +25,8 @@ class Layout:
 
     def tint(self, r: int, g: int, b: int) -> Colour:
         """The colour in this layout's light."""
-        return tuple(min(255, round(value * gain)) for value, gain in zip((r, g, b), self._gains, strict=True))
+        red, green, blue = (min(255, round(value * gain)) for value, gain in zip((r, g, b), self._gains, strict=True))
+        return red, green, blue
 
 
 def _beach(c: Canvas, v: Layout) -> None:

@@ -83,7 +83,7 @@ class Character:
         rng = random.Random(seed)
         kinds = {name: rng.choice(values) for name, values in KINDS.items()}
         colours = {name: random_colour(rng) for name in COLOURED[1:]}
-        return cls(**kinds, skin=random_skin(rng), **colours)
+        return cls().with_(**kinds, skin=random_skin(rng), **colours)
 
 
 @dataclass(frozen=True)

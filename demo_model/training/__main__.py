@@ -23,7 +23,7 @@ GPU_MINUTES = 28  # all together; planned, never run on one
 
 def parser() -> argparse.ArgumentParser:
     """The options; ``--minutes`` are those of all stages together, which share them as in ``STAGES``."""
-    found = arguments(__doc__.splitlines()[0], minutes=0)
+    found = arguments((__doc__ or "").splitlines()[0], minutes=0)
     found.add_argument("--workers", type=int, default=1, help="processes that share the transformer's work")
     found.add_argument("--compile", action="store_true", help="see the transformer's")
     found.add_argument("--out", type=Path, default=Path(__file__).parent.parent,

@@ -83,10 +83,10 @@ def random_view(rng: random.Random, who: Character, other: Character) -> np.ndar
         mixed = list(cast)
         mixed[number] = slightly_wrong(rng, who, 0.5)
         part = rng.uniform(0, 0.35)
-        picture = np.uint8(picture * (1 - part) + draw(tuple(mixed), shot) * part)
+        picture = (picture * (1 - part) + draw(tuple(mixed), shot) * part).astype(np.uint8)
     box = figure_box(shot, number, 1.0)
     jitter = [rng.gauss(0, 0.02) for _ in range(4)]  # as the finder's boxes have
-    made = crop(picture, tuple(b + j for b, j in zip(box, jitter, strict=True)))
+    made = crop(picture, tuple(b + j for b, j in zip(box, jitter, strict=True)))  # pyright: ignore[reportArgumentType]
     if soft:
         import cv2
 
@@ -186,13 +186,14 @@ def _vectors(model, pictures: np.ndarray) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = arguments(__doc__.splitlines()[0], minutes=15)
+    parser = arguments((__doc__ or "").splitlines()[0], minutes=15)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     model = build_encoder().to(options.device)
     head = torch.nn.Linear(WIDTH, sum(map(len, KINDS.values())) + 3 * len(COLOURED)).to(options.device)
-    both = torch.nn.ModuleDict({"model": model, "head": head}).to(memory_format=torch.channels_last)
+    both = torch.nn.ModuleDict({"model": model, "head": head})
+    both = both.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimiser = torch.optim.AdamW(both.parameters(), lr=2e-3, weight_decay=1e-2)
     run = Run(options.state, "encoder", options.minutes, {"module": both, "optimiser": optimiser})
     rng = random.Random(f"{options.seed}/{run.step}")

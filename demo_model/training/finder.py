@@ -57,6 +57,7 @@ def truth(shots: list[Shot | None]) -> tuple[torch.Tensor, torch.Tensor]:
     heat, edges = torch.zeros(len(shots), 1, _CELLS, _CELLS), torch.full((len(shots), 4, _CELLS, _CELLS), torch.nan)
     for one, shot in enumerate(shots):
         for number, (x, y) in enumerate(heads(shot) if shot else ()):
+            assert shot
             far = ((centres[None] - x) ** 2 + (centres[:, None] - y) ** 2) * _CELLS**2
             # The head's own cell is 1 exactly, as the focal loss wants.
             spot = torch.exp(-far / 2)
@@ -101,7 +102,7 @@ def accuracy(net: HeatMap, pictures: int = 60) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = arguments(__doc__.splitlines()[0], minutes=8)
+    parser = arguments((__doc__ or "").splitlines()[0], minutes=8)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)

@@ -59,7 +59,7 @@ class Run:
         os.replace(temporary, self._path)
         self._saved = self.elapsed
 
-    def log(self, **figures: float) -> None:
+    def log(self, **figures: float | torch.Tensor) -> None:
         """Append one JSON line of figures and show it."""
         line = {
             "minutes": round(self.elapsed / 60, 2),

@@ -41,7 +41,7 @@ def _capitals() -> list[tuple[str, float, int]]:
 def t5_tokenizer():
     """Knows the words of the instructions, in lower case or with a capital; spells other words; other scripts are
     ``<unk>``."""
-    from transformers import T5TokenizerFast
+    from transformers import T5TokenizerFast  # pyright: ignore[reportAttributeAccessIssue] (made when asked for)
 
     vocabulary = _pieces() + [(piece, score) for piece, score, _ in _capitals()]
     return T5TokenizerFast(vocab=vocabulary, extra_ids=0, model_max_length=512)
@@ -71,9 +71,9 @@ def text_encoders(seed: int = 0):
             num_hidden_layers=2,
             num_attention_heads=2,
             max_position_embeddings=77,
-            bos_token_id=clip_tok.bos_token_id,
-            eos_token_id=clip_tok.eos_token_id,
-            pad_token_id=clip_tok.pad_token_id,
+            bos_token_id=clip_tok.bos_token_id,  # pyright: ignore[reportArgumentType]
+            eos_token_id=clip_tok.eos_token_id,  # pyright: ignore[reportArgumentType]
+            pad_token_id=clip_tok.pad_token_id,  # pyright: ignore[reportArgumentType]
         )
     )
     t5 = T5EncoderModel(
@@ -85,9 +85,9 @@ def text_encoders(seed: int = 0):
             num_layers=2,
             num_heads=4,
             feed_forward_proj="gated-gelu",
-            dense_act_fn="gelu_new",
-            is_gated_act=True,
-            tie_word_embeddings=True,
+            dense_act_fn="gelu_new",  # pyright: ignore[reportCallIssue]
+            is_gated_act=True,  # pyright: ignore[reportCallIssue]
+            tie_word_embeddings=True,  # pyright: ignore[reportCallIssue]
         )
     )
     _let_neighbours_speak(t5)

@@ -131,11 +131,11 @@ class Batches:
         reference = self._latents([e.reference for e in examples])
         weight = torch.from_numpy(np.stack([e.weight for e in examples])).to(self._device)
         states, pooled = self._prompts([e.edit.text for e in examples])
-        grids = [(z.shape[2] // 2, z.shape[3] // 2) for z in (target, reference)]
+        grid, reference_grid = ((z.shape[2] // 2, z.shape[3] // 2) for z in (target, reference))
         return {
             "target": pack(target),
             "reference": pack(reference),
-            "ids": token_ids(*grids, self._device),
+            "ids": token_ids(grid, reference_grid, self._device),
             "weight": torch.nn.functional.max_pool2d(weight[:, None], 16).flatten(1),
             "states": states,
             "pooled": pooled,
@@ -190,7 +190,7 @@ def random_times(n: int, generator: torch.Generator, device) -> torch.Tensor:
 @torch.no_grad()
 def share_gradients(model: torch.nn.Module) -> None:
     """Replace the gradients by their average over all workers."""
-    gradients = [value.grad for value in model.parameters()]
+    gradients = [value.grad for value in model.parameters() if value.grad is not None]
     together = torch.cat([gradient.flatten() for gradient in gradients])
     torch.distributed.all_reduce(together)
     together /= torch.distributed.get_world_size()
@@ -199,7 +199,7 @@ def share_gradients(model: torch.nn.Module) -> None:
 
 
 def main() -> None:
-    parser = arguments(__doc__.splitlines()[0], minutes=120)
+    parser = arguments((__doc__ or "").splitlines()[0], minutes=120)
     parser.add_argument(
         "--weights", type=Path, help="transformer folder whose weights to begin with, if there is no state"
     )
@@ -241,7 +241,7 @@ def main() -> None:
     unseen_noise = torch.randn(unseen["target"].shape, generator=torch.Generator().manual_seed(1)).to(device)
 
     @torch.no_grad()
-    def judge() -> dict[str, float]:
+    def judge() -> dict[str, torch.Tensor]:
         """Velocity error on unseen characters, plain, with another character's reference, with another instruction."""
         batch, noise, t = unseen, unseen_noise, torch.linspace(0.3, 1.0, len(unseen_noise), device=device)
         average.swap(model)

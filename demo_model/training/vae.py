@@ -33,9 +33,9 @@ def build_vae():
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 24, 64, 128),
+        down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+        up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+        block_out_channels=(8, 24, 64, 128),  # pyright: ignore[reportArgumentType]
         layers_per_block=1,
         latent_channels=16,
         norm_num_groups=8,
@@ -58,7 +58,7 @@ def picture_loss(made: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = arguments(__doc__.splitlines()[0], minutes=60)
+    parser = arguments((__doc__ or "").splitlines()[0], minutes=60)
     parser.add_argument("stage", choices=("encoder", "decoder", "joint"))
     parser.add_argument("--weights", type=Path, help="vae folder whose weights to begin with, if there is no state")
     options = parser.parse_args()
