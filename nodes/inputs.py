@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inspect import Parameter, Signature
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -39,7 +40,7 @@ def filename_prefix_input(default: str, go: str = "it goes", added: str = "A cou
                            tooltip=f"Where {go} in the output folder; subfolders are allowed. {added} added.")
 
 
-def own_choices(*names: str) -> classmethod:
+def own_choices(*names: str) -> Any:
     """The `validate_inputs` of a node that tells its users itself what is wrong with the values of these combos.
 
     Later ComfyUI compares a combo's value with its options and says no more than "Value not in list", except of inputs
@@ -48,6 +49,6 @@ def own_choices(*names: str) -> classmethod:
     def validate_inputs(cls, **_) -> bool:
         return True
 
-    validate_inputs.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD)
-                                               for name in ("cls", *names)])
+    taken = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("cls", *names)])
+    setattr(validate_inputs, "__signature__", taken)  # noqa: B010 - a function has it only when it is set
     return classmethod(validate_inputs)

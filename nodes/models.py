@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from comfy_api.latest import io
 
@@ -91,11 +92,14 @@ class LoadModelFiles(io.ComfyNode):
     @classmethod
     def execute(cls, transformer: str, clip: str, t5: str, vae: str, memory: str = "auto") -> io.NodeOutput:
         limit = memory_limit(memory, FILES_TITLE)
-        parts = {field: None if name == IN_THE_CHECKPOINT else folders.weight_path(name, FILES_TITLE, field)
-                 for field, name in (("clip", clip), ("t5", t5), ("vae", vae))}
+
+        def path(name: str, field: str) -> Path | None:
+            return None if name == IN_THE_CHECKPOINT else folders.weight_path(name, FILES_TITLE, field)
+
         return io.NodeOutput(_hosted(load_parts(
-            folders.weight_path(transformer, FILES_TITLE, "transformer"), **parts,
-            tokenizers=folders.tokenizer_folders(), dtype=host.weight_dtype(), may_map=host.may_map_files()), limit))
+            folders.weight_path(transformer, FILES_TITLE, "transformer"), clip=path(clip, "clip"), t5=path(t5, "t5"),
+            vae=path(vae, "vae"), tokenizers=folders.tokenizer_folders(), dtype=host.weight_dtype(),
+            may_map=host.may_map_files()), limit))
 
 
 def memory_input() -> io.Combo.Input:

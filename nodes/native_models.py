@@ -37,11 +37,11 @@ class FromNative(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, clip, vae) -> io.NodeOutput:
-        made = native.from_native(model, clip, vae)
+        kontext = native.from_native(model, clip, vae)
         remarks = native.without_effect(model)
         for remark in remarks:
             log.warning("%s: %s", native.FROM_TITLE, remark)
-        return io.NodeOutput(made, ui=ui.PreviewText("\n".join(remarks)) if remarks else None)
+        return io.NodeOutput(kontext, ui=ui.PreviewText("\n".join(remarks))) if remarks else io.NodeOutput(kontext)
 
 
 class ToNative(io.ComfyNode):

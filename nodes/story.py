@@ -127,7 +127,8 @@ class LoadStoryboard(io.ComfyNode):
         if reserved := reserved_fields(story):
             log.info("%s: kept, but nothing uses it yet: %s", source, ", ".join(reserved))
         board = Board(story, story_pictures(story, folder, source, characters), story_masks(story, folder, source))
-        return io.NodeOutput(Storyboard(board), loaded.yaml, ui={"text": ["\n".join(left_out)]} if left_out else None)
+        outputs = Storyboard(board), loaded.yaml
+        return io.NodeOutput(*outputs, ui={"text": ["\n".join(left_out)]}) if left_out else io.NodeOutput(*outputs)
 
 
 def _story(text: str, file: str) -> tuple[StoryText, Path]:
