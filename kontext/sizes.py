@@ -66,6 +66,15 @@ def whole_size(width: float, height: float, area: int, shortest: int = MULTIPLE)
     Returns:
         (width, height) in pixels, multiples of 16.
     """
+    size = _nearest_size(width, height, area, shortest)
+    # Long shapes of few tokens are off by so much that the size found has a better one itself: go on until it is kept.
+    while (again := _nearest_size(*size, area, shortest)) != size:
+        size = again
+    return size
+
+
+def _nearest_size(width: float, height: float, area: int, shortest: int) -> tuple[int, int]:
+    """whole_size in one step."""
     if width % MULTIPLE == height % MULTIPLE == 0 and abs(width * height / area - 1) <= _AREA_SLACK \
             and min(width, height) >= shortest:
         return int(width), int(height)
