@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import cast
 
 import comfy.latent_formats
 import comfy.model_management as memory
@@ -59,7 +60,7 @@ class ComfyPlacement:
             memory.load_models_gpu([patcher], memory_required=activation_bytes, force_full_load=True)
             if patcher.loaded_size() < patcher.model_size():
                 # --novram loads partially all the same, which plain modules cannot run with.
-                patcher.partially_load(patcher.load_device, 1e32)
+                patcher.partially_load(patcher.load_device, 10**32)
         return patcher.load_device
 
     def _patcher(self, component: str, away: frozenset[nn.Module]) -> comfy.model_patcher.ModelPatcher:
@@ -82,7 +83,11 @@ def card_room() -> int | None:
     if memory.is_device_cpu(device) or memory.vram_state == memory.VRAMState.SHARED:
         return None
     held = sum(model.model_loaded_memory() for model in memory.current_loaded_models if model.device == device)
-    return int(memory.get_free_memory(device) + held - memory.extra_reserved_memory())
+    return int(_free_bytes(device) + held - memory.extra_reserved_memory())
+
+
+def _free_bytes(device: torch.device) -> int:
+    return cast(int, memory.get_free_memory(device))  # a pair only where both kinds of free memory are asked for
 
 
 def _unload(patcher: comfy.model_patcher.ModelPatcher) -> None:
@@ -97,7 +102,7 @@ def _unload(patcher: comfy.model_patcher.ModelPatcher) -> None:
 def new_images(count: int, height: int, width: int, where: str, field: str, channels: int = 3) -> torch.Tensor:
     """An IMAGE batch to be filled, `float32 [count, height, width, channels]`; InputError if it does not fit in
     memory."""
-    needed, free = count * height * width * channels * 4, memory.get_free_memory(torch.device("cpu"))
+    needed, free = count * height * width * channels * 4, _free_bytes(torch.device("cpu"))
     if needed > free:
         raise InputError(
             where, field, f"{count} pictures of {width}x{height}",
@@ -126,7 +131,7 @@ def may_map_files() -> bool:
 def card_memory() -> str:
     """The device models run on and its memory, in a few words."""
     device = memory.get_torch_device()
-    total, free = memory.get_total_memory(device), memory.get_free_memory(device)
+    total, free = cast(int, memory.get_total_memory(device)), _free_bytes(device)
     return f"{memory.get_torch_device_name(device)}: {total / 2**30:.1f} GiB, {free / 2**30:.1f} free"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import comfy.model_base
@@ -18,6 +18,7 @@ from ...kontext import (
     KontextModel,
     Lora,
     ModelSettings,
+    Placement,
     Schedule,
     Velocity,
     text_token_ids,
@@ -82,10 +83,10 @@ def _patched_schedule(model: Any) -> Schedule | None:
     Raises:
         InputError: the node is for other models.
     """
-    sampling = model.object_patches.get("model_sampling")
+    sampling: Any = model.object_patches.get("model_sampling")
     if sampling is None:
         return None
-    kinds = comfy.model_sampling
+    kinds: Any = comfy.model_sampling
     same_time = isinstance(sampling, kinds.CONST) and float(sampling.timestep(torch.tensor(0.5))) == 0.5
     if same_time and isinstance(sampling, kinds.ModelSamplingFlux):
         return Schedule(use_dynamic_shifting=True, base_shift=sampling.shift, max_shift=sampling.shift)
@@ -136,8 +137,8 @@ def _check_vae(vae: Any) -> None:
 class NativeBackend:
     """kontext's `Backend` on ComfyUI's classes. They place their weights themselves, so there is no Placement."""
 
-    components: dict[str, nn.Module] = {}
-    placement = None
+    components: Mapping[str, nn.Module] = {}
+    placement: Placement | None = None
     latent_channels = 16
 
     def __init__(self, model: Any, clip: Any, vae: Any):

@@ -79,7 +79,8 @@ class LoraPatch(comfy.weight_adapter.WeightAdapterBase):
     name = "kontinuity"
 
     def __init__(self, loaded_keys: set[str], weights: tuple):
-        self.loaded_keys, self.weights = loaded_keys, weights
+        self.loaded_keys = loaded_keys
+        self.weights: Any = weights  # ComfyUI's own kinds have tensors here
 
     def calculate_weight(self, weight: torch.Tensor, key: str, strength: float, strength_model: float, offset: Any,
                          function: Any, intermediate_dtype: torch.dtype = torch.float32,

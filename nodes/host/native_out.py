@@ -34,10 +34,10 @@ def as_native(model: KontextModel) -> tuple[Any, Any, Any]:
 
 
 def _native_model(model: KontextModel) -> Any:
-    config = comfy.supported_models.Flux({"image_model": "flux", "guidance_embed": True, "in_channels": 16,
+    config: Any = comfy.supported_models.Flux({"image_model": "flux", "guidance_embed": True, "in_channels": 16,
                                           "out_channels": 16, "disable_unet_model_creation": True})
     config.latent_format = KontextLatents(model.backend.components["vae"].config, model.settings)
-    base = comfy.model_base.Flux(config)
+    base: Any = comfy.model_base.Flux(config)
     base.diffusion_model = KontextTransformer(model.backend)
     patcher = _weightless(base)
     patcher.set_attachments(ORIGIN, (model.name, model.schedule, model.settings))
