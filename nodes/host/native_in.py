@@ -67,7 +67,8 @@ def from_native(model: Any, clip: Any, vae: Any) -> KontextModel:
         rgb = {"factors": latent_format.latent_rgb_factors, "bias": latent_format.latent_rgb_factors_bias}
         name, schedule, settings = "native MODEL", FLUX_SCHEDULE, ModelSettings(latent_rgb=rgb)
     schedule = _patched_schedule(model) or schedule
-    return KontextModel(name=name, backend=NativeBackend(model, clip, vae), schedule=schedule, settings=settings)
+    backend: Any = NativeBackend(model, clip, vae)  # its properties are attributes in the protocol
+    return KontextModel(name=name, backend=backend, schedule=schedule, settings=settings)
 
 
 def without_effect(model: Any) -> list[str]:
