@@ -35,7 +35,7 @@ class Schedule:
     time_shift_type: str = "exponential"
 
     @classmethod
-    def from_config(cls, config: Mapping[str, object]) -> "Schedule":
+    def from_config(cls, config: Mapping[str, Any]) -> "Schedule":
         """Take the known fields of a scheduler's config; the others (already checked) play no part."""
         names = {f.name for f in fields(cls)}
         return cls(**{name: value for name, value in config.items() if name in names and value is not None})

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 from ..common import InputError
 from .sizes import MAX_AREA, MIN_SIDE, check_size, is_whole
@@ -62,7 +63,8 @@ def parse_settings(data: Mapping[str, object], channels: int, where: str) -> tup
     name = data.get("name")
     if name is not None and (not isinstance(name, str) or not name.strip()):
         raise InputError(where, "name", name, "is not a name", "give it some text or leave the field out")
-    values = {field: data[field] for field in ("width", "height", "reference_area", "min_text_tokens") if field in data}
+    fields = ("width", "height", "reference_area", "min_text_tokens")
+    values: dict[str, Any] = {field: data[field] for field in fields if field in data}
     if "together" in data:
         values["combine"] = data["together"]
     settings = ModelSettings(**values, latent_rgb=_latent_rgb(data.get("latent_rgb"), channels, where))
@@ -84,7 +86,7 @@ def _latent_rgb(data: object, channels: int, where: str) -> LatentRgb | None:
     factors = data.get("factors") if isinstance(data, Mapping) else None
     bias = data.get("bias") if isinstance(data, Mapping) else None
     rows = factors if isinstance(factors, list) else []
-    if len(rows) != channels or not all(_is_triple(row) for row in [*rows, bias]):
+    if len(rows) != channels or not isinstance(bias, list) or not all(map(_is_triple, [*rows, bias])):
         raise InputError(where, "latent_rgb", data, f"is not {{factors: {channels} x [r, g, b], bias: [r, g, b]}}",
                          "correct it or leave the field out")
     return {"factors": rows, "bias": bias}

@@ -1,13 +1,16 @@
 """Prompts: how long they are, which are refused, and what the two text encoders make of them."""
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import nn
 
 from ..common import InputError
 from .layers.quantised import largest_unpacking
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel, T5EncoderModel
 
 MAX_T5_TOKENS = 512  # of a prompt, the end mark included: what FLUX was trained with
 MAX_CLIP_TOKENS = 77  # that CLIP reads, both marks included; more are cut off
@@ -104,10 +107,11 @@ def encode_prompt(
     Returns:
         (embeddings [1, n, T5 width], pooled [1, CLIP width]) in the encoders' dtype, on the CPU.
     """
-    positions = text_encoders["clip"].config.max_position_embeddings
+    clip, t5 = cast("CLIPTextModel", text_encoders["clip"]), cast("T5EncoderModel", text_encoders["t5"])
+    positions = clip.config.max_position_embeddings
     clip_ids, t5_ids = text_token_ids(clip_tokenizer, t5_tokenizer, prompt, min_tokens, positions)
-    embeds = text_encoders["t5"](t5_ids.to(device), output_hidden_states=False)[0]
-    pooled = text_encoders["clip"](clip_ids.to(device), output_hidden_states=False).pooler_output
+    embeds = t5(t5_ids.to(device), output_hidden_states=False)[0]
+    pooled = clip(clip_ids.to(device), output_hidden_states=False).pooler_output
     return embeds.cpu(), pooled.cpu()
 
 
@@ -125,8 +129,7 @@ def activation_bytes(text_encoders: nn.ModuleDict, tokens: int) -> int:
     Args:
         tokens: padded length of the prompt.
     """
-    config = text_encoders["t5"].config
-    scores = 2 * 4 * config.num_heads * tokens * tokens
-    dtype = text_encoders["t5"].dtype
-    activations = tokens * (8 * config.d_model + 4 * config.d_ff) * dtype.itemsize
-    return activations + scores + largest_unpacking(text_encoders["t5"], dtype)
+    t5 = cast("T5EncoderModel", text_encoders["t5"])
+    scores = 2 * 4 * t5.config.num_heads * tokens * tokens
+    activations = tokens * (8 * t5.config.d_model + 4 * t5.config.d_ff) * t5.dtype.itemsize
+    return activations + scores + largest_unpacking(t5, t5.dtype)

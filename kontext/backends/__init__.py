@@ -23,13 +23,24 @@ class Backend(Protocol):
         text_key: with another one, `encode_prompt` makes something else of the same prompt.
     """
 
-    components: Mapping[str, nn.Module]
-    placement: Placement | None
     clip_tokenizer: Any
     t5_tokenizer: Any
     latent_channels: int
-    dtype: torch.dtype
-    text_key: Hashable
+
+    @property
+    def components(self) -> Mapping[str, nn.Module]: ...
+
+    @property
+    def placement(self) -> Placement | None: ...
+
+    @placement.setter
+    def placement(self, placement: Placement) -> None: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def text_key(self) -> Hashable: ...
 
     def adapted(self, loras: Sequence[tuple[Lora, float]]) -> "Backend":
         """The same networks with more LoRAs; this backend stays as it is.
@@ -37,16 +48,19 @@ class Backend(Protocol):
         Raises:
             InputError: a LoRA does not fit, or a strength is no finite number.
         """
+        ...
 
     def encode_prompt(self, prompt: str, min_tokens: int) -> Any:
         """What the transformer reads of a checked prompt, on the CPU; kept in a cache, used in `Conditions` only.
 
         Which tokens that are is `text.text_token_ids`, for every backend the same.
         """
+        ...
 
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
         """A fitted picture (float32 [H, W, 3], multiples of 16) to scaled latents float32 [1, c, H/8, W/8] on the CPU:
         the mode of the VAE's distribution, (z - shift) * scale."""
+        ...
 
     def sample(self, conditions: Conditions, noise: torch.Tensor,
                loop: Callable[[Velocity, torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -56,6 +70,8 @@ class Backend(Protocol):
             what the loop returns: scaled latents float32 [1, c, h, w]. What it raises passes through, and the backend
             stays usable.
         """
+        ...
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Scaled latents [1, c, h, w] to a picture float32 [h * 8, w * 8, 3] on the CPU, not yet cut to 0..1."""
+        ...

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
+from ..networks import FluxTransformer
 from ..references import reference_ids, token_ids
 from ..sampling import Conditions, Velocity, pack, unpack
 
 
 def make_velocity(
-    transformer: nn.Module, conditions: Conditions, size: Sequence[int], device: torch.device
+    transformer: FluxTransformer, conditions: Conditions, size: Sequence[int], device: torch.device
 ) -> Velocity:
     """Bind everything that stays the same over the steps.
 
@@ -18,7 +18,7 @@ def make_velocity(
     float32 (it rounds timestep and guidance to the tokens' dtype itself), and the velocity comes back float32.
 
     Args:
-        transformer: a FluxTransformer on `device`.
+        transformer: on `device`.
         conditions: its prompt is (T5 states [1, n, joint_attention_dim], pooled CLIP [1, pooled_projection_dim]);
             guidance goes in as an embedding, only if it is given and the transformer has one.
         size: (height, width) of the latents being made, even.
@@ -32,8 +32,9 @@ def make_velocity(
     img_ids = torch.cat([token_ids(height // 2, width // 2), *reference_ids(sizes, conditions.reference_method)])
     img_ids = img_ids.to(device)
     txt_ids = torch.zeros(embeds.shape[1], 3, device=device)
-    guided = transformer.config.guidance_embeds and conditions.guidance is not None
-    guidance = torch.full([1], float(conditions.guidance), device=device) if guided else None
+    guidance = None
+    if transformer.config.guidance_embeds and conditions.guidance is not None:
+        guidance = torch.full([1], float(conditions.guidance), device=device)
 
     def velocity(x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         tokens = pack(x)

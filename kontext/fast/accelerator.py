@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import nn
 
 from ..memory.plan import Residency
+from ..networks import FluxTransformer
 from ..sampling import Conditions
 
 
@@ -29,9 +30,9 @@ class Edit:
     device: torch.device | None = None
 
     @property
-    def transformer(self) -> nn.Module:
-        """A FluxTransformer, shared with other edits: after this one it must be as it was."""
-        return self.components["transformer"]
+    def transformer(self) -> FluxTransformer:
+        """Shared with other edits: after this one it must be as it was."""
+        return cast(FluxTransformer, self.components["transformer"])
 
     @property
     def steps(self) -> int:
@@ -51,6 +52,8 @@ class Accelerator(Protocol):
         Asked with everything resident, before the edit is placed; what depends on the residency is 0 then, and counted
         by `memory/plan.py`, which chooses one.
         """
+        ...
 
     def installed(self, edit: Edit) -> AbstractContextManager[None]:
         """Inside, the transformer runs with it; afterwards, whatever happened inside, it is as it was before."""
+        ...

@@ -16,6 +16,7 @@ from torch import nn
 from ..flux import EMBEDDING, modulation_layers
 from ..memory.offload import Prefetcher, Prefetchers
 from ..memory.plan import TransformerSizes
+from ..networks import FluxTransformer
 from ..sampling import timesteps_of
 from .accelerator import Edit
 
@@ -40,6 +41,7 @@ class ModulationAhead:
         if not edit.residency.table:
             yield
             return
+        assert edit.device is not None, "only what was placed has layers away"
         transformer, conditions = edit.transformer, edit.conditions
         layers = list(modulation_layers(transformer).values())
         _, pooled = conditions.prompt
@@ -54,7 +56,7 @@ class ModulationTable:
     """The modulation vectors of an edit's steps, on the device.
 
     Args:
-        transformer: a FluxTransformer.
+        transformer: the one that is changed.
         guidance: plays a part only if it is given and the transformer has an embedding for it.
         pooled: [1, pooled_projection_dim] of CLIP.
         dtype: the one the transformer computes in.
@@ -63,16 +65,17 @@ class ModulationTable:
             must be on `device`.
     """
 
-    def __init__(self, transformer: nn.Module, guidance: float | None, pooled: torch.Tensor, *, dtype: torch.dtype,
-                 device: torch.device | str, prefetcher: Prefetcher | None = None):
+    def __init__(self, transformer: FluxTransformer, guidance: float | None, pooled: torch.Tensor, *,
+                 dtype: torch.dtype, device: torch.device | str, prefetcher: Prefetcher | None = None):
         self._transformer = transformer
         self._layers = modulation_layers(transformer)
         self._dtype = dtype
         self._device = device
         self._prefetcher = prefetcher
         self._pooled = pooled.to(device, dtype)
-        guided = transformer.config.guidance_embeds and guidance is not None
-        self._guidance = [torch.full([1], float(guidance), device=device).to(dtype) * 1000] if guided else []
+        self._guidance: list[torch.Tensor] = []
+        if transformer.config.guidance_embeds and guidance is not None:
+            self._guidance.append(torch.full([1], float(guidance), device=device).to(dtype) * 1000)
         self._rows: dict[float, dict[str, torch.Tensor]] = {}
         self._row: dict[str, torch.Tensor] = {}
 
@@ -92,7 +95,7 @@ class ModulationTable:
                 if path == EMBEDDING:
                     embedded = {timestep: self._embed(layer, timestep) for timestep in rows}
                 else:
-                    silu = _norm(self._transformer, path).silu
+                    silu = _norm(self._transformer, path).get_submodule("silu")
                     for timestep, vector in embedded.items():
                         rows[timestep][path] = layer(silu(vector).to(self._dtype))
                 if self._prefetcher is not None:

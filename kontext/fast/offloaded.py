@@ -28,5 +28,6 @@ class OffloadedBlocks:
         if not blocks:
             yield
             return
+        assert edit.device is not None, "only what was placed has blocks away"
         with self._prefetchers.get("blocks", blocks, edit.device) as prefetcher, prefetcher.attached():
             yield

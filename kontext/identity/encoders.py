@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -98,7 +98,8 @@ def load_encoder(folder: str | Path, name: str, where: str) -> FolderEncoder:
                          "download the model's safetensors files; pickled weights are not read")
     from transformers import AutoModel, CLIPVisionModelWithProjection
 
-    loader = CLIPVisionModelWithProjection if config.get("model_type") in ("clip", "clip_vision_model") else AutoModel
+    is_clip = config.get("model_type") in ("clip", "clip_vision_model")
+    loader: Any = CLIPVisionModelWithProjection if is_clip else AutoModel  # its type knows no output_loading_info
     try:
         model, report = loader.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True)

@@ -9,18 +9,21 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ...common import InputError
+from ..layers.quantised import QuantisedLinear
 from .changes import Change, LowRank
 from .effects import Effect, Place, difference, dora_factor, effects_of, rows_of
 from .file import Layer, Lora
 from .fit import Homes, RowRange, check_fit, homes_of_modules
 
 Choice = tuple[Lora, float]  # a LoRA and its strength
+AnyLinear = nn.Linear | QuantisedLinear
 
 
 class Branches:
@@ -81,7 +84,7 @@ class Branches:
             for (part, path), effects in self._effects_at.items():
                 if part == component:
                     layer = components[part].get_submodule(path)
-                    kind = _Branch if hasattr(layer, "in_features") else _Instead
+                    kind = _Branch if isinstance(layer, AnyLinear) else _Instead
                     hooks.append(layer.register_forward_hook(kind(effects, factors)))
             yield
         finally:
@@ -95,11 +98,12 @@ class Branches:
         factors = self._factors_in(components)
         for (part, path), effects in self._effects_at.items():
             layer = copies[part].get_submodule(path)
-            added = difference(effects, layer.weight, factors)
+            weight = cast(torch.Tensor, layer.weight)
+            added = difference(effects, weight, factors)
             if added is not None:
-                layer.weight.data += added
+                weight.data += added
             if any(effect.layer.bias is not None for effect in effects):
-                bias = torch.zeros(layer.weight.shape[0]) if layer.bias is None else layer.bias
+                bias = torch.zeros(weight.shape[0]) if layer.bias is None else cast(torch.Tensor, layer.bias)
                 layer.bias = nn.Parameter(bias + added_bias(effects, len(bias)), requires_grad=False)
         return copies
 
@@ -142,17 +146,17 @@ def added_bias(effects: Sequence[Effect], size: int) -> torch.Tensor:
     """What effects add to a bias, float32 [size]."""
     total = torch.zeros(size)
     for effect in effects:
-        if effect.layer.bias is not None:
-            total[slice(*effect.rows)] += effect.bias()
+        if (bias := effect.bias()) is not None:
+            total[slice(*effect.rows)] += bias
     return total
 
 
 def _weight_of(layer: nn.Module, dtype: torch.dtype) -> torch.Tensor:
     """A layer's matrix in this dtype, also where it is packed. Not to be changed."""
-    if layer.weight is not None:
-        return layer.weight.detach().to(dtype)
-    layer.check_origin()
-    return layer.weight_as(dtype)
+    if isinstance(layer, QuantisedLinear):
+        layer.check_origin()
+        return layer.weight_as(dtype)
+    return cast(torch.Tensor, layer.weight).detach().to(dtype)
 
 
 class _Branch:
@@ -166,7 +170,7 @@ class _Branch:
         self._effects, self._factors = effects, factors
         self._ready: tuple | None = None
 
-    def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+    def __call__(self, layer: AnyLinear, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         x = inputs[0]
         if self._ready is None:
             self._ready = self._prepare(layer, x.device, x.dtype)
@@ -184,23 +188,24 @@ class _Branch:
         flat.addmm_(F.linear(x, down).flatten(0, -2).to(flat.dtype), up.t().to(flat.dtype))
         return flat.view(output.shape)
 
-    def _prepare(self, layer: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple:
+    def _prepare(self, layer: AnyLinear, device: torch.device, dtype: torch.dtype) -> tuple:
         """(down [ranks, inputs], up [outputs, ranks] with the scales in it, bias [outputs], others)."""
         outputs = layer.out_features
-        pairs = [e for e in self._effects if e.is_sum and isinstance(e.layer.change, LowRank)]
+        pairs = [(e, e.layer.change) for e in self._effects if e.is_sum and isinstance(e.layer.change, LowRank)]
         others = [(e, e.rows, e.layer.change.rows(*e.own).to(device, dtype), self._factor(e, device))
-                  for e in self._effects if e.layer.change is not None and e not in pairs]
+                  for e in self._effects
+                  if e.layer.change is not None and not (e.is_sum and isinstance(e.layer.change, LowRank))]
         biased = any(e.layer.bias is not None for e in self._effects)
         bias = added_bias(self._effects, outputs).to(device, dtype) if biased else None
         if not pairs:
             return None, None, bias, others
-        layers = list(dict.fromkeys(e.layer for e in pairs))  # several effects of one layer share its `down`
-        down = torch.cat([own.down.to(device, dtype) for own in layers])
-        ends = dict(zip(layers, accumulate(own.down.shape[0] for own in layers), strict=True))
+        changes = list(dict.fromkeys(change for _, change in pairs))  # several effects of one layer share its `down`
+        down = torch.cat([change.down.to(device, dtype) for change in changes])
+        ends = dict(zip(changes, accumulate(change.down.shape[0] for change in changes), strict=True))
         up = torch.zeros(outputs, down.shape[0], device=device)
-        for e in pairs:
-            columns = slice(ends[e.layer] - e.layer.down.shape[0], ends[e.layer])
-            up[slice(*e.rows), columns] += e.layer.up[slice(*e.own)].to(up) * (e.strength * e.layer.scale)
+        for e, change in pairs:
+            columns = slice(ends[change] - change.down.shape[0], ends[change])
+            up[slice(*e.rows), columns] += change.up[slice(*e.own)].to(up) * (e.strength * change.scale)
         up = up.to(dtype)
         return down, up, bias, others
 
@@ -209,7 +214,7 @@ class _Branch:
         return None if factor is None else rows_of(factor, effect.own).to(device)
 
     @staticmethod
-    def _addition(layer: nn.Module, x: torch.Tensor, output: torch.Tensor, rows: RowRange, change: Change,
+    def _addition(layer: AnyLinear, x: torch.Tensor, output: torch.Tensor, rows: RowRange, change: Change,
                   factor: torch.Tensor | None, effect: Effect) -> torch.Tensor:
         """What one effect adds to some of the layer's outputs, given those without any effect.
 
@@ -225,6 +230,7 @@ class _Branch:
         plain = output if layer.bias is None else output - layer.bias[slice(*rows)].to(output.dtype)
         if effect.layer.replaces:
             return effect.strength * (change.times(x) - plain)
+        assert factor is not None, "what is no sum and replaces nothing has a magnitude"
         factor = factor[:, 0]
         return effect.strength * (factor.to(x.dtype) * change.times(x) + (factor - 1).to(x.dtype) * plain)
 
@@ -238,18 +244,20 @@ class _Instead:
     def __call__(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         if isinstance(layer, nn.Embedding) and all(effect.is_sum for effect in self._effects):
             return output + self._embedded(inputs[0].cpu()).to(output.device, output.dtype)
-        weight = layer.weight.detach()
-        parameters = dict(layer._parameters)
+        weight = cast(torch.Tensor, layer.weight).detach()
+        parameters: dict[str, torch.Tensor | None] = dict(layer._parameters)
         added = difference(self._effects, weight.float(), self._factors)
         if added is not None:
             parameters["weight"] = (weight.float() + added).to(weight.dtype)
         if any(effect.layer.bias is not None for effect in self._effects):
             more = added_bias(self._effects, weight.shape[0]).to(weight.device)
-            parameters["bias"] = (more if layer.bias is None else layer.bias.float() + more).to(weight.dtype)
-        other = copy.copy(layer)
+            bias = cast("torch.Tensor | None", layer.bias)
+            parameters["bias"] = (more if bias is None else bias.float() + more).to(weight.dtype)
+        other: Any = copy.copy(layer)
         other.__dict__["_parameters"] = parameters
         return type(layer).forward(other, *inputs)
 
     def _embedded(self, ids: torch.Tensor) -> torch.Tensor:
         """What is added for these words, float32: their rows only, not those of a whole vocabulary."""
-        return sum(effect.strength * effect.layer.change.take(ids) for effect in self._effects)
+        changes = [(effect.strength, effect.layer.change) for effect in self._effects]  # embeddings have no bias
+        return sum((strength * change.take(ids) for strength, change in changes if change), torch.zeros(()))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 Kind = TypeVar("Kind", bound="Change")
 
 
+@dataclass(frozen=True, eq=False)
 class Change(ABC):
     """A matrix [outputs, inputs] (of a norm: a vector [n]), held in some smaller form. Its tensors never change."""
 

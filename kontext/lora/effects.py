@@ -60,8 +60,8 @@ def difference(effects: Sequence[Effect], weight: torch.Tensor,
         change = layer.change.rows(*effect.own).to(weight.device, torch.float32).matrix()
         if layer.replaces:
             change = change - base
-        elif layer.magnitude is not None:
-            change = rows_of(factors(effect), effect.own) * (base + change) - base
+        elif (factor := factors(effect)) is not None:
+            change = rows_of(factor, effect.own) * (base + change) - base
         total[slice(*effect.rows)] += effect.strength * change
     return total
 
@@ -74,16 +74,17 @@ def dora_factor(layer: Layer, weights: Iterable[tuple[ChangedRows, torch.Tensor]
     the outputs (github.com/Comfy-Org/ComfyUI/pull/15458), which is not what was trained.
 
     Args:
-        layer: one with a magnitude.
+        layer: one with a change and a magnitude.
         weights: the rows that it changes, each part with these rows of W in float32, on whatever device. Looked at one
             after another.
     """
+    assert layer.change is not None and layer.magnitude is not None
     squares = []
     axis = 1 if layer.magnitude.shape[1] == 1 else 0
     for part, weight in weights:
         changed = weight + layer.change.rows(*part.own).to(weight.device, torch.float32).matrix()
         squares.append(changed.square().sum(dim=axis, keepdim=True).cpu())
-    norm = (torch.cat(squares) if axis == 1 else sum(squares)).sqrt()
+    norm = (torch.cat(squares) if axis == 1 else sum(squares, torch.zeros(()))).sqrt()
     return layer.magnitude / norm.clamp_min(torch.finfo(torch.float32).eps)
 
 

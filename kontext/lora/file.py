@@ -75,7 +75,7 @@ class Layer:
         """Numbers of the largest matrices that applying it makes."""
         if self.change is None:
             return 0
-        return self.change.made_on_the_way if self.magnitude is None else 3 * math.prod(self.shape)
+        return self.change.made_on_the_way if self.magnitude is None else 3 * math.prod(self.change.shape)
 
     @property
     def bias_size(self) -> int | None:
@@ -220,7 +220,7 @@ def _layer(part: Outline, read: _Read, config: Mapping, stated: list[str]) -> La
     own = {role: read(key) for role, key in part.tensors.items()}
     scale = 1.0
     if part.rank is not None:
-        scale, place = _scale(own.get("alpha"), part, config)
+        scale, place = _scale(own.get("alpha"), part, part.rank, config)
         stated.append(place)
     change = _change(part.kind, own, scale)
     bias = _bias(own, scale)
@@ -235,24 +235,27 @@ def _layer(part: Outline, read: _Read, config: Mapping, stated: list[str]) -> La
 
 
 def _change(kind: str, own: Mapping[str, torch.Tensor], scale: float) -> Change | None:
+    def product(name: str, scale: float = 1.0) -> LowRank:
+        return LowRank(own[f"{name}_b"], own[f"{name}_a"], scale)
+
     def factor(name: str, scale: float = 1.0) -> Full | LowRank:
         whole = own.get(name)
-        return LowRank(own[f"{name}_b"], own[f"{name}_a"], scale) if whole is None else Full(whole, scale)
+        return product(name, scale) if whole is None else Full(whole, scale)
 
     if kind == "LoRA":
         return LowRank(own["down"], own["up"], scale)
     if kind == "LoHa":
-        return Hadamard(factor("hada_w1", scale), factor("hada_w2"))
+        return Hadamard(product("hada_w1", scale), product("hada_w2"))
     if kind == "LoKr":
         left, right = factor("lokr_w1", scale), factor("lokr_w2")
         return Kronecker(left, right, 0, left.shape[0] * right.shape[0])
     return Full(own["diff" if kind == "full" else "set"]) if kind in ("full", "set") else None
 
 
-def _scale(alpha: torch.Tensor | None, part: Outline, config: Mapping) -> tuple[float, str]:
+def _scale(alpha: torch.Tensor | None, part: Outline, rank: int, config: Mapping) -> tuple[float, str]:
     """alpha / rank, and where alpha stands ("file", "metadata", "missing"); with PEFT's rsLoRA, alpha / sqrt(rank)."""
     if alpha is not None:
-        return float(alpha) / part.rank, "file"
+        return float(alpha) / rank, "file"
 
     def stated(key: str) -> object:
         return config.get(f"{_COMPONENT_NAMES[part.target.component]}.{key}", config.get(key))
@@ -264,13 +267,13 @@ def _scale(alpha: torch.Tensor | None, part: Outline, config: Mapping) -> tuple[
             break
     if not isinstance(number, (int, float)) or not abs(number) < 1e9:
         return 1.0, "missing"
-    return number / (math.sqrt(part.rank) if stated("use_rslora") else part.rank), "metadata"
+    return number / (math.sqrt(rank) if stated("use_rslora") else rank), "metadata"
 
 
 def _bias(group: Mapping[str, torch.Tensor], scale: float) -> torch.Tensor | None:
     """PEFT scales the bias of lora_B like its weights, ComfyUI's diff_b is added as it is; zeros are nothing."""
     biases = [group[kind].float() * factor for kind, factor in (("up_bias", scale), ("diff_b", 1.0)) if kind in group]
-    return sum(biases) if any(bias.any() for bias in biases) else None
+    return sum(biases, torch.zeros(())) if any(bias.any() for bias in biases) else None
 
 
 def _where_alpha_is(stated: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 
 from ...common import InputError
 from ..flux import text_encoders, transformer
+from ..layers.quantised import QuantisedLinear
 from ..names.loras import Target, find_target
 
 RowRange = tuple[int, int]  # from, up to
@@ -42,10 +43,17 @@ class ChangedRows(NamedTuple):
 class ALayer(Protocol):
     """What a layer with numbers and one without have in common."""
 
-    name: str
-    target: Target
-    shape: tuple[int, ...] | None
-    bias_size: int | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def target(self) -> Target: ...
+
+    @property
+    def shape(self) -> tuple[int, ...] | None: ...
+
+    @property
+    def bias_size(self) -> int | None: ...
 
 
 # Models --------------------------------------------------------------------------------------------------------------
@@ -67,7 +75,7 @@ def homes_of_modules(components: Mapping[str, nn.Module]) -> dict[tuple[str, str
 
 def _shape(layer: nn.Module) -> tuple[int, ...] | None:
     """Of a layer's weight, None if it has none."""
-    if hasattr(layer, "in_features"):  # also where the weight is packed
+    if isinstance(layer, (nn.Linear, QuantisedLinear)):  # also where the weight is packed
         return layer.out_features, layer.in_features
     weight = getattr(layer, "weight", None)
     return tuple(weight.shape) if weight is not None and weight.dim() in (1, 2) else None
@@ -115,13 +123,17 @@ def check_fit(where: str, layers: Sequence[ALayer], homes: Homes) -> None:
     """
     absent, misfits = [], []
     for layer in layers:
-        there = [homes.get((layer.target.component, module)) for module in layer.target.modules]
-        if None in there:
+        modules = [(layer.target.component, module) for module in layer.target.modules]
+        there = [homes[module] for module in modules if module in homes]
+        if len(there) < len(modules):
             absent.append(layer.name)
             continue
         outputs = sum(stop - start for home in there for start, stop in home.rows)
         wanted = (outputs,) if there[0].inputs is None else (outputs, there[0].inputs)
-        own = layer.shape or (layer.bias_size, *wanted[1:])
+        own = layer.shape
+        if own is None:
+            assert layer.bias_size is not None, "a layer changes the weights, the bias or both"
+            own = (layer.bias_size, *wanted[1:])
         if own != wanted:
             misfits.append((layer.name, _words(own, " inputs", " outputs"), _words(wanted)))
     if misfits:

@@ -102,12 +102,12 @@ def read_header(path: Path, file: WeightsFile, is_zero: Callable[[str], bool]) -
     foreign = [name for name in unknown if not is_of_text_encoder(name)]
     if flavour == "LoRA for SDXL" or any(not is_zero(name) for name in foreign):
         raise _mismatch(path, file, foreign or unknown, flavour, partly=True)
-    layers = [outline(where, name, tensors, file.tensors) for name, tensors in groups.items()]
+    layers = [layer for name, tensors in groups.items() if (layer := outline(where, name, tensors, file.tensors))]
     _check_twice(where, layers)
     config = _peft_config(path, file)
-    if not any(layers):
+    if not layers:
         raise InputError(where, "LoRA", path.name, "changes nothing: no layer of it holds a change", _REMEDY)
-    return Header(flavour, tuple(layer for layer in layers if layer),
+    return Header(flavour, tuple(layers),
                   tuple(name for name in unknown if is_of_text_encoder(name)), len(embeddings), config)
 
 
@@ -189,7 +189,8 @@ _NEEDED = {  # kind -> the tensors that make it
 
 
 def outline(where: str, name: str, tensors: Mapping[str, str], entries: Mapping[str, Tensor]) -> Outline | None:
-    """Check one layer's tensors against each other; None if they do nothing (a lone alpha).
+    """Check the tensors of one layer, of a name that `find_target` knows, against each other; None if they do nothing
+    (a lone alpha).
 
     Raises:
         InputError: a part is missing, or the parts' shapes do not fit each other.
@@ -197,25 +198,24 @@ def outline(where: str, name: str, tensors: Mapping[str, str], entries: Mapping[
     def refuse(value: object, problem: str) -> InputError:
         return InputError(where, name, value, problem, _DAMAGED)
 
-    def size(role: str) -> tuple[int, ...] | None:
-        return entries[tensors[role]].shape if role in tensors else None
-
+    sizes = {role: entries[key].shape for role, key in tensors.items()}
     target = find_target(name)
+    assert target is not None
     kinds = [kind for kind, parts in _NEEDED.items() if any(part in tensors for part in parts)]
     if len(kinds) > 1:
         raise refuse(" and ".join(kinds), "are two kinds of change of one layer")
     kind = kinds[0] if kinds else "bias"
-    shape, rank = _shape(kind, size, refuse)
+    shape, rank = _shape(kind, sizes.get, refuse)
     channels = shape[1] if shape and len(shape) == 2 else 0
     if target.modules == (FIRST_LAYER,) and channels in FLUX_BY_CHANNELS:
         raise InputError(where, name, f"{channels} channels",
                          f"is the first layer of {FLUX_BY_CHANNELS[channels]}, and FLUX.1 Kontext's takes 64: what "
                          "the other layers learnt goes with that model's further inputs", _REMEDY)
-    if "magnitude" in tensors:
-        _check_magnitude(kind, shape, size("magnitude"), refuse)
-    if "alpha" in tensors and math.prod(size("alpha")) != 1:
-        raise refuse(list(size("alpha")), "is an alpha that is not one number")
-    biases = [size(role) for role in ("up_bias", "diff_b") if role in tensors]
+    if "magnitude" in sizes:
+        _check_magnitude(kind, shape, sizes["magnitude"], refuse)
+    if "alpha" in sizes and math.prod(sizes["alpha"]) != 1:
+        raise refuse(list(sizes["alpha"]), "is an alpha that is not one number")
+    biases = [sizes[role] for role in ("up_bias", "diff_b") if role in sizes]
     if any(len(bias) != 1 or shape and bias[0] != shape[0] for bias in biases) or len(set(biases)) > 1:
         raise refuse(list(biases[0]), "is a bias of another size than its layer")
     if biases and not can_have_bias(target):
@@ -273,11 +273,11 @@ def _check_magnitude(kind: str, shape: tuple[int, ...] | None, size: tuple[int, 
         raise refuse(list(size), f"is a DoRA's scale of neither the {shape[0]} outputs nor the {shape[1]} inputs")
 
 
-def _check_twice(where: str, layers: Iterable[Outline | None]) -> None:
+def _check_twice(where: str, layers: Iterable[Outline]) -> None:
     """A file of two naming schemes at once would be applied twice."""
     seen: dict[tuple[str, str], str] = {}
     for layer in layers:
-        for module in layer.target.modules if layer else ():
+        for module in layer.target.modules:
             first = seen.setdefault((layer.target.component, module), layer.name)
             if first != layer.name:
                 raise InputError(where, "layer", layer.name, f"is the same as '{first}' under another name",

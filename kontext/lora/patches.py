@@ -26,8 +26,9 @@ class WeightPatch:
         """Whether it changes the weight, and not the bias only."""
         return any(effect.layer.change is not None for effect in self._effects)
 
-    def difference(self, weight: torch.Tensor) -> torch.Tensor:
-        """What to add to the weight as it is ([outputs, inputs] or [n], unpacked): float32, on its device."""
+    def difference(self, weight: torch.Tensor) -> torch.Tensor | None:
+        """What to add to the weight as it is ([outputs, inputs] or [n], unpacked): float32, on its device; None if
+        nothing (see `changes_weight`)."""
         wide = weight.detach().float()
 
         def factor(effect: Effect) -> torch.Tensor | None:
