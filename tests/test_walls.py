@@ -30,7 +30,7 @@ HOST_FOLDER = ("nodes", "host")
 BROUGHT = ("torch", "torchvision", "triton", "transformers", "safetensors", "numpy", "scipy", "PIL", "yaml", "pydantic",
            "pydantic_core", "aiohttp", "yarl", "av", "cv2")  # triton with torch on Linux, pydantic_core with pydantic
 MAX_COLUMNS = 120
-MAX_LINES = 450
+MAX_LINES = 400
 
 
 def knows_the_host(root: Path) -> list[str]:
