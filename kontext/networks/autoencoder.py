@@ -108,9 +108,9 @@ class Encoder(nn.Module):
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.down_blocks = nn.ModuleList()
         for i, width in enumerate(widths):
-            block = _resnets(widths[max(i - 1, 0)], width, config.layers_per_block, groups)
+            block = Level(widths[max(i - 1, 0)], width, config.layers_per_block, groups)
             if i < len(widths) - 1:
-                block.downsamplers = nn.ModuleList([Downsample(width)])
+                block.downsamplers.append(Downsample(width))
             self.down_blocks.append(block)
         self.mid_block = MiddleBlock(widths[-1], groups, config.mid_block_add_attention)
         self.conv_norm_out = _norm(widths[-1], groups)
@@ -119,8 +119,7 @@ class Encoder(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv_in(x)
         for block in self.down_blocks:
-            for layer in (*block.resnets, *getattr(block, "downsamplers", ())):
-                x = layer(x)
+            x = block(x)
         return self.conv_out(F.silu(self.conv_norm_out(self.mid_block(x))))
 
 
@@ -134,9 +133,9 @@ class Decoder(nn.Module):
         self.mid_block = MiddleBlock(widths[0], groups, config.mid_block_add_attention)
         self.up_blocks = nn.ModuleList()
         for i, width in enumerate(widths):
-            block = _resnets(widths[max(i - 1, 0)], width, config.layers_per_block + 1, groups)
+            block = Level(widths[max(i - 1, 0)], width, config.layers_per_block + 1, groups)
             if i < len(widths) - 1:
-                block.upsamplers = nn.ModuleList([Upsample(width)])
+                block.upsamplers.append(Upsample(width))
             self.up_blocks.append(block)
         self.conv_norm_out = _norm(widths[-1], groups)
         self.conv_out = nn.Conv2d(widths[-1], config.out_channels, 3, padding=1)
@@ -144,8 +143,7 @@ class Decoder(nn.Module):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         x = self.mid_block(self.conv_in(z))
         for block in self.up_blocks:
-            for layer in (*block.resnets, *getattr(block, "upsamplers", ())):
-                x = layer(x)
+            x = block(x)
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
 
@@ -153,10 +151,18 @@ def _norm(channels: int, groups: int) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
-def _resnets(inputs: int, width: int, count: int, groups: int) -> nn.Module:
-    block = nn.Module()
-    block.resnets = nn.ModuleList(ResnetBlock(inputs if i == 0 else width, width, groups) for i in range(count))
-    return block
+class Level(nn.Module):
+    """Resnet blocks at one size, then the way to the next size, if there is a next."""
+
+    def __init__(self, inputs: int, width: int, count: int, groups: int):
+        super().__init__()
+        self.resnets = nn.ModuleList(ResnetBlock(inputs if i == 0 else width, width, groups) for i in range(count))
+        self.downsamplers, self.upsamplers = nn.ModuleList(), nn.ModuleList()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in (*self.resnets, *self.downsamplers, *self.upsamplers):
+            x = layer(x)
+        return x
 
 
 class ResnetBlock(nn.Module):
@@ -243,7 +249,7 @@ def _in_tiles(work: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, siz
 
     Each tile fades in over the one above it and the one at its left, as in diffusers' AutoencoderKL.
     """
-    if size is None or max(x.shape[2:]) <= size:
+    if size is None or made is None or max(x.shape[2:]) <= size:
         return work(x)
     step, fade = size - size // _OVERLAP, made // _OVERLAP
     keep, rows, above = made - fade, [], []

@@ -297,12 +297,22 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        inner = nn.Module()
-        inner.proj = nn.Linear(dim, 4 * dim)
-        self.net = nn.ModuleList([inner, nn.Identity(), nn.Linear(4 * dim, dim)])  # net.1 is a dropout in diffusers
+        # net.1 is a dropout in diffusers
+        self.net = nn.ModuleList([Widening(dim), nn.Identity(), nn.Linear(4 * dim, dim)])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net[2](F.gelu(self.net[0].proj(x), approximate="tanh"))
+        return self.net[2](self.net[0](x))
+
+
+class Widening(nn.Module):
+    """Linear, GELU: to four times the width."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.proj = nn.Linear(dim, 4 * dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(self.proj(x), approximate="tanh")
 
 
 def _norm(dim: int) -> nn.LayerNorm:

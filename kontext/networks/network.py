@@ -1,13 +1,18 @@
 """What the transformer and the autoencoder have in common: a config, as config.json has it, and a dtype."""
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import ClassVar, TypeVar
+from dataclasses import Field, fields
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import nn
 
-Config = TypeVar("Config")
+
+class Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Config = TypeVar("Config", bound=Dataclass)
 AnyNetwork = TypeVar("AnyNetwork", bound="Network")
 
 
