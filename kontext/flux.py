@@ -3,6 +3,9 @@
 Whoever leaves weights out, moves them or counts them asks here which modules of a FluxTransformer are what.
 """
 
+from collections.abc import Callable, Mapping
+from typing import TypedDict, TypeVar
+
 import torch
 from torch import nn
 
@@ -11,22 +14,32 @@ from .networks import Autoencoder, AutoencoderConfig, FluxTransformer, Transform
 
 EMBEDDING = "time_text_embed"  # timestep, guidance and pooled text -> one vector
 _NORMS = ("norm1", "norm1_context", "norm")  # of a block, those with a linear layer of their own
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+
+class Networks(TypedDict):
+    """What a mapping of FLUX.1's components holds."""
+
+    text_encoders: nn.ModuleDict  # clip, t5
+    transformer: FluxTransformer
+    vae: Autoencoder
+
 
 # Parts of a transformer --------------------------------------------------------------------------------------------
 
 
-def transformer_blocks(transformer: nn.Module) -> list[nn.Module]:
+def transformer_blocks(transformer: FluxTransformer) -> list[nn.Module]:
     """All blocks in the order they run."""
     return [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
 
 
-def modulation_layers(transformer: nn.Module) -> dict[str, nn.Module]:
+def modulation_layers(transformer: FluxTransformer) -> dict[str, nn.Module]:
     """The layers that a table replaces, by path: the embedding first, then each norm's `linear`.
 
     Args:
         transformer: a FluxTransformer. Whatever stands for a linear layer (quantised, with a LoRA) will do.
     """
-    layers = {EMBEDDING: transformer.time_text_embed}
+    layers: dict[str, nn.Module] = {EMBEDDING: transformer.time_text_embed}
     for blocks in ("transformer_blocks", "single_transformer_blocks"):
         for i, block in enumerate(getattr(transformer, blocks)):
             for norm in _NORMS:
@@ -36,7 +49,7 @@ def modulation_layers(transformer: nn.Module) -> dict[str, nn.Module]:
     return layers
 
 
-def activation_bytes(transformer: nn.Module, tokens: int) -> int:
+def activation_bytes(transformer: FluxTransformer, tokens: int) -> int:
     """Bytes one forward pass needs beside the weights.
 
     At its worst moment a block holds 16.2 to 16.6 tensors of the hidden width in bfloat16 (residual, q, k, v, rotated q
@@ -60,16 +73,17 @@ def components(device: torch.device | str = "meta", dtype: torch.dtype = torch.b
         device: where they are made; on "meta" they have shapes only.
         dtype: of all weights.
     """
-    makers = {"text_encoders": text_encoders, "transformer": transformer, "vae": vae}
+    makers: Mapping[str, Callable[..., nn.Module]] = {
+        "text_encoders": text_encoders, "transformer": transformer, "vae": vae}
     return {name: make(device, dtype) for name, make in makers.items()}
 
 
-def transformer(device: torch.device | str = "meta", dtype: torch.dtype = torch.bfloat16, **changes) -> nn.Module:
+def transformer(device: torch.device | str = "meta", dtype: torch.dtype = torch.bfloat16, **changes) -> FluxTransformer:
     """FluxTransformer, 11.90 billion parameters; `changes` to its config make a smaller one."""
     return _made(lambda: FluxTransformer(TransformerConfig(guidance_embeds=True, **changes)), device, dtype)
 
 
-def text_encoders(device: torch.device | str = "meta", dtype: torch.dtype = torch.bfloat16) -> nn.Module:
+def text_encoders(device: torch.device | str = "meta", dtype: torch.dtype = torch.bfloat16) -> nn.ModuleDict:
     """CLIP-L's text half and the encoder of T5-XXL, 0.12 and 4.76 billion parameters."""
     from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
@@ -80,12 +94,12 @@ def text_encoders(device: torch.device | str = "meta", dtype: torch.dtype = torc
     return _made(lambda: nn.ModuleDict({"clip": CLIPTextModel(clip), "t5": T5EncoderModel(t5)}), device, dtype)
 
 
-def vae(device: torch.device | str = "meta", dtype: torch.dtype = torch.bfloat16) -> nn.Module:
+def vae(device: torch.device | str = "meta", dtype: torch.dtype = torch.bfloat16) -> Autoencoder:
     """Autoencoder, 84 million parameters."""
     return _made(lambda: Autoencoder(AutoencoderConfig()), device, dtype)
 
 
-def _made(make, device: torch.device | str, dtype: torch.dtype) -> nn.Module:
+def _made(make: Callable[[], AnyModule], device: torch.device | str, dtype: torch.dtype) -> AnyModule:
     before = torch.get_default_dtype()
     try:
         torch.set_default_dtype(dtype)  # so that no float32 copy is ever made

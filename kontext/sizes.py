@@ -2,6 +2,7 @@
 
 from math import floor, log, sqrt
 from numbers import Integral
+from typing import TypeGuard
 
 from ..common import InputError
 
@@ -14,7 +15,7 @@ _AREA_SLACK = 0.05  # a size of whole tokens this close to the wanted area stays
 _AREA_WEIGHT = 0.5  # how much an area that is off counts against a shape that is off, both as logarithms
 
 
-def is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
     """True for int and numpy integers, not for bool (True would pass for 1)."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 

@@ -11,6 +11,7 @@ import codecs
 import json
 from math import prod
 from pathlib import Path
+from typing import TypeGuard
 
 from ...common import InputError
 from .gguf import read_gguf
@@ -128,5 +129,5 @@ def _safetensors(header: object, start: int, room: int, where: str) -> tuple[dic
     return dict(reversed(tensors.items())), metadata
 
 
-def _are_counts(value: object) -> bool:
+def _are_counts(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)

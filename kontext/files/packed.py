@@ -25,14 +25,15 @@ class Packing:
         values: the tensor of its values or codes.
         others: the other tensors it takes.
         listed: a list in the file names its format.
+        read: its numbers, as arguments of the layer.
     """
 
     kind: str
     shape: tuple[int, ...]
     values: str
-    others: tuple[str, ...] = ()
-    listed: bool = False
-    read: Callable[[Read, Refuse, RowRanges | None], dict] = field(default=None, repr=False)
+    others: tuple[str, ...]
+    listed: bool
+    read: Callable[[Read, Refuse, RowRanges | None], dict] = field(repr=False)
 
     def layer(self, read: Read, refuse: Refuse, rows: RowRanges | None, bias: torch.Tensor | None) -> QuantisedLinear:
         """The layer of some rows of this weight, of all if `rows` is None."""

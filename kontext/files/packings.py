@@ -171,7 +171,8 @@ class PackingFinder:
 
     def _rotation(self, weight: str, entry: dict) -> int:
         """The groups in which a weight's columns were turned; 0 if they were not."""
-        params = entry.get("params") if isinstance(entry.get("params"), dict) else {}
+        params = entry.get("params")
+        params = params if isinstance(params, dict) else {}
         if not entry.get("convrot", params.get("convrot", False)):
             return 0
         size = entry.get("convrot_groupsize", params.get("convrot_groupsize", 256))
@@ -289,7 +290,8 @@ class PackingFinder:
         shape, count = (shape[0], shape[1]), math.prod(shape) // block
         names = [f"{weight}.absmax", f"{weight}.quant_map", note]
         expected = {names[0]: count, names[1]: 16}
-        nested, nested_block = tensors[names[0]].dtype == "U8", state.get("nested_blocksize")
+        nested = tensors[names[0]].dtype == "U8"
+        nested_block = state.get("nested_blocksize") if nested else None
         if nested:
             if type(nested_block) is not int or nested_block < 1:
                 raise self.refuse(note, nested_block, "is no nested_blocksize")
@@ -306,7 +308,7 @@ class PackingFinder:
 
         def read(tensor: Read, refuse: Refuse, rows: RowRanges | None) -> dict:
             peaks = tensor(names[0]).flatten()
-            if nested:
+            if nested_block is not None:
                 coarse = tensor(f"{weight}.nested_absmax").flatten().repeat_interleave(nested_block)[:count]
                 peaks = tensor(f"{weight}.nested_quant_map").flatten()[peaks.to(torch.int32)] * coarse + offset
             some = rows and tuple((begin * shape[1] // 2, end * shape[1] // 2) for begin, end in rows)

@@ -206,7 +206,7 @@ class _File:
                     raise _changed(self.path)
                 file.seek(entry.start)
                 memory = torch.empty(entry.bytes, dtype=torch.uint8)
-                if file.readinto(memory.numpy()) != entry.bytes:
+                if file.readinto(memory.numpy().data) != entry.bytes:
                     raise _changed(self.path)
         except OSError as error:
             raise _unreadable(self.path, error) from error

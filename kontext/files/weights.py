@@ -65,6 +65,7 @@ def read_weights_files(folder: Path, stem: str | None = None) -> dict[Path, Weig
     single, index = _plain_or_variant(folder, stem)
     if single is not None:
         return {single: read_weights_file(single)}
+    assert index is not None  # one of the two is there
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise InputError(str(index), "weight_map", weight_map, "names no files", "download it again")

@@ -59,8 +59,8 @@ class QuantisedLinear(nn.Module):
         """Raises: InputError if what is stored lies in a file that has changed."""
         if self.origin is not None:
             for name in self._stored:
-                if self._buffers[name] is not None:
-                    self.origin.check(self._buffers[name])
+                if (tensor := self._buffers[name]) is not None:
+                    self.origin.check(tensor)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., in_features] -> [..., out_features], in x's dtype."""
@@ -70,7 +70,7 @@ class QuantisedLinear(nn.Module):
 
     def _apply(self, fn, recurse=True):
         self.check_origin()
-        kept = {name: self._buffers[name] for name in self._stored if self._buffers[name] is not None}
+        kept = {name: tensor for name in self._stored if (tensor := self._buffers[name]) is not None}
         for name in kept:
             self._buffers[name] = None
         super()._apply(fn, recurse)
@@ -95,6 +95,8 @@ class StoredLinear(QuantisedLinear):
     """
 
     _stored = ("values", "scale")
+    values: torch.Tensor
+    scale: torch.Tensor | None
 
     def __init__(self, values: torch.Tensor, scale: torch.Tensor | None = None, bias: torch.Tensor | None = None,
                  rotation: int = 0):
@@ -132,6 +134,7 @@ class StoredLinear(QuantisedLinear):
         return 0 if dtype == self.format and self.scale is None else super().unpacking_bytes(dtype)
 
     def _turned_back(self, dtype: torch.dtype) -> torch.Tensor:
+        assert self.scale is not None  # seen to when the layer was made
         weight = torch.empty(self.values.shape, dtype=dtype, device=self.values.device)
         turn = hadamard(self.rotation).to(weight.device)
         for some in rows_at_once(*weight.shape):
@@ -157,6 +160,9 @@ class BlockLinear(QuantisedLinear):
     """
 
     _stored = ("codes", "scales", "table")
+    codes: torch.Tensor
+    scales: torch.Tensor
+    table: torch.Tensor
 
     def __init__(self, codes: torch.Tensor, scales: torch.Tensor, table: torch.Tensor,
                  bias: torch.Tensor | None = None, *, scale_format: str | None = None, scale: float = 1.0,
@@ -205,6 +211,7 @@ class GgufLinear(QuantisedLinear):
     """
 
     _stored = ("packed",)
+    packed: torch.Tensor
 
     def __init__(self, packed: torch.Tensor, kind: str, bias: torch.Tensor | None = None):
         weights, width = BLOCKS[kind]

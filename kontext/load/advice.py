@@ -73,8 +73,9 @@ def _of_parts(path: Path, identity: Identity, folders: tuple[str | Path, str | P
     fillings: dict[str, Filling] = {}
     refusals: dict[str, InputError] = {}
     others = parts_in(path)
-    has_words = folders is not None and (CLIP in others or T5 in others)
-    tokenizers = load_tokenizers(*map(Path, folders)) if has_words else None
+    tokenizers = None
+    if folders is not None and (CLIP in others or T5 in others):
+        tokenizers = load_tokenizers(*map(Path, folders))
     for part in (TRANSFORMER, *others):
         try:
             fillings[part] = check_file(path, part, tokenizers)
@@ -85,7 +86,7 @@ def _of_parts(path: Path, identity: Identity, folders: tuple[str | Path, str | P
     weights = f"its weights take {gib(identity.bytes)}"
     if not fillings:
         whole = identity.kind in ("transformer", "all-in-one checkpoint")
-        error = refusals.get(identity.part) or refusals[TRANSFORMER if whole else next(reversed(refusals))]
+        error = refusals.get(identity.part or "") or refusals[TRANSFORMER if whole else next(reversed(refusals))]
         return _refused(identity, error, f"Load Kontext Files refuses it: {_said(error)}; {weights}.")
     loads = tuple(part for part in (TRANSFORMER, CLIP, T5, VAE) if part in fillings)
     parts = [part for part in loads if part != TRANSFORMER]

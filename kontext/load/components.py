@@ -1,6 +1,7 @@
 """The four networks of Kontext, each from the tensors of a file or folder."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from ..networks import Autoencoder, FluxTransformer
 from . import dimensions
 from .fill import Filling
 
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 Config = Mapping[str, object] | None  # a folder's config.json; None: the tensors' shapes tell
 
 _CLIP_SPARE = ("text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection", "logit_scale",
@@ -52,7 +54,7 @@ def vae_filling(source: Source, dtype: torch.dtype, config: Config = None) -> Fi
     return Filling(_build(source, config, Autoencoder.from_config), source, layout, dtype)
 
 
-def clip_filling(source: Source, dtype: torch.dtype, end_mark: int, config: Config = None) -> Filling:
+def clip_filling(source: Source, dtype: torch.dtype, end_mark: int | None, config: Config = None) -> Filling:
     """CLIP-L's text half (transformers' CLIPTextModel); without a config it pools at `end_mark`, the tokenizer's."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -73,7 +75,7 @@ def t5_filling(source: Source, dtype: torch.dtype, config: Config = None) -> Fil
     return Filling(model, source, layout, dtype, _T5_SPARE)
 
 
-def _build(source: Source, config: Mapping[str, object], make: Callable[[dict], nn.Module]) -> nn.Module:
+def _build(source: Source, config: Mapping[str, object], make: Callable[[dict], AnyModule]) -> AnyModule:
     """A model whose parameters have shapes but no memory."""
     for field, value in config.items():
         if "layers" in field and isinstance(value, int) and value > layouts.MAX_BLOCKS:
@@ -87,6 +89,7 @@ def _build(source: Source, config: Mapping[str, object], make: Callable[[dict], 
         raise InputError(source.where, "config", type(error).__name__, f"gives no model ({reason})",
                          "take config and weights from the same model") from error
     for module in model.modules():
-        if "position_ids" in module._buffers:  # CLIP's, the only buffer of the four models
-            module.position_ids = torch.arange(module.position_ids.shape[-1]).unsqueeze(0)
+        places = module._buffers.get("position_ids")  # CLIP's, the only buffer of the four models
+        if places is not None:
+            module.position_ids = torch.arange(places.shape[-1]).unsqueeze(0)
     return model

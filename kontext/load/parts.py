@@ -161,7 +161,7 @@ def load_tokenizers(clip: Path, t5: Path) -> Tokenizers:
     check_tokenizers(clip, t5)
     # those of the tokenizers library: in transformers 4 the plain CLIPTokenizer is another one, with other tokens for
     # some texts, and cannot read a tokenizer.json
-    from transformers import CLIPTokenizerFast, T5TokenizerFast
+    from transformers import CLIPTokenizerFast, T5TokenizerFast  # pyright: ignore[reportAttributeAccessIssue]
 
     loaded = []
     for kind, folder in ((CLIPTokenizerFast, clip), (T5TokenizerFast, t5)):
@@ -332,7 +332,7 @@ def check_fit(fillings: Mapping[str, Filling], tokenizers: Tokenizers | None = N
     Raises:
         InputError: a part that does not fit those that are there.
     """
-    configs = {part: filling.model.config for part, filling in fillings.items()}
+    configs: dict[str, Any] = {part: filling.model.config for part, filling in fillings.items()}
     for part, makes, reads, what in (
         (CLIP, lambda c: c.hidden_size, lambda t: t.pooled_projection_dim, "wide where the transformer reads"),
         (T5, lambda c: c.d_model, lambda t: t.joint_attention_dim, "wide where the transformer reads"),

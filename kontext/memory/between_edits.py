@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..flux import modulation_layers, transformer_blocks
+from ..networks import FluxTransformer
 from .offload import Prefetchers
 from .placement import Placement
 from .plan import GIB, Residency, TransformerSizes, choose_residency
@@ -25,7 +26,7 @@ class BetweenEdits:
         self.residency = Residency()
         self.prefetchers = Prefetchers()
 
-    def place(self, transformer: nn.Module, placement: Placement, steps: int, work: int) -> torch.device:
+    def place(self, transformer: FluxTransformer, placement: Placement, steps: int, work: int) -> torch.device:
         """Bring the weights that stay on the device there; the others stay in main memory. Returns the device.
 
         What was chosen before is kept as long as it fits: to choose anew moves all weights.
@@ -55,7 +56,7 @@ class BetweenEdits:
         self.residency = residency
 
 
-def blocks_away(transformer: nn.Module, residency: Residency) -> list[nn.Module]:
+def blocks_away(transformer: FluxTransformer, residency: Residency) -> list[nn.Module]:
     """The blocks whose weights visit the device in every step, in the order they run."""
     blocks = transformer_blocks(transformer)
     return [blocks[i] for i in residency.away]

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from ..layers.quantised import QuantisedLinear
+
 log = logging.getLogger("kontinuity")
 
 _ALIGNMENT = 256  # bytes, as CUDA's own allocations
@@ -53,6 +55,7 @@ class Prefetcher:
     def __exit__(self, *_) -> None:
         for place in self._places:
             if place.in_use:
+                assert place.holds is not None
                 self._weights[place.holds].go_home()
         if self._stream is not None:
             self._stream.synchronize()  # a copy may still be writing into a place
@@ -101,14 +104,14 @@ class Prefetcher:
             raise RuntimeError("more than two modules of a prefetcher are in use at once")
         place.holds = i
         weights = self._weights[i]
-        weights.pack(pin=self._stream is not None)
+        packed = weights.pack(pin=self._stream is not None)
         if self._stream is None:
-            place.memory[: weights.bytes].copy_(weights.packed)
+            place.memory[: weights.bytes].copy_(packed)
             return place
         if place.free is not None:
             self._stream.wait_event(place.free)
         with torch.cuda.stream(self._stream):
-            place.memory[: weights.bytes].copy_(weights.packed, non_blocking=True)
+            place.memory[: weights.bytes].copy_(packed, non_blocking=True)
         place.ready = self._stream.record_event()
         return place
 
@@ -142,7 +145,8 @@ class _Place:
         self.memory = memory
         self.holds: int | None = None
         self.in_use = False
-        self.ready = self.free = None  # CUDA events: its copy has arrived; its last user is done
+        self.ready: torch.cuda.Event | torch.Event | None = None  # on CUDA: its copy has arrived
+        self.free: torch.cuda.Event | torch.Event | None = None  # on CUDA: its last user is done
 
 
 class PackedWeights:
@@ -169,12 +173,12 @@ class PackedWeights:
             self._starts.append(self.bytes)
             self.bytes += packed_bytes(tensor)
 
-    def pack(self, pin: bool) -> None:
-        """Move the weights into one piece of (pinned) main memory; they are the same tensors afterwards."""
+    def pack(self, pin: bool) -> torch.Tensor:
+        """Move the weights into one piece of (pinned) main memory, uint8; they are the same tensors afterwards."""
         if self.packed is not None:
-            return
+            return self.packed
         for part in self._module.modules():
-            if hasattr(part, "check_origin"):
+            if isinstance(part, QuantisedLinear):
                 part.check_origin()
         with torch.inference_mode(False):
             try:
@@ -188,6 +192,7 @@ class PackedWeights:
                 tensor.data = view
                 self._home.append(view)
         self.packed = packed
+        return packed
 
     def point_into(self, memory: torch.Tensor) -> None:
         """Let the module compute with its weights in `memory`."""

@@ -24,6 +24,7 @@ class Placement(Protocol):
             away: modules inside the component whose weights stay in main memory; no parameter may belong to a module
                 that holds one of them and others.
         """
+        ...
 
 
 class Resident:

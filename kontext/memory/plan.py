@@ -8,13 +8,18 @@ in one piece is decoded in tiles, which differs slightly (docs/memory.md).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
 from .. import flux, text
 from ..flux import activation_bytes, modulation_layers, transformer_blocks
+from ..networks import Autoencoder, FluxTransformer
 from .offload import packed_bytes, prefetcher_bytes, weight_bytes
 from .vae import vae_bytes
+
+if TYPE_CHECKING:  # it is slow to import
+    from transformers import T5EncoderModel
 
 GIB = 2**30
 RESERVE = GIB  # of a card's nominal size: what the driver, the screen and PyTorch's own libraries take
@@ -57,7 +62,7 @@ class TransformerSizes:
     table_row: int
 
     @classmethod
-    def of(cls, transformer: nn.Module) -> "TransformerSizes":
+    def of(cls, transformer: FluxTransformer) -> "TransformerSizes":
         """Measure a FluxTransformer, whatever its layers hold and on whatever device."""
         layers = list(modulation_layers(transformer).values())
         apart = {id(tensor) for layer in layers for tensor in (*layer.parameters(), *layer.buffers())}
@@ -133,10 +138,10 @@ def _spread(indices: range, count: int) -> list[int]:
     return [indices[(2 * i + 1) * len(indices) // (2 * count)] for i in range(count)] if count > 0 else []
 
 
-def encoder_blocks_away(text_encoders: nn.Module, room: int | None, work: int) -> list[nn.Module]:
+def encoder_blocks_away(text_encoders: nn.ModuleDict, room: int | None, work: int) -> list[nn.Module]:
     """T5's blocks, if the text encoders are too large for the card as a whole: they are offloaded then."""
     fits = room is None or weight_bytes(text_encoders) + work <= room
-    return [] if fits else list(text_encoders["t5"].encoder.block)
+    return [] if fits else list(cast("T5EncoderModel", text_encoders["t5"]).encoder.block)
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,7 @@ class Plan:
     def summary(self) -> str:
         """What it comes to, in one line."""
         text = f"at most {self.peak / GIB:.1f} GiB of the card and {self.main_memory / GIB:.1f} GiB of main memory"
-        if not self.fits:
+        if self.room is not None and not self.fits:
             return f"{text}, which is more than the {self.room / GIB:.1f} GiB there are"
         if self.residency.away:
             text += f"; {len(self.residency.away)} transformer blocks are brought in from main memory in every step"
@@ -211,7 +216,8 @@ def plan(
         steps: of the denoise loop.
         transformer_bytes: of the transformer's weights, if they are packed tighter than in `components`.
     """
-    encoders, transformer, vae = components["text_encoders"], components["transformer"], components["vae"]
+    networks = cast(flux.Networks, components)
+    encoders, transformer, vae = networks["text_encoders"], networks["transformer"], networks["vae"]
     tokens = text_tokens + sum(w * h // 256 for w, h in ((width, height), *references))
     sizes, activations = TransformerSizes.of(transformer), activation_bytes(transformer, tokens)
     if transformer_bytes is not None:
@@ -244,7 +250,7 @@ def plan_flux(transformer_bytes: int, room: int | None) -> Plan:
     return plan(flux.components(), room, *size, [size], transformer_bytes=transformer_bytes)
 
 
-def needs_tiles(vae: nn.Module, width: int, height: int, room: int | None) -> bool:
+def needs_tiles(vae: Autoencoder, width: int, height: int, room: int | None) -> bool:
     """Whether a picture of this size is too large for the VAE in one piece."""
     return room is not None and weight_bytes(vae) + vae_bytes(vae, width, height) > room
 

@@ -1,11 +1,11 @@
 """The VAE: its memory, and the tiles it works in where a picture is too large for one piece."""
 
-from torch import nn
+from ..networks import Autoencoder
 
 TILE = 512  # pixels
 
 
-def vae_bytes(vae: nn.Module, width: int, height: int, *, tiled: bool = False) -> int:
+def vae_bytes(vae: Autoencoder, width: int, height: int, *, tiled: bool = False) -> int:
     """Bytes encoding or decoding needs beside the weights.
 
     Decoding holds three tensors of the VAE's second width at full resolution at once; the convolutions' own workspace

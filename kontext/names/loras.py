@@ -165,4 +165,4 @@ def _in_block(match: re.Match | None, table: dict) -> Target | None:
 
 def _outside(name: str) -> Target | None:
     module = _OUTSIDE_NAMES.get(name)
-    return module and Target("transformer", (module,), name == SWAPPED)
+    return Target("transformer", (module,), name == SWAPPED) if module else None

@@ -246,7 +246,7 @@ def _check_scheduler(path: Path) -> None:
 
 def _check_transformer_weights(folder: Path, config: Mapping[str, object]) -> None:
     header, where = Source(folder, read_weights_files(folder, "diffusion_pytorch_model")), str(folder)
-    width = _field(config, "num_attention_heads") * _field(config, "attention_head_dim")
+    width = _need(where, config, "num_attention_heads") * _need(where, config, "attention_head_dim")
     shape = list(header["x_embedder.weight"].shape) if "x_embedder.weight" in header else "missing"
     if shape != [width, _IN_CHANNELS]:
         raise InputError(where, "x_embedder.weight", shape, f"is not [{width}, {_IN_CHANNELS}] as config.json says",

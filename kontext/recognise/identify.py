@@ -266,7 +266,7 @@ def _flux(path: Path, file: WeightsFile, view: _View, bfl: bool) -> tuple[str, s
                                     *reasons]
     reasons.append("has a guidance embedding, so it is no schnell; dev, Krea dev and Kontext dev share every tensor "
                    "and shape, so only metadata or the name can tell them apart")
-    undecided = FLUX_BY_BLOCKS.get(tuple(blocks), DEV_SHAPED)
+    undecided = FLUX_BY_BLOCKS.get((blocks[0], blocks[1]), DEV_SHAPED)
     return _by_words(path, file, DEV_WORDS, undecided, "none" if undecided == DEV_SHAPED else "tensors", reasons)
 
 

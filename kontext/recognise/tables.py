@@ -22,6 +22,7 @@ _PARTS = {"transformer": "transformer", "clip": "CLIP-L", "t5": "T5-XXL", "vae":
 
 def markdown() -> str:
     """What stands between the two marks."""
+    ways = packings.__doc__ or ""
     return "\n\n".join([
         _table(("part", "names", "tells it", "may stand before each name"), (
             (_PARTS[part], ", ".join(dict.fromkeys(tells.values())), _code(tells), _code(filter(None, PREFIXES[part])))
@@ -31,7 +32,7 @@ def markdown() -> str:
         "Number formats, in all parts: " + ", ".join(NAMES[kind] for kind in (*FLOATS, *FP8))
         + f"; in GGUF {', '.join(BLOCKS)}, also mixed in one file.",
         "Weights that are stored as several tensors:",
-        packings.__doc__[packings.__doc__.index("|"):].strip(),
+        ways[ways.index("|"):].strip(),
         _table(("inputs of the first layer", "member of FLUX.1"), [
             [64, f"{KONTEXT}, and those that load with a warning: {'; '.join(ALIKE)}"],
             *([channels, f"{flavour}: refused"] for channels, flavour in FLUX_BY_CHANNELS.items())]),
