@@ -2,8 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar
 
 import torch
+
+Value = TypeVar("Value")
 
 
 class Recent:
@@ -16,12 +19,12 @@ class Recent:
     def __init__(self, limit: int):
         self.limit = limit
         self.bytes = 0
-        self._values: OrderedDict[Hashable, object] = OrderedDict()
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._values
 
-    def get(self, key: Hashable, make: Callable[[], object]) -> object:
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value for a key; made and kept if it is not there, for which the longest unused ones go."""
         if key in self._values:
             self._values.move_to_end(key)

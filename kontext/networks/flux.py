@@ -58,7 +58,7 @@ class FluxTransformer(Network):
                              f"attention_head_dim {config.attention_head_dim}")
         self.config = config
         self.inner_dim = dim = config.num_attention_heads * config.attention_head_dim
-        self.time_text_embed = TimeTextEmbedding(dim, config.pooled_projection_dim, config.guidance_embeds)
+        self.time_text_embed: nn.Module = TimeTextEmbedding(dim, config.pooled_projection_dim, config.guidance_embeds)
         self.context_embedder = nn.Linear(config.joint_attention_dim, dim)
         self.x_embedder = nn.Linear(config.in_channels, dim)
         heads, size = config.num_attention_heads, config.attention_head_dim
