@@ -9,13 +9,13 @@ from ...common import InputError, did_you_mean
 from ...kontext import MIN_SIDE, EditRequest, KontextModel, ModelSettings, whole_size
 from ..cast.references import panel_references
 from ..prompts.instruction import whole_prompt
-from ..story.models import REFERENCE, Story
+from ..story.models import MOST_FIGURES, REFERENCE, Story
 from ..story.resolved import ResolvedPanel, resolve
 from .board import Board, Sampling
 from .candidate_policy import CandidatePolicy
 from .jobs import PanelJob
 from .masks import panel_masks
-from .passes import MOST_FIGURES, panel_passes
+from .passes import panel_passes
 
 log = logging.getLogger("kontinuity")
 

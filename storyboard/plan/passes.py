@@ -6,10 +6,9 @@ from ...common import Box
 from ...kontext import EditRequest
 from ..cast.references import stitch
 from ..prompts.instruction import figure_prompt, place_prompt
+from ..story.models import MOST_FIGURES
 from ..story.resolved import ResolvedPanel
 from .jobs import Pass
-
-MOST_FIGURES = 3  # at once; nobody has seen more work
 
 
 def panel_passes(resolved: ResolvedPanel, request: EditRequest, combine: str) -> tuple[Pass, ...]:

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from ...common import InputError
 from ...kontext import MAX_CLIP_TOKENS, MAX_T5_TOKENS
+from ..story.models import MOST_FIGURES
 from .rules import ERROR, NOTE, RULES, WARNING
 from .wording import find_all
 
-MAX_PEOPLE = 3
 MAX_CHARACTERS = 10_000  # above this it cannot be 512 tokens of anything sensible
 # letters that Unicode does not decompose into a plain one with a mark
 _PLAIN = str.maketrans({"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe",
@@ -70,8 +70,8 @@ def check_prompt(prompt: str, reader: Reader | None = None, traits: Mapping[str,
     letterings = [(finding.start, finding.end) for finding in findings if finding.rule == "quotes"]
     findings = [finding for finding in findings if finding.rule == "quotes" or not any(
         start <= finding.start and finding.end <= end for start, end in letterings)]  # what is in them is lettering
-    if len(traits) > MAX_PEOPLE and not any(finding.rule == "people" for finding in findings):
-        better = f"at most {MAX_PEOPLE} characters in a panel, not {len(traits)}"
+    if len(traits) > MOST_FIGURES and not any(finding.rule == "people" for finding in findings):
+        better = f"at most {MOST_FIGURES} characters in a panel, not {len(traits)}"
         findings.append(_finding(prompt, "people", 0, 0, better))
     if reader is not None:
         findings += _readable(prompt, reader)

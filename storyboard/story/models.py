@@ -44,6 +44,7 @@ from .reading import EntryPath
 
 MAX_PANELS = 1000
 MAX_CHARACTERS = 100
+MOST_FIGURES = 3  # in one picture that the model keeps apart; nobody has seen more work
 MAX_PLACES = 500  # locations, and scenes
 MAX_REFERENCES = 10  # of one character
 MAX_CAPTIONS = 50  # of one panel
