@@ -1,6 +1,6 @@
 """Modules whose weights stay in main memory and visit the device one after another, each while the one before computes.
 
-Why not diffusers' `apply_group_offloading` or accelerate's hooks: docs/memory.md.
+Why not diffusers' `apply_group_offloading` or accelerate's hooks: docs/decisions/no_library_offloading.md.
 """
 
 import logging

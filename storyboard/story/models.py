@@ -1,6 +1,6 @@
 """The story: characters with their references, locations, scenes, and panels with stable ids; version 1 of the format.
 
-What each field means for people is in docs/story_file.md. Reading a file is story_file.py.
+What each field means for people is in docs/story_file.md. Reading a file is file.py.
 """
 
 from collections.abc import Iterable, Iterator

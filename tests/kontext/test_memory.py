@@ -152,7 +152,7 @@ def test_more_room_never_brings_more(a, b):
         assert len(set(residency.away)) == len(residency.away)
 
 
-def test_what_rides_is_spread_and_singles_go_first(sizes):
+def test_what_is_away_is_spread_and_singles_go_first(sizes):
     def away(room):
         return choose_residency(sizes, room, 28, GIB).away
 

@@ -120,7 +120,7 @@ def test_what_is_not_used_yet_is_said():
 
 
 def test_every_field_is_used_or_listed():
-    """A new field must be put to use or into unused.py; this is the list of those in use."""
+    """A new field must be put to use or into reserved.py; this is the list of those in use."""
     used = {"id", "prompt", "change", "from_", "characters", "together", "scene", "location", "shot", "seed", "size",
             "notes", "angle", "candidates", "min_score", "stop_score", "masks", "captions",
             "duration"}
