@@ -4,7 +4,7 @@ Whoever leaves weights out, moves them or counts them asks here which modules of
 """
 
 from collections.abc import Callable, Mapping
-from typing import TypedDict, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -15,14 +15,6 @@ from .networks import Autoencoder, AutoencoderConfig, FluxTransformer, Transform
 EMBEDDING = "time_text_embed"  # timestep, guidance and pooled text -> one vector
 _NORMS = ("norm1", "norm1_context", "norm")  # of a block, those with a linear layer of their own
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-
-
-class Networks(TypedDict):
-    """What a mapping of FLUX.1's components holds."""
-
-    text_encoders: nn.ModuleDict  # clip, t5
-    transformer: FluxTransformer
-    vae: Autoencoder
 
 
 # Parts of a transformer --------------------------------------------------------------------------------------------

@@ -216,8 +216,8 @@ def plan(
         steps: of the denoise loop.
         transformer_bytes: of the transformer's weights, if they are packed tighter than in `components`.
     """
-    networks = cast(flux.Networks, components)
-    encoders, transformer, vae = networks["text_encoders"], networks["transformer"], networks["vae"]
+    encoders = cast(nn.ModuleDict, components["text_encoders"])
+    transformer, vae = cast(FluxTransformer, components["transformer"]), cast(Autoencoder, components["vae"])
     tokens = text_tokens + sum(w * h // 256 for w, h in ((width, height), *references))
     sizes, activations = TransformerSizes.of(transformer), activation_bytes(transformer, tokens)
     if transformer_bytes is not None:
