@@ -8,6 +8,7 @@ from typing import Protocol, cast
 import torch
 from torch import nn
 
+from ..flux import Networks
 from ..memory.plan import Residency
 from ..networks import FluxTransformer
 from ..sampling import Conditions
@@ -32,7 +33,7 @@ class Edit:
     @property
     def transformer(self) -> FluxTransformer:
         """Shared with other edits: after this one it must be as it was."""
-        return cast(FluxTransformer, self.components["transformer"])
+        return cast(Networks, self.components)["transformer"]
 
     @property
     def steps(self) -> int:
