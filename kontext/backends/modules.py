@@ -11,14 +11,14 @@ from torch import nn
 from .. import text
 from ..fast.accelerator import Edit
 from ..fast.stack import accelerators, installed
-from ..flux import Networks, activation_bytes
+from ..flux import activation_bytes
 from ..lora import Branches, Lora
 from ..memory.between_edits import BetweenEdits
 from ..memory.offload import prefetcher_bytes
 from ..memory.placement import Placement, Resident
 from ..memory.plan import encoder_blocks_away, needs_tiles
 from ..memory.vae import TILE, vae_bytes
-from ..networks import Autoencoder
+from ..networks import Autoencoder, FluxTransformer
 from ..sampling import Conditions, Velocity
 from .transformer import make_velocity
 
@@ -42,13 +42,13 @@ class ModuleBackend:
         self.clip_tokenizer = clip_tokenizer
         self.t5_tokenizer = t5_tokenizer
         self.placement: Placement = placement or Resident(components, "cpu")
-        self.latent_channels = self._networks["transformer"].config.in_channels // 4
+        self.latent_channels = self._transformer.config.in_channels // 4
         self.between_edits = BetweenEdits()
         self.branches = Branches()
 
     @property
     def dtype(self) -> torch.dtype:
-        return self._networks["transformer"].dtype
+        return self._transformer.dtype
 
     @property
     def text_key(self) -> tuple:
@@ -61,7 +61,7 @@ class ModuleBackend:
 
     def encode_prompt(self, prompt: str, min_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(T5 states [1, n, width], pooled CLIP vector [1, width]), see `text.encode_prompt`."""
-        encoders = self._networks["text_encoders"]
+        encoders = cast(nn.ModuleDict, self.components["text_encoders"])
         work = text.activation_bytes(encoders, text.MAX_T5_TOKENS)
         work += self.branches.bytes("text_encoders", torch.float32)
         blocks = encoder_blocks_away(encoders, self.placement.room(), work)
@@ -79,7 +79,7 @@ class ModuleBackend:
 
     def sample(self, conditions: Conditions, noise: torch.Tensor,
                loop: Callable[[Velocity, torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        transformer = self._networks["transformer"]
+        transformer = self._transformer
         embeds, _ = conditions.prompt
         tokens = embeds.shape[1] + sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
         stack, edit = accelerators(self.branches, self.between_edits), Edit(self.components, conditions)
@@ -95,12 +95,12 @@ class ModuleBackend:
         return (pixels * 0.5 + 0.5).cpu()[0].permute(1, 2, 0).contiguous()
 
     @property
-    def _networks(self) -> Networks:
-        return cast(Networks, self.components)
+    def _transformer(self) -> FluxTransformer:
+        return cast(FluxTransformer, self.components["transformer"])
 
     def _place_vae(self, width: int, height: int) -> tuple[Autoencoder, torch.device, int | None]:
         """The VAE, its device with room for a picture of this size, and the size of tiles if there is not enough."""
-        vae = self._networks["vae"]
+        vae = cast(Autoencoder, self.components["vae"])
         tiled = needs_tiles(vae, width, height, self.placement.room())
         device = self.placement.use("vae", vae_bytes(vae, width, height, tiled=tiled))
         return vae, device, TILE if tiled else None

@@ -8,7 +8,6 @@ from typing import Protocol, cast
 import torch
 from torch import nn
 
-from ..flux import Networks
 from ..memory.plan import Residency
 from ..networks import FluxTransformer
 from ..sampling import Conditions
@@ -33,7 +32,7 @@ class Edit:
     @property
     def transformer(self) -> FluxTransformer:
         """Shared with other edits: after this one it must be as it was."""
-        return cast(Networks, self.components)["transformer"]
+        return cast(FluxTransformer, self.components["transformer"])
 
     @property
     def steps(self) -> int:
