@@ -93,7 +93,7 @@ def test_comfyui_computes_the_same(velocities, layout, precision):
 
 
 def test_comfyuis_tokenizers_give_its_tokens(velocities, comfyui):
-    """From ComfyUI's folders as nodes/host/memory.py hands them over; T5 padded to FLUX's 512."""
+    """From ComfyUI's folders as nodes/host/folders.py hands them over; T5 padded to FLUX's 512."""
     from kontinuity.kontext.load.parts import load_tokenizers
     from kontinuity.kontext.text import MAX_T5_TOKENS, token_count
 
