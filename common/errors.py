@@ -1,9 +1,11 @@
 """The one error a user can cause, and how it reads."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 _MAX_VALUE = 80  # characters of the offending value that are shown
+_PATH = re.compile(r"(/|~/|[A-Za-z]:[\\/]|\\\\)\S")  # how a whole path begins: its end says which file
 
 
 class InputError(ValueError):
@@ -12,7 +14,8 @@ class InputError(ValueError):
     Args:
         where: the node, the panel or the file (with `:line` if known) the value came from.
         field: name of the setting, JSON key or file inside `where`.
-        value: what was given; shown on one line, shortened to 80 characters.
+        value: what was given; shown on one line, shortened to 80 characters: a path to its end, others to their
+            beginning.
         problem: what is wrong with it.
         remedy: what to do instead.
     """
@@ -24,7 +27,8 @@ class InputError(ValueError):
     def __str__(self) -> str:
         value = _one_line(self.value)
         if len(value) > _MAX_VALUE:
-            value = value[: _MAX_VALUE - 3] + "..."
+            kept = _MAX_VALUE - 3
+            value = "..." + value[-kept:] if _PATH.match(value) else value[:kept] + "..."
         parts = (_one_line(part) for part in (self.where, self.field, self.problem, self.remedy))
         where, field, problem, remedy = parts
         return f"{where}: {field} '{value}': {problem}; {remedy}"

@@ -96,10 +96,10 @@ class LoadModelFiles(io.ComfyNode):
         def path(name: str, field: str) -> Path | None:
             return None if name == IN_THE_CHECKPOINT else folders.weight_path(name, FILES_TITLE, field)
 
+        others = path(clip, "clip"), path(t5, "t5"), path(vae, "vae")
         return io.NodeOutput(_hosted(load_parts(
-            folders.weight_path(transformer, FILES_TITLE, "transformer"), clip=path(clip, "clip"), t5=path(t5, "t5"),
-            vae=path(vae, "vae"), tokenizers=folders.tokenizer_folders(), dtype=host.weight_dtype(),
-            may_map=host.may_map_files()), limit))
+            folders.weight_path(transformer, FILES_TITLE, "transformer"), clip=others[0], t5=others[1], vae=others[2],
+            tokenizers=folders.tokenizer_folders(), dtype=host.weight_dtype(), may_map=host.may_map_files()), limit))
 
 
 def memory_input() -> io.Combo.Input:

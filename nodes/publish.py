@@ -17,6 +17,7 @@ from .sockets import CATEGORY
 
 STICKER_TITLE = "Sticker"
 CLIP_TITLE = "Save Clip"
+MOST_FPS = float(publish.MAX_CLIP_RATE)
 KEEP, CUT_OUT = "keep", "cut out plain background"
 
 
@@ -153,7 +154,7 @@ class SaveClip(io.ComfyNode):
             description="Saves pictures as MP4 (H.264) or WebM (VP9) with sound, at exactly the frame rate asked for.",
             inputs=[
                 io.Image.Input("frames", tooltip="The pictures of one size, as a batch or a list."),
-                io.Float.Input("fps", default=24.0, min=MIN_RATE, max=publish.MAX_CLIP_RATE, step=0.001,
+                io.Float.Input("fps", default=24.0, min=MIN_RATE, max=MOST_FPS, step=0.001,
                                tooltip="Frames a second. 23.976, 29.97 and 59.94 are taken as the broadcast fractions "
                                        "they mean."),
                 io.Combo.Input("container", options=list(publish.CLIP_CONTAINERS), default="MP4",
@@ -163,7 +164,7 @@ class SaveClip(io.ComfyNode):
                 filename_prefix_input("clip"),
                 io.Audio.Input("audio", optional=True,
                                tooltip="Sound from the clip's beginning; what is longer than the pictures is cut."),
-                io.Float.Input("target_fps", default=0.0, min=0.0, max=publish.MAX_CLIP_RATE, step=0.001, optional=True,
+                io.Float.Input("target_fps", default=0.0, min=0.0, max=MOST_FPS, step=0.001, optional=True,
                                tooltip="0: the pictures as they are. Another rate than fps: pictures between them are "
                                        "made while the clip is written, as by Interpolate Frames, without keeping "
                                        "them in memory."),

@@ -72,7 +72,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 def pytest_terminal_summary(terminalreporter) -> None:
     """A line for each layer: its tests, their seconds (setup and teardown too), its budget."""
     tests, seconds = Counter(), Counter()
-    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+    everything = (entry for entries in terminalreporter.stats.values() for entry in entries)
+    for report in (entry for entry in everything if hasattr(entry, "duration")):  # others are deselected items
         layer = next((name for name in BUDGETS if name in getattr(report, "keywords", ())), None)
         if layer:
             seconds[layer] += report.duration

@@ -229,7 +229,9 @@ def _shape(kind: str, size: Callable, refuse: Callable) -> tuple[tuple[int, ...]
     """(shape of the weights, rank) of one kind."""
     def pair(down: str, up: str) -> tuple[tuple[int, int], int]:
         a, b = size(down), size(up)
-        if (a is None) != (b is None):
+        if a is None and b is None:
+            raise refuse(f"{down} and {up}", "are missing, and others of this layer are there")
+        if a is None or b is None:
             present, absent = (up, down) if a is None else (down, up)
             raise refuse(present, f"is there without the other half of the pair, {absent}")
         if len(a) != 2 or len(b) != 2 or a[0] != b[1] or 0 in (*a, *b):

@@ -348,6 +348,14 @@ def test_the_page_names_what_is_read():
         assert parts
 
 
+@pytest.mark.parametrize("missing", ["1", "2"])
+def test_half_a_loha_is_refused(missing, tmp_path):
+    parts = {name: tensor for name, tensor in loha((32, 32), 1).items() if f"_w{missing}_" not in name}
+    path = write(tmp_path / "half.safetensors", under({QKV: parts}, "lora_unet_", True))
+    with pytest.raises(InputError, match=f"hada_w{missing}_b and hada_w{missing}_a.* are missing"):
+        read_lora(path)
+
+
 # Damaged and hostile files --------------------------------------------------------------------------------------------
 
 
