@@ -3,7 +3,6 @@
 import pytest
 from kontinuity.common import InputError
 
-
 POSIX = "/models/" + "deep/" * 20 + "ae.safetensors"
 WINDOWS = "C:\\Comfy\\" + "deep\\" * 20 + "ae.safetensors"
 
