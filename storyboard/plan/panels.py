@@ -70,12 +70,10 @@ def _job(resolved: ResolvedPanel, board: Board, settings: ModelSettings, samplin
     combine = _combine(resolved, settings)
     request = EditRequest(prompt=whole_prompt(resolved), references=references, width=size[0], height=size[1],
                           seed=resolved.seed, steps=sampling.steps, guidance=sampling.guidance, where=resolved.where)
-    if combine == "passes":
-        _check_size_of_source(resolved, size, settings, "passes")
-    passes = panel_passes(resolved, request, combine)
     masks = panel_masks(panel, board.masks.get(panel.id), size, references, in_passes=combine == "passes")
-    if masks:
-        _check_size_of_source(resolved, size, settings, "masks")
+    if combine == "passes" or masks:
+        _check_size_of_source(resolved, size, settings, "passes" if combine == "passes" else "masks")
+    passes = panel_passes(resolved, request, combine)
     return PanelJob(panel.id, number, resolved.characters, passes, resolved.source, combine, wanted, resolved.seed,
                     CandidatePolicy(panel.candidates, panel.min_score, panel.stop_score), masks=masks)
 
