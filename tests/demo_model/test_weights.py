@@ -37,6 +37,7 @@ def test_held_out_characters_are_a_fixed_part_of_the_world():
     assert is_held_out(random_character(rng, held_out=True))
 
 
+@pytest.mark.slow
 def test_unseen_characters_survive_an_edit_and_the_reference_is_what_does_it(model):
     """benchmarks/results/demo_model.json has the same for more characters."""
     right, wrong, parts = Tally(), Tally(), Tally()
@@ -67,6 +68,7 @@ def judged(model, kind: str, cases: int) -> Tally:
     return tally
 
 
+@pytest.mark.slow
 def test_two_unseen_characters_stay_apart(model):
     tally = judged(model, "two", 5)
     assert tally.share("done") >= 0.8 and tally.share("kept") >= 0.75
@@ -80,6 +82,7 @@ def test_a_picture_can_be_edited(model, kind):
     assert kind == "scene" or tally.share("untouched") >= 0.85
 
 
+@pytest.mark.slow
 def test_the_codec_alone_keeps_the_character(model):
     tally, error = Tally(), []
     for seed in range(12):
