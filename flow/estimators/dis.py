@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +39,8 @@ class DisFlow:
         height, width = a.shape[:2]
         half = is_wide(a) and self.quality != "best"
         grey_a, grey_b = _grey(a, half), _grey(b, half)
-        flow = self._dis(*grey_a.shape).calc(grey_a, grey_b, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        estimator: Any = self._dis(*grey_a.shape)  # OpenCV's stubs know no None for the flow to begin with
+        flow = estimator.calc(grey_a, grey_b, None)
         if half:
             return resized_flow(torch.from_numpy(flow), height, width)
         return torch.from_numpy(flow)

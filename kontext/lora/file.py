@@ -51,16 +51,6 @@ class Layer:
         return None if self.change is None else self.change.shape
 
     @property
-    def down(self) -> torch.Tensor | None:
-        """[rank, inputs] of a plain low-rank change."""
-        return self.change.down if isinstance(self.change, LowRank) else None
-
-    @property
-    def up(self) -> torch.Tensor | None:
-        """[outputs, rank] of a plain low-rank change."""
-        return self.change.up if isinstance(self.change, LowRank) else None
-
-    @property
     def scale(self) -> float:
         """alpha / rank of a plain low-rank change."""
         return self.change.scale if isinstance(self.change, LowRank) else 1.0

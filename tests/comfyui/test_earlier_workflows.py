@@ -8,9 +8,9 @@ panels (SHORTER), the pictures of one graph above each other. KONTINUITY_KEEP_PI
 import os
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+from clips import write_clip
 from PIL import Image, ImageSequence
 from test_workflows import FRONTEND_ONLY, load, to_api
 
@@ -50,22 +50,6 @@ def test_an_earlier_graph_names_only_what_there_is(name, schemas):
     assert missing_inputs(load(EARLIER / "api" / f"{name}.json"), {**schemas["core"], **schemas["nodes"]}) == []
 
 
-def write_clip(path: Path) -> None:
-    """A square that moves to the right, 4 frames of 96 x 64, without loss, with a tone."""
-    with av.open(str(path), "w") as container:
-        video, audio = container.add_stream("ffv1", rate=12), container.add_stream("aac", rate=44100, layout="mono")
-        video.width, video.height, video.pix_fmt = 96, 64, "bgr0"
-        for index in range(4):
-            picture = np.full((64, 96, 3), 40, np.uint8)
-            picture[16:48, 8 + 8 * index : 40 + 8 * index] = 220
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(video.encode(None))
-        sound = av.AudioFrame.from_ndarray(np.full((1, 14700), 0.25, np.float32), format="fltp", layout="mono")
-        sound.sample_rate = 44100
-        container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
-
-
 def shortened(name: str) -> dict:
     """The graph with fewer steps and panels; a clip's frames as pictures, because its video is written with loss."""
     graph = load(EARLIER / "api" / f"{name}.json")
@@ -101,7 +85,7 @@ def stacked(pictures: list[np.ndarray]) -> np.ndarray:
 
 @pytest.mark.parametrize("name", [name for name in GRAPHS if name != FOR_THE_USERS_FILES])
 def test_an_earlier_graph_gives_the_same_pictures(name, server, run):
-    write_clip(server.base / "input" / "clip.mp4")
+    write_clip(server.base / "input" / "clip.mp4", "ffv1", "bgr0", 4)  # without loss
     result, _ = run(shortened(name))
     assert result.status == "success", result.error
     if name.startswith("inspect_model"):

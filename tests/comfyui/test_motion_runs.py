@@ -6,12 +6,12 @@ import subprocess
 import sys
 import urllib.request
 import uuid
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from clips import write_clip
 from PIL import Image, ImageSequence
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -74,19 +74,7 @@ def test_the_sticker_workflow_as_shipped(server, run):
 
 def test_the_smooth_clip_workflow_doubles_the_rate_and_keeps_the_sound(server, run, slide):
     slide("warm.png", 0)  # the input folder is there
-    rate = Fraction(12)
-    with av.open(str(server.base / "input" / "clip.mp4"), "w") as container:
-        video, audio = container.add_stream("h264", rate=rate), container.add_stream("aac", rate=44100, layout="mono")
-        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
-        for index in range(6):
-            picture = np.full((64, 96, 3), 40, np.uint8)
-            picture[16:48, 8 + 8 * index : 40 + 8 * index] = 220
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(video.encode(None))
-        sound = av.AudioFrame.from_ndarray(np.full((1, 22050), 0.25, np.float32), format="fltp", layout="mono")
-        sound.sample_rate = 44100
-        container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
+    write_clip(server.base / "input" / "clip.mp4", "h264", "yuv420p", 6)
     result, _ = run(shipped("smooth_clip"))
     assert result.status == "success", result.error
     shown, = result.outputs["5"]["images"]

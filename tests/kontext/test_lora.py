@@ -230,7 +230,7 @@ def test_memory_is_counted_and_freed(model, style, request_for):
     model.placement = Placement()
     model.edit(request_for())
     model.adapted([(style, 1.0)]).edit(request_for())
-    numbers = sum(t.numel() for layer in style.layers for t in (layer.down, layer.up))
+    numbers = sum(t.numel() for layer in style.layers for t in (layer.change.down, layer.change.up))
     assert asked["transformer"][1] - asked["transformer"][0] == 4 * numbers  # float32
     assert len(asked["text_encoders"]) == 1  # the prompt is remembered: this LoRA does not touch it
 
@@ -292,7 +292,7 @@ def test_other_bases(model, style, request_for, kind):
             plain = base(x)
             with branches.on(components, "transformer"):
                 changed = base(x)
-            expected = plain.float() + 0.6 * (x.float() @ layer.down.T @ layer.up.T)
+            expected = plain.float() + 0.6 * (x.float() @ layer.change.down.T @ layer.change.up.T)
             assert changed.dtype == dtype and torch.equal(base(x), plain)
         limit = 0.02 * expected.abs().max() if kind == "bfloat16" else 1e-5
         assert largest(changed.float(), expected) <= limit, layer.name

@@ -293,12 +293,12 @@ def test_the_tensors_are_read_once(tmp_path):
     """A LoRA that is training overwrites its file; a mapped file would change, or crash, under a running edit."""
     path = write(tmp_path / "live.safetensors", peft({ONE: pair(32, 32, 1)}))
     lora = read_lora(path)
-    before = lora.layers[0].up.clone()
+    before = lora.layers[0].change.up.clone()
     raw = path.read_bytes()
     with path.open("r+b") as file:
         file.seek(len(raw) - 512)
         file.write(bytes(512))
-    assert torch.equal(lora.layers[0].up, before)
+    assert torch.equal(lora.layers[0].change.up, before)
 
 
 # Published files -----------------------------------------------------------------------------------------------------
