@@ -2,7 +2,8 @@
 
 Each name imports from the lines above it and from the left of its own only:
 
-    sizes request sampling references   what is asked, the schedule and the denoise loop
+    sizes attention request sampling    who looks at what; what is asked, the schedule and the denoise loop
+    references                          which pictures, how large, and where their tokens sit
     layers                              linear layers whose weights stay packed
     networks text settings files        transformer and VAE; prompts; kontinuity.json; bytes of a file as named tensors
     flux names                          the architecture's map; what files call its tensors
@@ -14,6 +15,9 @@ Each name imports from the lines above it and from the left of its own only:
     load                                from files to a KontextModel
 """
 
+from .attention.plan import AttentionPlan
+from .attention.regions import Region, Regions
+from .attention.strength import MAX_STRENGTH, ReferenceStrength
 from .backends import Backend
 from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
 from .load.advice import identify
@@ -26,13 +30,14 @@ from .memory.plan import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
 from .recognise.check import check_folder
 from .recognise.identify import Identity
-from .request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, EditRequest, StepInfo
+from .request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, EditRequest, Guide, StepInfo
 from .sampling import FLUX_SCHEDULE, Conditions, Schedule, Velocity
 from .settings import ModelSettings
 from .sizes import MAX_SIDE, MIN_SIDE, MULTIPLE, check_size, nearest_side, whole_size
 from .text import MAX_CLIP_TOKENS, MAX_T5_TOKENS, text_token_ids
 
 __all__ = [
+    "AttentionPlan",
     "Backend",
     "Conditions",
     "EditRequest",
@@ -40,6 +45,7 @@ __all__ = [
     "FLUX_SCHEDULE",
     "FaceEncoder",
     "FaceFinder",
+    "Guide",
     "Finder",
     "Identity",
     "KontextModel",
@@ -50,6 +56,7 @@ __all__ = [
     "MAX_SEED",
     "MAX_SIDE",
     "MAX_STEPS",
+    "MAX_STRENGTH",
     "MAX_T5_TOKENS",
     "MIN_SIDE",
     "MULTIPLE",
@@ -58,6 +65,9 @@ __all__ = [
     "PictureScore",
     "Placement",
     "Plan",
+    "ReferenceStrength",
+    "Region",
+    "Regions",
     "Resident",
     "Schedule",
     "Scorer",

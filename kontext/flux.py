@@ -41,7 +41,7 @@ def modulation_layers(transformer: FluxTransformer) -> dict[str, nn.Module]:
     return layers
 
 
-def activation_bytes(transformer: FluxTransformer, tokens: int) -> int:
+def activation_bytes(transformer: FluxTransformer, tokens: int, planned: bool = False) -> int:
     """Bytes one forward pass needs beside the weights.
 
     At its worst moment a block holds 16.2 to 16.6 tensors of the hidden width in bfloat16 (residual, q, k, v, rotated q
@@ -50,8 +50,9 @@ def activation_bytes(transformer: FluxTransformer, tokens: int) -> int:
 
     Args:
         tokens: text + picture + references.
+        planned: with an attention plan, which takes the queries, keys and values of each group out: four more.
     """
-    activations = 17 * tokens * transformer.inner_dim * transformer.dtype.itemsize
+    activations = (21 if planned else 17) * tokens * transformer.inner_dim * transformer.dtype.itemsize
     return activations + largest_unpacking(transformer, transformer.dtype)
 
 

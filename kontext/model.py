@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from . import references, text
+from .attention.groups import attention_plan
 from .backends import Backend
 from .lora import Lora
 from .memory.cache import Recent
 from .memory.placement import Placement
-from .request import EditRequest, StepInfo, check_numbers
-from .sampling import Conditions, Schedule, denoise, make_noise
+from .request import EditRequest, Guide, StepInfo, check_numbers
+from .sampling import Conditions, GuideLatents, Schedule, denoise, make_noise
 from .settings import ModelSettings
 from .sizes import MULTIPLE
 
@@ -69,12 +70,15 @@ class KontextModel:
         """Raise every InputError that the request alone gives cause for. Looks at no weights and moves nothing.
 
         Raises:
-            InputError: prompt empty or over 512 T5 tokens; size, steps, guidance, seed or reference method out of
-                range; a reference with a wrong shape, dtype or values.
+            InputError: prompt, or what is said of a region, empty or over 512 T5 tokens; size, steps, guidance, seed,
+                reference method, strengths, regions or guide out of range; a reference with a wrong shape, dtype or
+                values.
         """
         text.check_prompt(self.backend.t5_tokenizer, request.prompt, request.where)
-        check_numbers(request)
         references.check_references(request.references, request.where)
+        check_numbers(request)
+        for phrase in _phrases(request):
+            text.check_prompt(self.backend.t5_tokenizer, phrase, request.where)
 
     def adapted(self, loras: Sequence[tuple[Lora, float]]) -> "KontextModel":
         """This model with more LoRAs. A light copy: weights, placement and caches are shared, and this model stays.
@@ -109,17 +113,13 @@ class KontextModel:
                 are damaged).
         """
         self.check(request)
+        request = request.without_absent()
         rows, columns = request.height // MULTIPLE, request.width // MULTIPLE
-        conditions = Conditions(
-            prompt=self._prompt(request.prompt),
-            references=tuple(self._reference(picture) for picture in request.references),
-            reference_method=request.reference_method,
-            guidance=request.guidance,
-            sigmas=self.schedule.sigmas(request.steps, rows * columns),
-        )
+        conditions = self._conditions(request, rows, columns)
+        guide = self._guide(request.guide) if request.guide else None
         noise = make_noise(self.backend.latent_channels, rows * 2, columns * 2, request.seed)
         latents = self.backend.sample(conditions, noise, lambda velocity, start: denoise(
-            velocity, start, conditions.sigmas, on_step, self.schedule.num_train_timesteps))
+            velocity, start, conditions.sigmas, on_step, self.schedule.num_train_timesteps, guide))
         picture = self.backend.decode(latents)
         if not torch.isfinite(picture).all():
             dtype = self.backend.dtype
@@ -128,6 +128,16 @@ class KontextModel:
             raise RuntimeError(f"{self.name} computed NaN or infinite pixels in {str(dtype).removeprefix('torch.')}; "
                                f"{wider}lower the strength of its LoRAs, or download its weights again")
         return picture.clamp(0, 1)
+
+    def _conditions(self, request: EditRequest, rows: int, columns: int) -> Conditions:
+        """What stays the same over the steps of a checked request whose picture has so many tokens."""
+        prompt, phrases = self._prompt(request.prompt), tuple(map(self._phrase, _phrases(request)))
+        latents = tuple(self._reference(picture) for picture in request.references)
+        sigmas = self.schedule.sigmas(request.steps, rows * columns)
+        return Conditions(prompt, latents, request.reference_method, request.guidance, sigmas, phrases, attention_plan(
+            request.strengths, request.regions,
+            text_tokens=[self.backend.text_tokens(words) for words in (prompt, *phrases)], rows=rows, columns=columns,
+            reference_tokens=[z.shape[2] * z.shape[3] // 4 for z in latents], sigmas=sigmas))
 
     def preview(self, info: StepInfo) -> np.ndarray | None:
         """A small picture of the present estimate, one pixel for each latent (8 x 8 pixels).
@@ -152,17 +162,25 @@ class KontextModel:
 
         So the text encoders come to the card once for a storyboard, and not between its panels. Changes no result.
         """
+        requests = [request.without_absent() for request in requests]
         for prompt in dict.fromkeys(request.prompt for request in requests):
             if self._cache.bytes > CACHE_BYTES // 2:
                 break
             self._prompt(prompt)
+        for phrase in dict.fromkeys(phrase for request in requests for phrase in _phrases(request)):
+            self._phrase(phrase)  # a few tokens each
         for picture in (picture for request in requests for picture in request.references):
             if self._cache.bytes > CACHE_BYTES * 3 // 4:
                 break
             self._reference(picture)
 
     def _prompt(self, prompt: str) -> Any:
-        min_tokens = self.settings.min_text_tokens
+        return self._encoded(prompt, self.settings.min_text_tokens)
+
+    def _phrase(self, phrase: str) -> Any:
+        return self._encoded(phrase, min_tokens=1)  # beside a prompt that is padded already
+
+    def _encoded(self, prompt: str, min_tokens: int) -> Any:
         return self._cache.get(("prompt", prompt, min_tokens, self.backend.text_key),
                                lambda: self.backend.encode_prompt(prompt, min_tokens))
 
@@ -171,3 +189,16 @@ class KontextModel:
         return self._cache.get(
             ("reference", references.picture_key(picture), area),
             lambda: self.backend.encode_picture(references.fit_reference(picture, area)))
+
+    def _guide(self, guide: Guide) -> GuideLatents:
+        """A checked guide: pixels to latents, eight by eight."""
+        picture = guide.picture.detach().to("cpu", torch.float32).clamp(0, 1).contiguous()
+        clean = self._cache.get(("guide", references.picture_key(picture)),
+                                lambda: self.backend.encode_picture(picture))
+        certain = torch.nn.functional.avg_pool2d(guide.certain.to("cpu", torch.float32)[None, None], 8)
+        return GuideLatents(clean, certain, float(guide.until))
+
+
+def _phrases(request: EditRequest) -> list[str]:
+    """What is said of single regions."""
+    return [region.phrase for region in request.regions.regions] if request.regions else []

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .attention.plan import AttentionPlan
 from .request import StepInfo
 
 # velocity(latents float32 [1, c, h, w], timestep [1] in 0..1) -> float32 [1, c, h, w]
@@ -78,6 +79,8 @@ class Conditions:
         reference_method: where their tokens sit, see `references.reference_ids`.
         guidance: the value of FLUX's guidance embedding; None: the embedding is left out.
         sigmas: noise levels float32 [steps + 1] on the CPU, from 1 to 0.
+        phrases: what is said of single regions, each what `encode_prompt` made; their tokens follow the prompt's.
+        attention: who looks at what; None: all at all.
     """
 
     prompt: Any
@@ -85,6 +88,37 @@ class Conditions:
     reference_method: str
     guidance: float | None
     sigmas: torch.Tensor
+    phrases: tuple[Any, ...] = ()
+    attention: AttentionPlan | None = None
+
+
+@dataclass(frozen=True)
+class GuideLatents:
+    """A guide (see request.Guide) as the denoise loop takes it.
+
+    Attributes:
+        clean: scaled latents float32 [1, c, h, w] of the picture.
+        certain: float32 [1, 1, h, w] in 0..1.
+        until: noise level 0..1.
+    """
+
+    clean: torch.Tensor
+    certain: torch.Tensor
+    until: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the picture counts, so that what the model makes of the guided steps plays no part."""
+        return bool((self.certain == 1).all())
+
+    def guided_steps(self, sigmas: torch.Tensor) -> int:
+        """How many of the steps begin on the guide."""
+        return int((sigmas[:-1] > self.until).sum())
+
+    def on(self, x: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """Latents at this noise level, brought onto the guide where it is certain."""
+        clean, certain = self.clean.to(x.device), self.certain.to(x.device)
+        return torch.lerp(x, (1 - sigma) * clean + sigma * noise, certain)
 
 
 def make_noise(channels: int, height: int, width: int, seed: int) -> torch.Tensor:
@@ -121,6 +155,7 @@ def denoise(
     sigmas: torch.Tensor,
     on_step: Callable[[StepInfo], None] | None = None,
     num_train_timesteps: int = 1000,
+    guide: GuideLatents | None = None,
 ) -> torch.Tensor:
     """Euler steps from noise to clean latents: x += (next sigma - sigma) * velocity(x, sigma).
 
@@ -130,13 +165,18 @@ def denoise(
         sigmas: float32 [steps + 1] on the CPU, see `Schedule.sigmas`.
         on_step: called after each step; what it raises ends sampling and propagates unchanged.
         num_train_timesteps: of the schedule.
+        guide: what the first steps begin on. Of one that counts everywhere only the last of these is computed: the
+            others would leave no trace, and `on_step` is not called for them.
 
     Returns:
         float32 [1, c, h, w], scaled latents.
     """
     x, steps = noise, len(sigmas) - 1
     timesteps = timesteps_of(sigmas, num_train_timesteps).to(noise.device)
-    for i in range(steps):
+    guided = guide.guided_steps(sigmas) if guide else 0
+    for i in range(max(0, guided - 1) if guide and guide.is_whole else 0, steps):
+        if guide and i < guided:
+            x = guide.on(x, noise, sigmas[i])
         v = velocity(x, timesteps[i : i + 1])
         if on_step is not None:
             clean = x - sigmas[i] * v  # x = (1 - sigma) * clean + sigma * noise and v = noise - clean

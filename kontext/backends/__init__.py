@@ -57,6 +57,10 @@ class Backend(Protocol):
         """
         ...
 
+    def text_tokens(self, encoded: Any) -> int:
+        """How many tokens the transformer reads of what `encode_prompt` made."""
+        ...
+
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
         """A fitted picture (float32 [H, W, 3], multiples of 16) to scaled latents float32 [1, c, H/8, W/8] on the CPU:
         the mode of the VAE's distribution, (z - shift) * scale."""

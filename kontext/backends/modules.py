@@ -71,6 +71,9 @@ class ModuleBackend:
         with self.branches.on(self.components, "text_encoders"), prefetcher, prefetcher.attached():
             return text.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
 
+    def text_tokens(self, encoded: tuple[torch.Tensor, torch.Tensor]) -> int:
+        return encoded[0].shape[1]
+
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
         vae, device, tile = self._place_vae(picture.shape[1], picture.shape[0])
         pixels = (picture * 2 - 1).permute(2, 0, 1).unsqueeze(0).to(device, vae.dtype)
@@ -80,10 +83,11 @@ class ModuleBackend:
     def sample(self, conditions: Conditions, noise: torch.Tensor,
                loop: Callable[[Velocity, torch.Tensor], torch.Tensor]) -> torch.Tensor:
         transformer = self._transformer
-        embeds, _ = conditions.prompt
-        tokens = embeds.shape[1] + sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
+        tokens = sum(map(self.text_tokens, (conditions.prompt, *conditions.phrases)))
+        tokens += sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
         stack, edit = accelerators(self.branches, self.between_edits), Edit(self.components, conditions)
-        work = activation_bytes(transformer, tokens) + sum(accelerator.bytes(edit) for accelerator in stack)
+        work = activation_bytes(transformer, tokens, planned=conditions.attention is not None)
+        work += sum(accelerator.bytes(edit) for accelerator in stack)
         device = self.between_edits.place(transformer, self.placement, edit.steps, work)
         with installed(stack, replace(edit, residency=self.between_edits.residency, device=device)):
             return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))

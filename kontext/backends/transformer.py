@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..networks import FluxTransformer
+from ..networks import FluxTransformer, plain_attention
 from ..references import reference_ids, token_ids
 from ..sampling import Conditions, Velocity, pack, unpack
 
@@ -19,13 +19,15 @@ def make_velocity(
 
     Args:
         transformer: on `device`.
-        conditions: its prompt is (T5 states [1, n, joint_attention_dim], pooled CLIP [1, pooled_projection_dim]);
-            guidance goes in as an embedding, only if it is given and the transformer has one.
+        conditions: its prompt and phrases are (T5 states [1, n, joint_attention_dim], pooled CLIP
+            [1, pooled_projection_dim]); only the prompt's pooled vector counts. guidance goes in as an embedding, only
+            if it is given and the transformer has one.
         size: (height, width) of the latents being made, even.
         device: where to run.
     """
     dtype = transformer.dtype
-    embeds, pooled = (states.to(device, dtype) for states in conditions.prompt)
+    embeds = torch.cat([states for states, _ in (conditions.prompt, *conditions.phrases)], dim=1).to(device, dtype)
+    pooled = conditions.prompt[1].to(device, dtype)
     height, width = size
     reference_tokens = [pack(z).to(device, dtype) for z in conditions.references]
     sizes = [(z.shape[2] // 2, z.shape[3] // 2) for z in conditions.references]
@@ -38,6 +40,7 @@ def make_velocity(
 
     def velocity(x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         tokens = pack(x)
+        planned = conditions.attention and conditions.attention.at(float(timestep), device)
         out = transformer(
             hidden_states=torch.cat([tokens.to(dtype), *reference_tokens], dim=1),
             timestep=timestep,
@@ -46,6 +49,7 @@ def make_velocity(
             encoder_hidden_states=embeds,
             txt_ids=txt_ids,
             img_ids=img_ids,
+            attend=planned or plain_attention,
         )
         return unpack(out[:, : tokens.shape[1]].float(), height, width)
 

@@ -6,6 +6,6 @@ hold both against.
 """
 
 from .autoencoder import Autoencoder, AutoencoderConfig
-from .flux import FluxTransformer, TransformerConfig
+from .flux import Attend, FluxTransformer, TransformerConfig, plain_attention
 
-__all__ = ["Autoencoder", "AutoencoderConfig", "FluxTransformer", "TransformerConfig"]
+__all__ = ["Attend", "Autoencoder", "AutoencoderConfig", "FluxTransformer", "TransformerConfig", "plain_attention"]

@@ -5,6 +5,7 @@ names of parameters and of the config's fields are those of diffusers' FluxTrans
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,9 @@ ROPE_BASE = 10_000
 _TIME_CHANNELS = 256  # sines and cosines that stand for a timestep or a guidance
 _FLOAT16_MAX = 65504.0
 Rotation = tuple[torch.Tensor, torch.Tensor]  # cosines and sines, float32 [tokens, head dimension] each
+# query, key, value -> what the queries see, each [batch, heads, tokens, head dimension]
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+plain_attention: Attend = F.scaled_dot_product_attention
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class FluxTransformer(Network):
 
     def forward(self, hidden_states: torch.Tensor, *, encoder_hidden_states: torch.Tensor,
                 pooled_projections: torch.Tensor, timestep: torch.Tensor, img_ids: torch.Tensor,
-                txt_ids: torch.Tensor, guidance: torch.Tensor | None = None) -> torch.Tensor:
+                txt_ids: torch.Tensor, guidance: torch.Tensor | None = None,
+                attend: Attend = plain_attention) -> torch.Tensor:
         """
         Args:
             hidden_states: [batch, tokens, in_channels], the picture's tokens, then those of references.
@@ -79,6 +84,7 @@ class FluxTransformer(Network):
             timestep: [batch], 1 (noise) .. 0.
             img_ids, txt_ids: [tokens, axes], where the tokens sit.
             guidance: [batch]; only for a transformer with an embedding for it.
+            attend: who sees what; plain attention lets all tokens see all.
 
         Returns:
             [batch, tokens, patch_size^2 * out_channels].
@@ -91,10 +97,10 @@ class FluxTransformer(Network):
         text = self.context_embedder(encoder_hidden_states)
         rotation = rotations(torch.cat([txt_ids, img_ids]), self.config.axes_dims_rope)
         for block in self.transformer_blocks:
-            text, image = block(text, image, embedding, rotation)
+            text, image = block(text, image, embedding, rotation, attend)
         both, words = torch.cat([text, image], dim=1), text.shape[1]
         for block in self.single_transformer_blocks:
-            both = block(both, embedding, rotation)
+            both = block(both, embedding, rotation, attend)
         return self.proj_out(self.norm_out(both[:, words:], embedding))
 
 
@@ -114,11 +120,11 @@ class DoubleBlock(nn.Module):
         self.norm2_context = _norm(dim)
         self.ff_context = FeedForward(dim)
 
-    def forward(self, text: torch.Tensor, image: torch.Tensor, embedding: torch.Tensor,
-                rotation: Rotation) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, text: torch.Tensor, image: torch.Tensor, embedding: torch.Tensor, rotation: Rotation,
+                attend: Attend) -> tuple[torch.Tensor, torch.Tensor]:
         image_in, image_gate, *image_mlp = self.norm1(image, embedding)
         text_in, text_gate, *text_mlp = self.norm1_context(text, embedding)
-        text_out, image_out = self.attn(text_in, image_in, rotation)
+        text_out, image_out = self.attn(text_in, image_in, rotation, attend)
         del text_in, image_in  # what is not wanted any more would count in the peak
         image = image + image_gate * image_out
         del image_out
@@ -143,10 +149,11 @@ class SingleBlock(nn.Module):
         self.proj_out = nn.Linear(5 * dim, dim)
         self.attn = SelfAttention(dim, heads, head_dim)
 
-    def forward(self, x: torch.Tensor, embedding: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor, rotation: Rotation,
+                attend: Attend) -> torch.Tensor:
         normed, gate = self.norm(x, embedding)
         mlp = F.gelu(self.proj_mlp(normed), approximate="tanh")
-        attended = self.attn(normed, rotation)
+        attended = self.attn(normed, rotation, attend)
         return _finite(x + gate * self.proj_out(torch.cat([attended, mlp], dim=2)))
 
 
@@ -175,10 +182,10 @@ class SelfAttention(nn.Module):
         self.to_k = nn.Linear(dim, heads * head_dim)
         self.to_v = nn.Linear(dim, heads * head_dim)
 
-    def forward(self, x: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, rotation: Rotation, attend: Attend) -> torch.Tensor:
         query = rotate(self.norm_q(self._split(self.to_q(x))), rotation)
         key = rotate(self.norm_k(self._split(self.to_k(x))), rotation)
-        return attention(query, key, self._split(self.to_v(x)))
+        return attention(query, key, self._split(self.to_v(x)), attend)
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
         """[batch, tokens, heads * head_dim] to [batch, tokens, heads, head_dim]."""
@@ -198,29 +205,30 @@ class JointAttention(SelfAttention):
         self.add_v_proj = nn.Linear(dim, heads * head_dim)
         self.to_add_out = nn.Linear(heads * head_dim, dim)
 
-    def forward(self, text: torch.Tensor, image: torch.Tensor,
-                rotation: Rotation) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, text: torch.Tensor, image: torch.Tensor, rotation: Rotation,
+                attend: Attend) -> tuple[torch.Tensor, torch.Tensor]:
         query = rotate(torch.cat([self.norm_added_q(self._split(self.add_q_proj(text))),
                                   self.norm_q(self._split(self.to_q(image)))], dim=1), rotation)
         key = rotate(torch.cat([self.norm_added_k(self._split(self.add_k_proj(text))),
                                 self.norm_k(self._split(self.to_k(image)))], dim=1), rotation)
         value = torch.cat([self._split(self.add_v_proj(text)), self._split(self.to_v(image))], dim=1)
-        attended = attention(query, key, value)
+        attended = attention(query, key, value, attend)
         words = text.shape[1]
         return self.to_add_out(attended[:, :words].contiguous()), self.to_out[0](attended[:, words:].contiguous())
 
 
-def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Scaled dot-product attention over all tokens.
+def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attend: Attend) -> torch.Tensor:
+    """Scaled dot-product attention.
 
     Args:
         query, key, value: [batch, tokens, heads, head_dim]; the first two rotated by their tokens' places (`rotate`).
+        attend: which of them see which.
 
     Returns:
         [batch, tokens, heads * head_dim].
     """
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+    return attend(query, key, value).transpose(1, 2).flatten(2)
 
 
 def rotations(ids: torch.Tensor, axes: tuple[int, ...]) -> Rotation:

@@ -23,6 +23,7 @@ from ...kontext import (
     Velocity,
     text_token_ids,
 )
+from .native_attention import with_attention
 from .native_loras import with_loras
 from .native_out import ORIGIN, KontextTokenizer, as_native
 from .progress import stop_if_cancelled
@@ -176,6 +177,9 @@ class NativeBackend:
             tokens = _weighted(*text_token_ids(tokenizer.clip_l.tokenizer, self.t5_tokenizer, prompt, min_tokens))
         return self.clip.encode_from_tokens_scheduled(tokens)
 
+    def text_tokens(self, encoded: list) -> int:
+        return encoded[0][0].shape[1]
+
     def encode_picture(self, picture: torch.Tensor) -> torch.Tensor:
         stop_if_cancelled()
         latents = self.vae.encode(picture.unsqueeze(0)).to("cpu", torch.float32)
@@ -189,8 +193,13 @@ class NativeBackend:
         if conditions.references:
             bound["reference_latents"] = [self.model.model.process_latent_out(z) for z in conditions.references]
             bound["reference_latents_method"] = conditions.reference_method
-        guider = comfy.samplers.CFGGuider(self.model)
-        guider.inner_set_conds({"positive": [[states, {**options, **bound}] for states, options in conditions.prompt]})
+        model = self.model
+        if conditions.attention is not None:
+            model = with_attention(model, conditions.attention)
+        phrases = [encoded[0][0] for encoded in conditions.phrases]
+        guider = comfy.samplers.CFGGuider(model)
+        guider.inner_set_conds({"positive": [[torch.cat([states, *phrases], dim=1), {**options, **bound}]
+                                             for states, options in conditions.prompt]})
         latents = guider.sample(noise, torch.zeros_like(noise), _Loop(loop), conditions.sigmas, disable_pbar=True)
         return self.model.model.process_latent_in(latents)
 

@@ -26,6 +26,7 @@ log = logging.getLogger("kontinuity")
 
 TO_TITLE = "Kontext to MODEL, CLIP, VAE"
 ORIGIN = "kontinuity"  # key of what we leave on a MODEL of ours: its name, schedule and settings
+PLAN = "kontinuity_attention"  # key of an attention plan among the options of a transformer
 
 
 def as_native(model: KontextModel) -> tuple[Any, Any, Any]:
@@ -106,6 +107,7 @@ class KontextTransformer(nn.Module):
                 reference_method=ref_latents_method,
                 guidance=float(_item(guidance, i)) if guidance is not None else None,
                 sigmas=torch.cat([now, torch.zeros_like(now)]),  # of this one step: the sampler is ComfyUI's
+                attention=transformer_options.get(PLAN),
             )
             velocities.append(self.backend.sample(conditions, padded[i : i + 1], _one_step(now)))
         return torch.cat(velocities)[..., :height, :width].to(x.device)

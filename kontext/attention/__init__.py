@@ -1,0 +1,1 @@
+"""Who looks at what in an edit: reference strengths and regions become one plan that attention follows."""
