@@ -41,18 +41,17 @@ def modulation_layers(transformer: FluxTransformer) -> dict[str, nn.Module]:
     return layers
 
 
-def activation_bytes(transformer: FluxTransformer, tokens: int, planned: bool = False) -> int:
+def activation_bytes(transformer: FluxTransformer, tokens: int) -> int:
     """Bytes one forward pass needs beside the weights.
 
     At its worst moment a block holds 16.2 to 16.6 tensors of the hidden width in bfloat16 (residual, q, k, v, rotated q
     and k in float32, the MLP's four and its output side), counted by a dry run on the meta device. Attention is fused
-    and adds no square. A quantised layer unpacks its matrix for the call.
+    and adds no square; what an attention plan takes out of queries, keys and values is less than that moment. A quantised layer unpacks its matrix for the call.
 
     Args:
         tokens: text + picture + references.
-        planned: with an attention plan, which takes the queries, keys and values of each group out: four more.
     """
-    activations = (21 if planned else 17) * tokens * transformer.inner_dim * transformer.dtype.itemsize
+    activations = 17 * tokens * transformer.inner_dim * transformer.dtype.itemsize
     return activations + largest_unpacking(transformer, transformer.dtype)
 
 

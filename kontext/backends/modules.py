@@ -86,8 +86,7 @@ class ModuleBackend:
         tokens = sum(map(self.text_tokens, (conditions.prompt, *conditions.phrases)))
         tokens += sum(z.shape[2] * z.shape[3] // 4 for z in (noise, *conditions.references))
         stack, edit = accelerators(self.branches, self.between_edits), Edit(self.components, conditions)
-        work = activation_bytes(transformer, tokens, planned=conditions.attention is not None)
-        work += sum(accelerator.bytes(edit) for accelerator in stack)
+        work = activation_bytes(transformer, tokens) + sum(accelerator.bytes(edit) for accelerator in stack)
         device = self.between_edits.place(transformer, self.placement, edit.steps, work)
         with installed(stack, replace(edit, residency=self.between_edits.residency, device=device)):
             return loop(make_velocity(transformer, conditions, noise.shape[2:], device), noise.to(device))

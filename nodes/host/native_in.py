@@ -25,7 +25,7 @@ from ...kontext import (
 )
 from .native_attention import with_attention
 from .native_loras import with_loras
-from .native_out import ORIGIN, KontextTokenizer, as_native
+from .native_out import MIN_TOKENS, ORIGIN, KontextTokenizer, as_native
 from .progress import stop_if_cancelled
 
 FROM_TITLE = "Kontext from MODEL, CLIP, VAE"
@@ -172,7 +172,7 @@ class NativeBackend:
         stop_if_cancelled()
         tokenizer = self.clip.tokenizer
         if isinstance(tokenizer, KontextTokenizer):
-            tokens = tokenizer.tokenize_with_weights(prompt)
+            tokens: dict[str, Any] = {**tokenizer.tokenize_with_weights(prompt), MIN_TOKENS: min_tokens}
         else:
             tokens = _weighted(*text_token_ids(tokenizer.clip_l.tokenizer, self.t5_tokenizer, prompt, min_tokens))
         return self.clip.encode_from_tokens_scheduled(tokens)

@@ -27,6 +27,7 @@ log = logging.getLogger("kontinuity")
 TO_TITLE = "Kontext to MODEL, CLIP, VAE"
 ORIGIN = "kontinuity"  # key of what we leave on a MODEL of ours: its name, schedule and settings
 PLAN = "kontinuity_attention"  # key of an attention plan among the options of a transformer
+MIN_TOKENS = "kontinuity_min_tokens"  # key of what T5 is padded to, beside the tokens of our own tokenizer
 
 
 def as_native(model: KontextModel) -> tuple[Any, Any, Any]:
@@ -173,12 +174,13 @@ class KontextTextEncoders(nn.Module):
     def reset_clip_options(self) -> None:
         """See `set_clip_options`."""
 
-    def encode_token_weights(self, tokens: dict[str, list]) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode_token_weights(self, tokens: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """(T5 states [1, n, width], pooled CLIP vector [1, width]); CLIPTextEncodeFlux gives either its own text."""
         for_clip, for_t5 = tokens["l"][0][0][0], tokens["t5xxl"][0][0][0]
-        states, pooled = self.backend.encode_prompt(for_t5, self.min_tokens)
+        min_tokens = tokens.get(MIN_TOKENS, self.min_tokens)
+        states, pooled = self.backend.encode_prompt(for_t5, min_tokens)
         if for_clip != for_t5:
-            _, pooled = self.backend.encode_prompt(for_clip, self.min_tokens)
+            _, pooled = self.backend.encode_prompt(for_clip, min_tokens)
         device = memory.intermediate_device()
         return states.to(device), pooled.to(device)
 

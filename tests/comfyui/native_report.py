@@ -47,7 +47,7 @@ def main(comfyui: str, pack: str, base: str) -> None:
     with torch.inference_mode():  # as ComfyUI runs nodes
         report = {"parity": bench.parity(), "matters": bench.matters(), "round_trip": bench.round_trip(),
                   "patches": bench.patches(), "sampling": bench.sampling(), "negative": bench.negative(),
-                  "lora": bench.lora(), "cancel": bench.cancel(),
+                  "attention": bench.attention(), "lora": bench.lora(), "cancel": bench.cancel(),
                   "refused": bench.refused()}
     report["workflow"] = bench.workflow()
     print(json.dumps(report))
@@ -61,7 +61,8 @@ class Bench:
 
         self.nodes, self.base, self.pack, self.names = nodes, base, pack, tiny_flux
         self.kontext = importlib.import_module(f"{root}.kontext")
-        self.input_error = importlib.import_module(f"{root}.common").InputError
+        common = importlib.import_module(f"{root}.common")
+        self.input_error, self.box = common.InputError, common.Box
         self.native = importlib.import_module(f"{root}.nodes.host.native_in")
         self.model, = nodes.UNETLoader().load_unet(tiny_flux.UNET, "default")
         self.clip, = nodes.DualCLIPLoader().load_clip(tiny_flux.CLIP_L, tiny_flux.T5, "flux")
@@ -99,11 +100,26 @@ class Bench:
         cases |= {f"{steps} steps": {"steps": steps} for steps in (1, 7, 20, 28)}
         cases |= {"no reference": {"references": ()}, "two": {"references": two}, "three": {"references": three},
                   "two, index": {"references": two, "reference_method": "index"}, "guidance": {"guidance": 4.0}}
+        cases |= self.who_sees_what()
         found = {}
         for name, changes in cases.items():
             a, b = (self.edit(model, self.request(**changes)) for model in (self.ours, self.theirs))
             found[name] = [float((x - y).abs().max()) for x, y in zip(a, b, strict=True)]
         return found
+
+    def who_sees_what(self) -> dict[str, dict]:
+        """Strengths, regions and a guide, for requests."""
+        kontext, two = self.kontext, (self.picture(96, 96, 1), self.picture(144, 64, 2))
+        strengths = (kontext.ReferenceStrength(1.7), kontext.ReferenceStrength(0.3, 0.25, 0.75))
+        mask = torch.zeros(96, 96, dtype=torch.bool)
+        mask[:, 48:] = True
+        regions = kontext.Regions((kontext.Region(self.box(0, 0, 0.4, 1), "she waves", (0,)),
+                                   kontext.Region(mask, "he sits on a bench", (1,))), alone=0.3)
+        guide = kontext.Guide(self.picture(96, 96, 4), mask.float(), 0.7)
+        return {"strengths": {"references": two, "strengths": strengths},
+                "regions": {"references": two, "regions": regions},
+                "strengths, regions, guide": {"references": two, "strengths": strengths, "regions": regions,
+                                              "guide": guide, "steps": 7}}
 
     def matters(self) -> dict[str, float]:
         """How far each thing that parity could miss moves the final latents."""
@@ -114,6 +130,8 @@ class Bench:
             "order": ({"references": two}, {"references": two[::-1]}),
             "method": ({"references": two}, {"references": two, "reference_method": "index"}),
             "guidance": ({"guidance": 2.5}, {"guidance": 4.0}),
+            **{name: (changes, {"references": two, "steps": changes.get("steps", 4)})
+               for name, changes in self.who_sees_what().items()},
         }
         return {name: float((self.edit(self.theirs, self.request(**a))[0]
                              - self.edit(self.theirs, self.request(**b))[0]).abs().max())
@@ -128,6 +146,10 @@ class Bench:
         for name, references in (("one", (self.picture(96, 96, 1),)),
                                  ("two", (self.picture(144, 64, 2), self.picture(96, 96, 1)))):
             request = self.request(references=references, prompt=PROMPTS["syntax"], reference_method="index")
+            a, b = self.edit(ours, request), self.edit(again, request)
+            found[name] = [float((x - y).abs().max()) for x, y in zip(a, b, strict=True)]
+        for name, changes in self.who_sees_what().items():
+            request = self.request(**changes)
             a, b = self.edit(ours, request), self.edit(again, request)
             found[name] = [float((x - y).abs().max()) for x, y in zip(a, b, strict=True)]
         back = self.native.to_native(self.theirs)
@@ -176,6 +198,34 @@ class Bench:
         refused = {"SD3": ModelSamplingSD3().patch(self.model, 3.0)[0],
                    "EDM": ModelSamplingContinuousEDM().patch(self.model, "eps", 120.0, 0.002)[0]}
         return found | {name: self.refusal(model) for name, model in refused.items()}
+
+    def attention(self) -> dict:
+        """Another attention on the MODEL: used where nothing is planned, and an edit with a plan leaves no trace; and
+        what a transformer that computes attention itself comes to."""
+        other, calls = self.model.clone(), []
+
+        def counted(usual, *args, **kwargs):
+            calls.append(float(kwargs["transformer_options"]["sigmas"][0]))
+            return usual(*args, **kwargs)
+
+        other.model_options["transformer_options"]["optimized_attention_override"] = counted
+        theirs = self.from_native(other)
+        plain, late = self.request(), self.request(strengths=(self.kontext.ReferenceStrength(0.3, start=0.5),))
+        found = {}
+        for name, request in (("plain", plain), ("late", late), ("afterwards", plain)):
+            calls.clear()
+            made = self.edit(theirs, request)[0]
+            found[name] = [len(set(calls)), float((made - self.edit(self.ours, request)[0]).abs().max())]
+        strange = self.model.clone()
+        strange.add_object_patch("diffusion_model", torch.nn.Linear(1, 1))
+        strange.patch_model()  # as the loaders of other packs put their own network there
+        try:
+            self.edit(self.from_native(strange), late)
+            found["refused"] = ""
+        except self.input_error as error:
+            found["refused"] = str(error)
+        strange.unpatch_model()
+        return found
 
     def refusal(self, model) -> str:
         try:

@@ -27,7 +27,7 @@ def report(comfyui, tmp_path_factory) -> dict:
 
 
 def test_final_latents_and_pictures_equal_those_of_the_diffusers_backend(report):
-    assert len(report["parity"]) == 16
+    assert len(report["parity"]) == 19
     worst = {name: found for name, found in report["parity"].items() if found[0] > TOLERANCE or found[1] > PIXELS}
     assert worst == {}
 
@@ -41,6 +41,7 @@ def test_a_model_goes_to_comfyui_and_back_unchanged(report):
     trip = report["round_trip"]
     assert trip["name"] == "n" and trip["settings"] is True
     assert max(*trip["one"], *trip["two"]) <= TOLERANCE
+    assert max(*trip["strengths"], *trip["strengths, regions, guide"]) <= TOLERANCE
     assert trip["the same objects"] == [True, True, True]
 
 
@@ -48,6 +49,16 @@ def test_patches_of_the_model_are_used_and_leave_the_others_alone(report):
     patches = report["patches"]
     assert patches["effect"] > 100 * TOLERANCE and patches["afterwards"] == 0
     assert patches["sigmas"] < 1e-6  # a wrapper was called once a step, with our sigmas
+
+
+def test_another_attention_on_the_model_is_used_in_the_steps_without_a_plan(report):
+    assert [steps for steps, _ in (report["attention"][name] for name in ("plain", "late", "afterwards"))] == [4, 2, 4]
+    assert max(difference for _, difference in (report["attention"][name] for name in ("plain", "late"))) <= TOLERANCE
+
+
+def test_a_transformer_that_computes_attention_itself_is_refused(report):
+    said = report["attention"]["refused"]
+    assert "model 'Linear'" in said and "Load Diffusion Model" in said
 
 
 @pytest.mark.parametrize("node", ["flux", "aura"])

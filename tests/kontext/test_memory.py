@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kontinuity.kontext import flux as architecture
 from kontinuity.kontext import text
+from kontinuity.kontext.attention.plan import PlannedAttention
 from kontinuity.kontext.flux import activation_bytes, transformer_blocks
 from kontinuity.kontext.memory.offload import prefetcher_bytes, weight_bytes
 from kontinuity.kontext.memory.plan import (
@@ -35,13 +36,13 @@ def sizes(flux):
     return TransformerSizes.of(flux["transformer"])
 
 
-def run_transformer(transformer, text_tokens: int, picture_tokens: int):
+def run_transformer(transformer, text_tokens: int, picture_tokens: int, **options):
     meta, dtype = {"device": "meta"}, transformer.dtype
     inputs = {"hidden_states": torch.empty(1, picture_tokens, 64, dtype=dtype, **meta),
               "encoder_hidden_states": torch.empty(1, text_tokens, 4096, dtype=dtype, **meta),
               "pooled_projections": torch.empty(1, 768, dtype=dtype, **meta),
               "img_ids": torch.empty(picture_tokens, 3, **meta), "txt_ids": torch.empty(text_tokens, 3, **meta)}
-    return lambda: transformer(timestep=torch.empty(1, **meta), guidance=torch.empty(1, **meta), **inputs)
+    return lambda: transformer(timestep=torch.empty(1, **meta), guidance=torch.empty(1, **meta), **inputs, **options)
 
 
 @pytest.mark.parametrize("text, picture", [(512, 8192), (512, 1024), (128, 12288)])
@@ -49,6 +50,17 @@ def test_the_transformers_work_is_predicted_within_five_percent(text, picture):
     transformer = architecture.transformer(num_layers=1, num_single_layers=1)  # each block is as wide as all others
     counted = peak_bytes(run_transformer(transformer, text, picture), [transformer])
     assert counted <= activation_bytes(transformer, text + picture) <= 1.05 * counted
+
+
+@pytest.mark.parametrize("regions", [1, 2, 3])
+def test_an_attention_plan_takes_no_more_than_the_worst_moment_elsewhere(regions):
+    transformer = architecture.transformer(num_layers=1, num_single_layers=1)
+    groups = torch.arange(512 + 8192) * (2 * regions) // 8704 % (regions + 1)  # not all in one stretch
+    table = torch.full((regions + 1, regions + 1), -torch.inf).fill_diagonal_(-0.5)
+    table[-1] = 0  # one of the groups sees everything
+    attend = PlannedAttention(groups, table, "meta")
+    counted = peak_bytes(run_transformer(transformer, 512, 8192, attend=attend), [transformer])
+    assert counted <= activation_bytes(transformer, 8704)
 
 
 @pytest.mark.parametrize("work", ["encode", "decode"])
