@@ -46,7 +46,8 @@ def activation_bytes(transformer: FluxTransformer, tokens: int) -> int:
 
     At its worst moment a block holds 16.2 to 16.6 tensors of the hidden width in bfloat16 (residual, q, k, v, rotated q
     and k in float32, the MLP's four and its output side), counted by a dry run on the meta device. Attention is fused
-    and adds no square; what an attention plan takes out of queries, keys and values is less than that moment. A quantised layer unpacks its matrix for the call.
+    and adds no square, and what an attention plan takes out of q, k and v is less than that moment. A quantised layer
+    unpacks its matrix for the call.
 
     Args:
         tokens: text + picture + references.
