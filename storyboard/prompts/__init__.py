@@ -3,12 +3,13 @@
 from .before_sampling import Advice, PromptToCheck, check_before_sampling
 from .check import Finding, check_prompt, raise_errors, report
 from .compose import compose
-from .instruction import figure_prompt, panel_prompt, place_prompt, whole_prompt
+from .instruction import figure_prompt, panel_prompt, place_prompt, region_phrase, whole_prompt
 from .rules import RULES, Rule
 from .translate import Dictionary, ModelTranslator, Translate, read_dictionary, translate_change, translate_story
 
 __all__ = [
     "RULES", "Advice", "Dictionary", "Finding", "ModelTranslator", "PromptToCheck", "Rule", "Translate",
     "check_before_sampling", "check_prompt", "compose", "figure_prompt", "panel_prompt", "place_prompt",
-    "raise_errors", "read_dictionary", "report", "translate_change", "translate_story", "whole_prompt",
+    "raise_errors", "read_dictionary", "region_phrase", "report", "translate_change", "translate_story",
+    "whole_prompt",
 ]

@@ -63,6 +63,13 @@ def figure_prompt(resolved: ResolvedPanel, name: str, region: Box) -> str:
             "Keep the rest of the picture the same.")
 
 
+def region_phrase(resolved: ResolvedPanel, name: str, region: Box) -> str:
+    """What is said of a character's region (in parts of the picture) alone, beside the panel's whole prompt: "The girl
+    in red on the left is waving." In the words in which the whole prompt tells several characters apart."""
+    said = _doing(resolved, name, region)
+    return f"{said[0].upper()}{said[1:]}."
+
+
 def _style(resolved: ResolvedPanel) -> str:
     return (resolved.panel.change.style if resolved.panel.change else "") or resolved.style
 
@@ -72,14 +79,16 @@ def _actions(resolved: ResolvedPanel) -> str:
     panel, traits = resolved.panel, resolved.traits
     if len(traits) < 2:
         return "".join(panel.appearance(name).action for name in traits)
-    parts = []
-    for name in traits:
-        seen = panel.appearance(name)
-        place, doing = _where(seen.region) if seen.region else "", f"is {seen.action}" if seen.action else ""
-        if place or doing:
-            who = with_article(traits[name]) if traits[name] else "the character"
-            parts.append(" ".join(filter(None, [who, place, doing])))
-    return ", ".join(parts)
+    regions = {name: panel.appearance(name).region for name in traits}
+    return ", ".join(_doing(resolved, name, regions[name]) for name in traits
+                     if regions[name] or panel.appearance(name).action)
+
+
+def _doing(resolved: ResolvedPanel, name: str, region: Box | None) -> str:
+    """Who it is, where, and what they do, each if it is known."""
+    who = with_article(resolved.traits[name]) if resolved.traits[name] else "the character"
+    action = resolved.panel.appearance(name).action
+    return " ".join(filter(None, [who, _where(region) if region else "", f"is {action}" if action else ""]))
 
 
 def _where(region: Box) -> str:

@@ -10,6 +10,8 @@ from kontinuity.storyboard.cast.references import stitch
 from kontinuity.storyboard.plan.masks import box_share, paste
 from kontinuity.storyboard.plan.passes import even_regions
 from kontinuity.storyboard.production.records import picture_hash
+from kontinuity.storyboard.prompts import region_phrase
+from kontinuity.storyboard.story.resolved import resolve
 
 PICTURES = {name: torch.full((32, 16 + 16 * i, 3), 0.2 * i) for i, name in enumerate(["mia", "tom", "eva", "bob"])}
 HEAD = "version: 1\nseed: 7\nsize: [64, 96]\ncharacters: {mia: {traits: a girl in red}, tom: , eva: , bob: }\npanels:\n"
@@ -233,6 +235,13 @@ def test_a_close_up_uses_the_face(model):
         plan_panels(Board(story, pictures), model, Sampling())
     only_face, *_ = plan_panels(Board(story, {"mia/face": PICTURES["tom"]}), model, Sampling(), only="far")
     assert only_face.request.references[0] is PICTURES["tom"]
+
+
+def test_the_phrase_of_a_region_says_who_is_there_and_what_they_do():
+    story = story_of("id: a, prompt: They meet., characters: {mia: {action: waving}, tom: }")
+    resolved = resolve(story, story.panels[0])
+    assert region_phrase(resolved, "mia", Box(0, 0, 0.5, 1)) == "The girl in red on the left is waving."
+    assert region_phrase(resolved, "tom", Box(0.4, 0, 0.6, 1)) == "The character in the middle."
 
 
 def test_a_change_becomes_a_sentence(model):
