@@ -28,6 +28,7 @@ from .memory.offload import into_memory
 from .memory.placement import Limited, Placement, Resident, resident_parts
 from .memory.plan import PRESETS, Plan, plan, plan_flux
 from .model import KontextModel
+from .networks import Attend
 from .recognise.check import check_folder
 from .recognise.identify import Identity
 from .request import MAX_GUIDANCE, MAX_SEED, MAX_STEPS, EditRequest, Guide, StepInfo
@@ -37,6 +38,7 @@ from .sizes import MAX_SIDE, MIN_SIDE, MULTIPLE, check_size, nearest_side, whole
 from .text import MAX_CLIP_TOKENS, MAX_T5_TOKENS, text_token_ids
 
 __all__ = [
+    "Attend",
     "AttentionPlan",
     "Backend",
     "Conditions",

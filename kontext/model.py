@@ -72,13 +72,15 @@ class KontextModel:
         Raises:
             InputError: prompt, or what is said of a region, empty or over 512 T5 tokens; size, steps, guidance, seed,
                 reference method, strengths, regions or guide out of range; a reference with a wrong shape, dtype or
-                values.
+                values; strengths or regions for a transformer that cannot follow them.
         """
         text.check_prompt(self.backend.t5_tokenizer, request.prompt, request.where)
         references.check_references(request.references, request.where)
         check_numbers(request)
         for phrase in _phrases(request):
             text.check_prompt(self.backend.t5_tokenizer, phrase, request.where)
+        if request.plans_attention:
+            self.backend.check_attention(request.where)
 
     def adapted(self, loras: Sequence[tuple[Lora, float]]) -> "KontextModel":
         """This model with more LoRAs. A light copy: weights, placement and caches are shared, and this model stays.

@@ -61,6 +61,12 @@ class EditRequest:
     regions: Regions | None = None
     guide: Guide | None = None
 
+    @property
+    def plans_attention(self) -> bool:
+        """Whether attention is to be another one than the plain one in some step."""
+        return self.regions is not None or any(
+            not strength.is_plain and not strength.is_absent for strength in self.strengths)
+
     def without_absent(self) -> "EditRequest":
         """The same request without the references that are left out in every step."""
         kept = [i for i, strength in enumerate(self.strengths) if not strength.is_absent]

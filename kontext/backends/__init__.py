@@ -57,6 +57,14 @@ class Backend(Protocol):
         """
         ...
 
+    def check_attention(self, where: str) -> None:
+        """Refuse attention plans if what runs the networks takes none.
+
+        Raises:
+            InputError: `where` is who asks.
+        """
+        ...
+
     def text_tokens(self, encoded: Any) -> int:
         """How many tokens the transformer reads of what `encode_prompt` made."""
         ...

@@ -71,6 +71,9 @@ class ModuleBackend:
         with self.branches.on(self.components, "text_encoders"), prefetcher, prefetcher.attached():
             return text.encode_prompt(encoders, self.clip_tokenizer, self.t5_tokenizer, prompt, min_tokens, device)
 
+    def check_attention(self, where: str) -> None:
+        """Any plan will do."""
+
     def text_tokens(self, encoded: tuple[torch.Tensor, torch.Tensor]) -> int:
         return encoded[0].shape[1]
 

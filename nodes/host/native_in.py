@@ -23,7 +23,7 @@ from ...kontext import (
     Velocity,
     text_token_ids,
 )
-from .native_attention import with_attention
+from .native_attention import FollowedPlan, check_attention, with_attention
 from .native_loras import with_loras
 from .native_out import MIN_TOKENS, ORIGIN, KontextTokenizer, as_native
 from .progress import stop_if_cancelled
@@ -177,6 +177,9 @@ class NativeBackend:
             tokens = _weighted(*text_token_ids(tokenizer.clip_l.tokenizer, self.t5_tokenizer, prompt, min_tokens))
         return self.clip.encode_from_tokens_scheduled(tokens)
 
+    def check_attention(self, where: str) -> None:
+        check_attention(self.model, where)
+
     def text_tokens(self, encoded: list) -> int:
         return encoded[0][0].shape[1]
 
@@ -193,14 +196,15 @@ class NativeBackend:
         if conditions.references:
             bound["reference_latents"] = [self.model.model.process_latent_out(z) for z in conditions.references]
             bound["reference_latents_method"] = conditions.reference_method
-        model = self.model
+        model, followed = self.model, None
         if conditions.attention is not None:
-            model = with_attention(model, conditions.attention)
+            model, followed = with_attention(model, conditions.attention)
         phrases = [encoded[0][0] for encoded in conditions.phrases]
         guider = comfy.samplers.CFGGuider(model)
         guider.inner_set_conds({"positive": [[torch.cat([states, *phrases], dim=1), {**options, **bound}]
                                              for states, options in conditions.prompt]})
-        latents = guider.sample(noise, torch.zeros_like(noise), _Loop(loop), conditions.sigmas, disable_pbar=True)
+        latents = guider.sample(noise, torch.zeros_like(noise), _Loop(loop, followed), conditions.sigmas,
+                                disable_pbar=True)
         return self.model.model.process_latent_in(latents)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
@@ -209,13 +213,15 @@ class NativeBackend:
 
 
 class _Loop(comfy.samplers.Sampler):
-    """A denoise loop as a ComfyUI sampler."""
+    """A denoise loop as a ComfyUI sampler; `followed` is told of each step."""
 
-    def __init__(self, loop: Callable[[Velocity, torch.Tensor], torch.Tensor]):
-        self._loop = loop
+    def __init__(self, loop: Callable[[Velocity, torch.Tensor], torch.Tensor], followed: FollowedPlan | None):
+        self._loop, self._followed = loop, followed
 
     def sample(self, model_wrap, sigmas, extra_args, callback, noise, *_, **__) -> torch.Tensor:
         def velocity(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+            if self._followed is not None:
+                self._followed.begin_step(sigma)
             return (x - model_wrap(x, sigma, **extra_args)) / sigma  # the model gives x - sigma * velocity
 
         return self._loop(velocity, noise)

@@ -58,6 +58,7 @@ def test_another_attention_on_the_model_is_used_in_the_steps_without_a_plan(repo
 
 def test_a_transformer_that_computes_attention_itself_is_refused(report):
     said = report["attention"]["refused"]
+    assert report["attention"]["not refused"] == ""
     assert "model 'Linear'" in said and "Load Diffusion Model" in said
 
 
