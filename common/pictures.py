@@ -47,3 +47,12 @@ def check_values(values: torch.Tensor, where: str, field: str, name: str = "", o
         raise InputError(where, field, name or f"{low:.4g}..{high:.4g}",
                          f"has values outside 0..1: {low:.4g}..{high:.4g}" if name else "has values outside 0..1",
                          "scale its values to 0..1: divide 0..255 by 255, tone-map HDR")
+
+
+def scaled(picture: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """A picture `float32 [H, W, C]` in 0..1 at another size, bicubic and antialiased; itself at its own."""
+    if (picture.shape[1], picture.shape[0]) == (width, height):
+        return picture
+    planes = torch.nn.functional.interpolate(picture.permute(2, 0, 1)[None], (height, width), mode="bicubic",
+                                             align_corners=False, antialias=True)
+    return planes[0].permute(1, 2, 0).clamp(0, 1).contiguous()

@@ -10,6 +10,7 @@ from .between.film import FILM_WORK_BYTES
 from .between.frame_pair import FramePair, prepare_pair
 from .between.learnt import InBetweenModel, load_in_between
 from .clips.keyframes import insert_keyframes
+from .clips.repair import SETTLING_FRAMES, ClipEnd, RepairedClip, join_clips, joined_length
 from .clips.retime import (
     CADENCES,
     EASINGS,
@@ -42,7 +43,9 @@ __all__ = [
     "MIN_RATE",
     "MODES",
     "QUALITIES",
+    "SETTLING_FRAMES",
     "BackgroundShift",
+    "ClipEnd",
     "DisFlow",
     "Estimator",
     "FramePair",
@@ -50,6 +53,7 @@ __all__ = [
     "Motion",
     "PyramidFlow",
     "RaftFlow",
+    "RepairedClip",
     "Report",
     "arrows",
     "clip_scores",
@@ -58,6 +62,8 @@ __all__ = [
     "frame_rate",
     "frame_times",
     "insert_keyframes",
+    "join_clips",
+    "joined_length",
     "load_in_between",
     "load_raft",
     "motion_alignment",

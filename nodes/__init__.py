@@ -17,6 +17,7 @@ from .prompts import CheckPrompts, TranslatePrompts
 from .publish import SaveClip, Sticker
 from .scores import LoadScorer, PickCandidate, ScorePanels
 from .story import ContactSheet, LoadStoryboard, RenderStoryboard
+from .video import JoinClips, KeyframesForVideo
 
 
 class KontinuityExtension(ComfyExtension):
@@ -29,5 +30,5 @@ class KontinuityExtension(ComfyExtension):
             DemoCharacter, CropCharacter, Character, CharacterSheet, LoadStoryboard, CheckPrompts, TranslatePrompts,
             LoadScorer, RenderStoryboard, ScorePanels, PickCandidate, ContactSheet, Edit,
             InBetweenKeyframe, InterpolateFrames, EstimateMotion, ShowMotion, MotionScore, ClipScore, LoadFlowModel,
-            LoadInBetweenModel, Sticker, SaveClip,
+            LoadInBetweenModel, KeyframesForVideo, JoinClips, Sticker, SaveClip,
         ]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..common import InputError, check_values
+from ..common import InputError, check_values, scaled
 from ..flow import multiplied, separated
 
 log = logging.getLogger("kontinuity")
@@ -157,7 +157,5 @@ def resized(picture: torch.Tensor, width: int, height: int) -> torch.Tensor:
     if (picture.shape[1], picture.shape[0]) == (width, height):
         return picture
     if picture.shape[2] == 4:
-        picture = multiplied(picture)
-    scaled = torch.nn.functional.interpolate(picture.permute(2, 0, 1)[None], (height, width), mode="bicubic",
-                                             align_corners=False, antialias=True)[0].permute(1, 2, 0).clamp(0, 1)
-    return (separated(scaled) if scaled.shape[2] == 4 else scaled).contiguous()
+        return separated(scaled(multiplied(picture), width, height)).contiguous()
+    return scaled(picture, width, height)

@@ -18,6 +18,7 @@ NativeInBetweenModelSocket = io.Custom("INTERP_MODEL")  # of later ComfyUI: a Mo
 StorySocket = io.Custom("KONTINUITY_STORY")  # a Storyboard
 FlowSocket = io.Custom("KONTINUITY_FLOW")  # a flow.Motion; OPTICAL_FLOW is a model in later ComfyUI
 ScorerSocket = io.Custom("KONTINUITY_SCORER")  # a kontext.Scorer
+KeyframesSocket = io.Custom("KONTINUITY_KEYFRAMES")  # a publish.Handoff
 
 CATEGORY = "Kontinuity"
 
