@@ -31,6 +31,7 @@ from .estimators.pyramid import PyramidFlow
 from .estimators.raft import RaftFlow, load_raft
 from .figures.background import BackgroundShift
 from .motion import Estimator, Motion
+from .occlusion import explained
 
 __all__ = [
     "CADENCES",
@@ -59,6 +60,7 @@ __all__ = [
     "clip_scores",
     "colour_wheel",
     "estimate_motion",
+    "explained",
     "frame_rate",
     "frame_times",
     "insert_keyframes",

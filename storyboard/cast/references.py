@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
-from ...common import InputError, Picture, open_beside
+from ...common import InputError, Picture, open_beside, scaled
 from ..story.models import ROLES, Panel, Story
 from ..story.resolved import ResolvedPanel
 from .crop import crop_picture
@@ -78,11 +77,8 @@ def stitch(pictures: Sequence[Picture]) -> Picture:
     Kontext was trained with one reference; people and maintainers find that several figures work best as one picture.
     """
     height = max(picture.shape[0] for picture in pictures)
-    scaled = []
+    beside = []
     for picture in pictures:
         width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-        if picture.shape[0] != height:
-            planes = F.interpolate(picture.permute(2, 0, 1)[None], size=(height, width), mode="bicubic", antialias=True)
-            picture = planes[0].permute(1, 2, 0).clamp(0, 1)
-        scaled.append(picture)
-    return torch.cat(scaled, dim=1).contiguous()
+        beside.append(scaled(picture, width, height))
+    return torch.cat(beside, dim=1).contiguous()

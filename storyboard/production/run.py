@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from ...common import Picture
 from ...kontext import KontextModel, Scorer
+from ..observer import Observer
 from ..plan.board import Board, Sampling
 from ..plan.jobs import PanelJob
 from ..plan.panels import plan_panels
@@ -23,22 +22,6 @@ from .results import Candidate, PanelResult, Shortlist
 from .resume import finished_panels
 
 log = logging.getLogger("kontinuity")
-
-
-class Observer(Protocol):
-    """Who watches a run. An exception that one of its methods raises cancels the run and propagates unchanged."""
-
-    def begin(self, steps: int) -> None:
-        """Everything is checked and sampling begins: at most so many steps."""
-        ...
-
-    def step(self, preview: np.ndarray | None) -> None:
-        """One step is done; the picture now looks like this (uint8 [h, w, 3], small; None if the model cannot tell)."""
-        ...
-
-    def end(self) -> None:
-        """All panels are saved; steps that are left were not needed."""
-        ...
 
 
 class Store(Protocol):

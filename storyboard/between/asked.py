@@ -1,0 +1,33 @@
+"""What Kontext is asked for one picture of a series."""
+
+from __future__ import annotations
+
+from ...kontext import EditRequest, KontextModel, ReferenceStrength, whole_size
+from ..plan.board import Sampling
+from ..plan.candidate_policy import candidate_seed
+from .ends import Ends
+from .settings import InBetweens
+
+
+def in_between_prompt(part: float, more: str = "") -> str:
+    """The words that the in-between LoRA was trained with (`demo_model/training/between.py`), then `more`."""
+    return f"In-between at {round(part * 100)}%. {more}".strip()
+
+
+def in_between_request(ends: Ends, part: float, candidate: int, model: KontextModel, sampling: Sampling,
+                       settings: InBetweens, where: str) -> EditRequest:
+    """The request for the picture at `part` (above 0, below 1) of the way.
+
+    References are what flow makes of both ends there, and the ends themselves, with 1 - part and part for their
+    strength. Each candidate has a noise of its own, the same for all parts.
+    """
+    width, height = ends.size
+    area = model.settings.width * model.settings.height
+    size = whole_size(width, height, area)
+    return EditRequest(
+        prompt=in_between_prompt(part, settings.prompt(part)),
+        references=(ends.moved(part), ends.start, ends.end),
+        width=size[0], height=size[1], seed=candidate_seed(settings.seed, candidate), steps=sampling.steps,
+        guidance=sampling.guidance, reference_method="offset", where=f"{where}, {part:.0%} of the way",
+        strengths=(ReferenceStrength(), ReferenceStrength(1 - part), ReferenceStrength(part)),
+    )
