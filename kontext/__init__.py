@@ -16,7 +16,7 @@ Each name imports from the lines above it and from the left of its own only:
 """
 
 from .attention.plan import AttentionPlan
-from .attention.regions import Region, Regions
+from .attention.regions import Region, Regions, tokens_inside
 from .attention.strength import MAX_STRENGTH, ReferenceStrength
 from .backends import Backend
 from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
@@ -89,6 +89,7 @@ __all__ = [
     "read_lora",
     "resident_parts",
     "text_token_ids",
+    "tokens_inside",
     "weight_patches",
     "whole_size",
 ]

@@ -13,7 +13,7 @@ from .text import MAX_T5_TOKENS
 FILE_NAME = "kontinuity.json"
 _FIELDS = ("format", "name", "width", "height", "reference_area", "min_text_tokens", "together", "latent_rgb")
 
-_COMBINE = ("stitch", "offset")
+_COMBINE = ("stitch", "offset", "regions")
 
 # {"factors": [[r, g, b] for each latent channel], "bias": [r, g, b]}; see `KontextModel.preview`
 LatentRgb = Mapping[str, list]
@@ -29,7 +29,8 @@ class ModelSettings:
         min_text_tokens: T5 is padded to at least this many tokens, 1..512.
         latent_rgb: linear map from scaled latents to colours in -1..1, or None: no preview.
         combine: how it takes two or three characters best: "stitch" (one picture, side by side) or "offset" (one
-            reference each, see `references.reference_ids`); "together" in the file.
+            reference each, see `references.reference_ids`) or "regions" (each in a region of its own, see
+            `attention.regions`); "together" in the file.
     """
 
     width: int = 1024

@@ -8,7 +8,7 @@ from .observer import Observer
 from .plan.board import Board, Sampling
 from .plan.candidate_policy import CandidatePolicy, candidate_seed
 from .plan.jobs import PanelJob
-from .plan.masks import mask_files, story_masks
+from .plan.masks import mask_files, region_files, story_masks, story_regions
 from .plan.panels import plan_panels
 from .plan.views import character_sheet
 from .production.judge import characters_judge, story_judge
@@ -30,5 +30,6 @@ __all__ = [
     "SeriesFrame", "Shortlist", "Store", "Story", "StoryText", "StoryboardResult", "candidate_seed", "character_sheet",
     "characters_judge", "crop_picture", "finished_panels", "job_record", "load_story", "make_in_betweens",
     "make_storyboard", "mask_files", "panel_prompt", "panel_seed", "parse_story", "plan_panels", "read_story", "record",
-    "render", "reserved_fields", "save_panel", "story_judge", "story_masks", "story_pictures", "story_text",
+    "region_files", "render", "reserved_fields", "save_panel", "story_judge", "story_masks", "story_pictures",
+    "story_regions", "story_text",
 ]

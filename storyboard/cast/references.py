@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from ...common import InputError, Picture, open_beside, scaled
+from ...kontext import ReferenceStrength
 from ..story.models import ROLES, Panel, Story
 from ..story.resolved import ResolvedPanel
 from .crop import crop_picture
@@ -49,26 +50,37 @@ def panel_references(resolved: ResolvedPanel, pictures: Mapping[str, Picture]) -
     role the panel asks for."""
     references = []
     for name in resolved.newcomers:
-        picture, role = choose_reference(pictures, resolved.panel, name), resolved.panel.appearance(name).reference
-        if picture is None:
+        key, role = choose_reference(pictures, resolved.panel, name), resolved.panel.appearance(name).reference
+        if key is None:
             raise InputError(resolved.where, "characters", name, "has no reference picture",
                              f"write `{name}: {{reference: FILE}}` in the story, or connect a Character node '{name}'")
         if role not in (None, ROLES[0]) and f"{name}/{role}" not in pictures:
             raise InputError(resolved.where, f"characters {name} reference", role,
                              "is no picture this character has", "bring one with this role, or ask for another")
-        references.append(picture)
+        references.append(pictures[key])
     return tuple(references)
 
 
-def choose_reference(pictures: Mapping[str, Picture], panel: Panel, name: str) -> Picture | None:
-    """The picture of a character for a panel: of the role the panel asks for, else the face in a close-up, else the
-    body, else the first there is. None if there is none."""
+def panel_strengths(resolved: ResolvedPanel, pictures: Mapping[str, Picture],
+                    brought: Mapping[str, ReferenceStrength]) -> tuple[ReferenceStrength, ...]:
+    """How strongly the picture of each newcomer is looked at: what the panel or the story says, else what is `brought`
+    with it (by the same names as the pictures), else 1. Empty: all as the model was trained."""
+    plain, strengths = ReferenceStrength(), []
+    for name, said in resolved.strengths.items():
+        key = choose_reference(pictures, resolved.panel, name)
+        strengths.append(ReferenceStrength(said.value, said.start, said.end) if said else brought.get(key or "", plain))
+    return () if all(strength.is_plain for strength in strengths) else tuple(strengths)
+
+
+def choose_reference(pictures: Mapping[str, Picture], panel: Panel, name: str) -> str | None:
+    """The picture of a character for a panel, by its name among `pictures`: of the role the panel asks for, else the
+    face in a close-up, else the body, else the first there is. None if there is none."""
     close = "close" in (panel.shot + (panel.change.shot if panel.change else "")).casefold()
     role = panel.appearance(name).reference or ("face" if close else "body")
     for key in (f"{name}/{role}", name):
         if key in pictures:
-            return pictures[key]
-    return next((picture for key, picture in pictures.items() if key.startswith(f"{name}/")), None)
+            return key
+    return next((key for key in pictures if key.startswith(f"{name}/")), None)
 
 
 def stitch(pictures: Sequence[Picture]) -> Picture:

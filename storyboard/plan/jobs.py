@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...common import Box, Picture
-from ...kontext import EditRequest
+from ...kontext import EditRequest, ReferenceStrength
 from ..story.seeds import panel_seed
 from .candidate_policy import CandidatePolicy, candidate_seed
 from .masks import PanelMasks
@@ -23,7 +23,9 @@ class Pass:
 
     def on(self, picture: Picture) -> "Pass":
         """The pass with the picture it begins from as its first reference."""
-        return replace(self, request=replace(self.request, references=(picture, *self.request.references)))
+        request = self.request
+        strengths = (ReferenceStrength(), *request.strengths) if request.strengths else ()
+        return replace(self, request=replace(request, references=(picture, *request.references), strengths=strengths))
 
     def with_seed(self, seed: int) -> "Pass":
         """The pass with the seed that it has in a panel of this one."""
@@ -37,7 +39,7 @@ class PanelJob:
 
     `number` is its 1-based position in the story, `characters` are the names of those in it. `passes` are made in
     order; most panels have one. `source` is the id of the panel whose picture they start from. `combine` says how
-    several references are combined: "stitch", "offset", "passes", or "" with fewer than two. A job that is not `wanted`
+    several references are combined: "stitch", "offset", "passes", "regions", or "". A job that is not `wanted`
     is made only because another one starts from it. `seed` is the panel's, `policy` says how many candidates are made
     to choose from. `masks` say where the picture may differ from the one it is made from: the source's, or its only
     reference.

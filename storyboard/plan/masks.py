@@ -4,7 +4,7 @@ A mask file becomes a `bool` tensor [height, width], True where it is white; how
 is a `float32` tensor [height, width], 0..1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from ...common import Box, InputError, Picture, open_beside
 from ..story.models import REFERENCE, Panel, Story
+from ..story.reading import EntryPath
 
 PanelMasks = Mapping[str, torch.Tensor]  # "edit" and "keep", those that a panel has
 
@@ -67,23 +68,42 @@ def story_masks(story: Story, folder: str | Path, where: str) -> dict[str, dict[
     Half-way between black and white is black. Raises InputError (where = `where:line`) for a missing, unreadable or
     outside file, one with transparent parts, and one without any white.
     """
+    return _opened(story, folder, where, lambda panel: {
+        ("masks", field): (name, f"what {_MEANS[field]}") for field, name in mask_files(panel).items()})
+
+
+def story_regions(story: Story, folder: str | Path, where: str) -> dict[str, dict[str, torch.Tensor]]:
+    """Open the masks that say where characters are: by panel id, then character. As for story_masks."""
+    return _opened(story, folder, where, lambda panel: {
+        ("characters", name, "region"): (file, f"where {name} is") for name, file in region_files(panel).items()})
+
+
+def _opened(story: Story, folder: str | Path, where: str,
+            files_of: Callable[[Panel], Mapping[EntryPath, tuple[str, str]]]) -> dict[str, dict[str, torch.Tensor]]:
+    """Masks by panel id and the second part of their path in the panel. `files_of`: path -> (file, what white says)."""
     home, opened, masks = Path(folder).resolve(), {}, {}
     for index, panel in enumerate(story.panels):
-        for field, name in mask_files(panel).items():
-            line = story.line("panels", index, "masks", field)
-            place, entry = f"{where}:{line}" if line else where, f"panel '{panel.id}' masks {field}"
+        for path, (name, says) in files_of(panel).items():
+            line = story.line("panels", index, *path)
+            place, entry = f"{where}:{line}" if line else where, f"panel '{panel.id}' {' '.join(map(str, path))}"
             if name not in opened:
                 opened[name] = open_beside(home, name, place, entry, opaque=True).mean(dim=2) > 0.5
             if not opened[name].any():
-                raise InputError(place, entry, name, f"has no white, which says what {_MEANS[field]}",
+                raise InputError(place, entry, name, f"has no white, which says {says}",
                                  "paint those parts white on black, or leave this mask out")
-            masks.setdefault(panel.id, {})[field] = opened[name]
+            masks.setdefault(panel.id, {})[str(path[1])] = opened[name]
     return masks
 
 
 def mask_files(panel: Panel) -> dict[str, str]:
     """The files of a panel's masks by field."""
     return {field: name for field in _MEANS if panel.masks and (name := getattr(panel.masks, field)) is not None}
+
+
+def region_files(panel: Panel) -> dict[str, str]:
+    """The files of masks that say where a panel's characters are, by character."""
+    return {name: region for name in panel.characters or ()
+            if isinstance(region := panel.appearance(name).region, str)}
 
 
 def panel_masks(panel: Panel, masks: PanelMasks | None, size: tuple[int, int], references: Sequence[Picture],
@@ -116,10 +136,14 @@ def check_masks(panel: Panel, masks: PanelMasks, width: int, height: int) -> Non
     """Raise InputError for masks of another size than the panel, and for masks that together let nothing change."""
     where, files = f"panel '{panel.id}'", mask_files(panel)
     for field, mask in masks.items():
-        if mask.shape != (height, width):
-            raise InputError(where, f"masks {field}", files[field],
-                             f"is {mask.shape[1]}x{mask.shape[0]}, and the panel is {width}x{height}",
-                             f"make the mask {width}x{height}, or give the panel its size")
+        check_mask_size(mask, width, height, where, f"masks {field}", files[field])
     if not may_change(masks).any():
         raise InputError(where, "masks", ", ".join(files.values()), "let nothing change",
                          "paint less of keep white, or more of edit")
+
+
+def check_mask_size(mask: torch.Tensor, width: int, height: int, where: str, field: str, file: str) -> None:
+    """Raise InputError for a mask of another size than the panel."""
+    if mask.shape != (height, width):
+        raise InputError(where, field, file, f"is {mask.shape[1]}x{mask.shape[0]}, and the panel is {width}x{height}",
+                         f"make the mask {width}x{height}, or give the panel its size")

@@ -7,15 +7,17 @@ import torch
 
 from ...common import InputError, did_you_mean
 from ...kontext import MIN_SIDE, EditRequest, KontextModel, ModelSettings, whole_size
-from ..cast.references import panel_references
+from ..cast.references import panel_references, panel_strengths
 from ..prompts.instruction import whole_prompt
-from ..story.models import MOST_FIGURES, REFERENCE, Story
+from ..story.models import Story
 from ..story.resolved import ResolvedPanel, resolve
 from .board import Board, Sampling
 from .candidate_policy import CandidatePolicy
+from .combine import way_to_combine
 from .jobs import PanelJob
 from .masks import panel_masks
 from .passes import panel_passes
+from .regions import given_areas
 
 log = logging.getLogger("kontinuity")
 
@@ -32,7 +34,8 @@ def plan_panels(board: Board, model: KontextModel, sampling: Sampling, *, only: 
 
     Raises InputError for an unknown panel in `only`, a picture of somebody who is not in the story, a character without
     a picture, passes or masks on a picture of another size, masks of a panel that is made from no picture or from
-    several, masks that are not in the board or fit badly (see check_masks), and all that model.check finds.
+    several, masks that are not in the board or fit badly (see check_masks), what way_to_combine refuses, and all that
+    model.check finds.
     """
     story = board.story
     wanted, needed = _choose(story, {only} if isinstance(only, str) else set(only), where)
@@ -67,13 +70,21 @@ def _job(resolved: ResolvedPanel, board: Board, settings: ModelSettings, samplin
     """A panel's job, unchecked by the model."""
     panel, size = resolved.panel, _size(resolved.size, resolved.aspect, settings)
     references = panel_references(resolved, board.pictures)
-    combine = _combine(resolved, settings)
+    strengths = panel_strengths(resolved, board.pictures, board.strengths)
+    areas = given_areas(panel, resolved.newcomers, board.regions.get(panel.id, {}), size)
+
+    def place_of(character: str) -> str:  # for messages
+        line = board.story.line("panels", number - 1, "characters", character, "region")
+        return f"{resolved.where}, line {line}" if line else resolved.where
+
+    combine = way_to_combine(resolved, settings.combine, strengths, areas, size, place_of)
     request = EditRequest(prompt=whole_prompt(resolved), references=references, width=size[0], height=size[1],
-                          seed=resolved.seed, steps=sampling.steps, guidance=sampling.guidance, where=resolved.where)
+                          seed=resolved.seed, steps=sampling.steps, guidance=sampling.guidance, where=resolved.where,
+                          strengths=strengths)
     masks = panel_masks(panel, board.masks.get(panel.id), size, references, in_passes=combine == "passes")
     if combine == "passes" or masks:
         _check_size_of_source(resolved, size, settings, "passes" if combine == "passes" else "masks")
-    passes = panel_passes(resolved, request, combine)
+    passes = panel_passes(resolved, request, combine, areas)
     return PanelJob(panel.id, number, resolved.characters, passes, resolved.source, combine, wanted, resolved.seed,
                     CandidatePolicy(panel.candidates, panel.min_score, panel.stop_score), masks=masks)
 
@@ -92,19 +103,3 @@ def _check_size_of_source(resolved: ResolvedPanel, size: tuple[int, int], settin
         raise InputError(resolved.where, "size", f"{size[0]}x{size[1]}",
                          f"is not that of panel '{resolved.source}', and {keeping} keep its pixels",
                          "give both one size")
-
-
-def _combine(resolved: ResolvedPanel, settings: ModelSettings) -> str:
-    """How the references of the newcomers are combined; see PanelJob."""
-    panel, method, count = resolved.panel, resolved.combine, len(resolved.newcomers)
-    if count > MOST_FIGURES and method != "passes":
-        log.warning("%s: %d characters at once; Kontext mixes up more than %d. %s", resolved.where, count, MOST_FIGURES,
-                    "Each gets a pass of its own, the first three in front." if method == "auto" else
-                    "Leave `together` out, or write `together: passes`, and each gets a pass of its own.")
-    if count < 2:
-        # One character joins another panel, or the panel itself asks: only then is one a pass.
-        alone = method == "passes" and count and (panel.from_ != REFERENCE or panel.together)
-        return "passes" if alone else ""
-    if method == "auto":
-        return settings.combine if count <= MOST_FIGURES else "passes"
-    return method

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ...common import Box, Picture
+from ...common import Picture
 from ...kontext import PictureScore, Scorer
 from ..cast.references import own_references
 from ..plan.board import Board
-from ..story.models import Panel
+from ..plan.regions import box_of, given_areas
 
 Judge = Callable[[str, Picture], PictureScore | None]  # the panel's id, and a picture of it
 
@@ -22,7 +22,9 @@ def story_judge(board: Board, scorer: Scorer) -> Judge:
     def judge(panel_id: str, picture: Picture) -> PictureScore | None:
         panel = board.story.panel(panel_id)
         names = [name for name in board.story.cast(panel) if name in references]
-        return everybody.only(names).score(picture, _regions(panel)) if names else None
+        regions = given_areas(panel, panel.characters or (), board.regions.get(panel_id, {}))
+        boxes = {name: box_of(area) for name, area in regions.items()}
+        return everybody.only(names).score(picture, boxes) if names else None
     return judge
 
 
@@ -32,9 +34,3 @@ def characters_judge(pictures: Mapping[str, Picture], scorer: Scorer) -> Judge:
     names = dict.fromkeys(key.split("/")[0] for key in pictures)
     everybody = scorer.cast({name: own_references(name, pictures) for name in names})
     return lambda _, picture: everybody.score(picture)
-
-
-def _regions(panel: Panel) -> dict[str, Box]:
-    """Where a panel says its characters are, as parts of the picture."""
-    regions = {name: panel.appearance(name).region for name in panel.characters or ()}
-    return {name: region for name, region in regions.items() if region}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL.PngImagePlugin import PngInfo
 
 from ...common import Picture, complete_file, to_bytes, to_image
@@ -32,7 +33,8 @@ def job_record(job: PanelJob, model_name: str) -> dict[str, Any]:
 
     Panels that are made from another one say which (`from`), those with several references how they were combined
     (`together`), those in several passes each of them (`passes`), and those with masks the SHA-256 of each in black and
-    white (`masks`).
+    white (`masks`). Where some reference is not as strong as usual each has its strength, with the part of the steps in
+    which that counts (`strengths`), and `regions` says who is where and what is said there.
     """
     request = job.request
     entry = {
@@ -55,13 +57,24 @@ def job_record(job: PanelJob, model_name: str) -> dict[str, Any]:
         entry["passes"] = [{"character": pass_.character, **_sampling(pass_.request),
                             "box": pass_.box and list(pass_.box)} for pass_ in job.passes]
     if job.masks:
-        entry["masks"] = {field: picture_hash(mask[..., None].expand(-1, -1, 3)) for field, mask in job.masks.items()}
+        entry["masks"] = {field: _mask_hash(mask) for field, mask in job.masks.items()}
+    if request.regions:
+        entry["regions"] = {"alone": request.regions.alone, "regions": [
+            {"area": _mask_hash(region.area) if isinstance(region.area, torch.Tensor) else list(region.area),
+             "phrase": region.phrase, "references": list(region.references)} for region in request.regions.regions]}
     return entry
 
 
+def _mask_hash(mask: torch.Tensor) -> str:
+    return picture_hash(mask[..., None].expand(-1, -1, 3))
+
+
 def _sampling(request: EditRequest) -> dict[str, Any]:
-    return {"prompt": request.prompt, "seed": request.seed,
-            "references": [picture_hash(picture) for picture in request.references]}
+    entry: dict[str, Any] = {"prompt": request.prompt, "seed": request.seed,
+                             "references": [picture_hash(picture) for picture in request.references]}
+    if request.strengths:
+        entry["strengths"] = [[strength.value, strength.start, strength.end] for strength in request.strengths]
+    return entry
 
 
 def picture_hash(picture: Picture) -> str:

@@ -78,6 +78,7 @@ def _is_of(entry: Any, job: PanelJob, model_name: str, judged: bool, first: int)
         theirs = {key: value for key, value in entry.items() if key not in _OF_THE_RUN}
         for later in theirs.get("passes", ())[1:]:
             del later["references"][:1]  # the picture as the pass before left it
+            del later.get("strengths", [])[:1]
         ours = json.loads(json.dumps(job_record(job.candidate(chosen), model_name)))
         return theirs == {key: value for key, value in ours.items() if key not in _OF_THE_RUN}
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # not what we write

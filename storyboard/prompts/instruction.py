@@ -80,8 +80,9 @@ def _actions(resolved: ResolvedPanel) -> str:
     if len(traits) < 2:
         return "".join(panel.appearance(name).action for name in traits)
     regions = {name: panel.appearance(name).region for name in traits}
-    return ", ".join(_doing(resolved, name, regions[name]) for name in traits
-                     if regions[name] or panel.appearance(name).action)
+    boxes = {name: region if isinstance(region, Box) else None for name, region in regions.items()}  # or a mask's file
+    return ", ".join(_doing(resolved, name, boxes[name]) for name in traits
+                     if boxes[name] or panel.appearance(name).action)
 
 
 def _doing(resolved: ResolvedPanel, name: str, region: Box | None) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 
 from ...common import InputError, did_you_mean
-from ...kontext import MAX_SEED
+from ...kontext import MAX_SEED, MAX_STRENGTH
 from .change import MAX_ITEMS, Change
 from .fields import MAX_LINE, MAX_TEXT, NAME
 from .models import (
@@ -22,10 +22,12 @@ from .models import (
     Character,
     Location,
     Masks,
+    NamedAppearance,
     Panel,
     Reference,
     Scene,
     Story,
+    Strength,
     Style,
     Voice,
 )
@@ -48,14 +50,17 @@ _PROBLEMS = {
 _OUT_OF_RANGE = {"int_parsing_size": "is too large", "less_than_equal": "is too large", "greater_than": "is too small",
                  "greater_than_equal": "is too small"}
 _RANGES = {"candidates": f"1 to {MAX_CANDIDATES}", "min_score": "0 to 1", "stop_score": "0 to 1",
+           "value": f"0 to {MAX_STRENGTH:g}: 1 is as it is, 0 leaves the reference out", "start": "0 to 1",
+           "end": "0 to 1",
            "duration": f"more than 0, at most {MAX_SECONDS:g} seconds", "fps": "more than 0, at most 240"}
 _LENGTHS = {"title": MAX_TITLE, "notes": MAX_TEXT, "captions": MAX_TEXT, "voice": MAX_TEXT}  # of texts
 _COUNTS = {"panels": MAX_PANELS, "characters": MAX_CHARACTERS, "locations": MAX_PLACES, "scenes": MAX_PLACES,
            "references": MAX_REFERENCES, "captions": MAX_CAPTIONS}
-_MODELS = {  # by path; * is a name or a number
+_MODELS = {  # by path; * is a name or a number, # a number
     "": Story, "style": Style, "characters *": Character, "characters * references *": Reference,
-    "locations *": Location, "scenes *": Scene, "panels *": Panel, "panels * change": Change,
-    "panels * characters *": Appearance, "panels * masks": Masks, "panels * captions *": Caption,
+    "characters * strength": Strength, "locations *": Location, "scenes *": Scene, "panels *": Panel,
+    "panels * change": Change, "panels * characters #": NamedAppearance, "panels * characters *": Appearance,
+    "panels * characters * strength": Strength, "panels * masks": Masks, "panels * captions *": Caption,
     "panels * voice": Voice,
 }
 
@@ -119,7 +124,9 @@ def _model_at(path: EntryPath) -> type | None:
     """What an entry is made into, if it has fields."""
     for pattern, model in _MODELS.items():
         parts = pattern.split()
-        if len(parts) == len(path) and all(part in ("*", word) for part, word in zip(parts, path, strict=True)):
+        if len(parts) == len(path) and all(
+                part in ("*", word) or part == "#" and isinstance(word, int)
+                for part, word in zip(parts, path, strict=True)):
             return model
     return None
 

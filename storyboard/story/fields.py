@@ -5,6 +5,7 @@ what people may write, not what it becomes.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import PureWindowsPath
 from typing import Annotated, Any
 
@@ -62,10 +63,10 @@ OR_NOTHING = Written({"type": "null"}, or_else=True)
 
 
 class Shorthand(Written):
-    """An annotation: the entry may be written as text alone, which then is its `field`."""
+    """An annotation: the entry may be written as one value alone, of this schema, which then is its `field`."""
 
-    def __init__(self, field: str):
-        super().__init__(SCALAR, or_else=True)
+    def __init__(self, field: str, schema: Mapping[str, Any] = SCALAR):
+        super().__init__(dict(schema), or_else=True)
         self.field = field
 
     def __get_pydantic_core_schema__(self, source, handler) -> core_schema.CoreSchema:
@@ -141,9 +142,11 @@ def _region(value: Any) -> Any:
     if len(numbers) == 4 and all(_NUMBER.fullmatch(number) for number in numbers):
         x, y, width, height = (float(number) for number in numbers)
         if min(x, y) >= 0 and min(width, height) > 0 and max(x + width, y + height) <= 1 + 1e-9:
-            return Box.of_size(x, y, width, height)
-    raise fault(value, "is not a region", "write left, centre, right, or [left, top, width, height] as parts of the "
-                "picture from 0 to 1, such as [0, 0.2, 0.5, 0.8]")
+            return Box.of_size(x, y, min(width, 1 - x), min(height, 1 - y))
+    if isinstance(value, str) and "." in value and not _NUMBER.fullmatch(value.strip()):
+        return _file_name(value)
+    raise fault(value, "is not a region", "write left, centre, right, [left, top, width, height] as parts of the "
+                "picture from 0 to 1, such as [0, 0.2, 0.5, 0.8], or the file of a mask")
 
 
 def _file_name(value: Any) -> Any:
@@ -165,11 +168,11 @@ def _frame(value: Any) -> Any:
     return value if isinstance(value, str) and NAME.fullmatch(value) else _file_name(value)
 
 
-_NAME_SCHEMA = {"type": ["string", "integer"], "pattern": f"^{NAME.pattern}$", "minimum": 0}
+NAME_SCHEMA = {"type": ["string", "integer"], "pattern": f"^{NAME.pattern}$", "minimum": 0}
 _BOX = {"type": "array", "minItems": 4, "maxItems": 4}
 _OR_NOTHING = {"type": ["string", "number", "boolean", "null"]}
 
-Name = Annotated[str, BeforeValidator(_name), Written(_NAME_SCHEMA)]
+Name = Annotated[str, BeforeValidator(_name), Written(NAME_SCHEMA)]
 Line = Annotated[str, Field(max_length=MAX_LINE), BeforeValidator(one_line), BeforeValidator(nothing_is_empty),
                  Written({**_OR_NOTHING, "maxLength": MAX_LINE})]
 Text = Annotated[str, Field(max_length=MAX_TEXT), BeforeValidator(nothing_is_empty),
@@ -183,7 +186,8 @@ Aspect = Annotated[float, BeforeValidator(_aspect), Written({"type": ["string", 
 Crop = Annotated[
     InstanceOf[Box] | str | None, BeforeValidator(_crop), PlainSerializer(lambda crop: crop), Written({"anyOf": [
         {"enum": ["auto", "none", None]}, {**_BOX, "items": {"type": "integer", "minimum": 0}}]})]
-Region = Annotated[InstanceOf[Box], BeforeValidator(_region), Written({"anyOf": [
-    {"enum": [*_SIDES]}, {**_BOX, "items": {"type": "number", "minimum": 0, "maximum": 1}}]})]
+Region = Annotated[InstanceOf[Box] | str, BeforeValidator(_region), Written({"anyOf": [
+    {"enum": [*_SIDES]}, {**_BOX, "items": {"type": "number", "minimum": 0, "maximum": 1}},
+    {"type": "string", "pattern": "\\."}]})]  # the last is a file
 FileName = Annotated[str, BeforeValidator(_file_name), Written({"type": "string", "minLength": 1, "maxLength": 1000})]
-Frame = Annotated[str, BeforeValidator(_frame), Written(_NAME_SCHEMA | {"pattern": "."})]  # a panel's id or a file
+Frame = Annotated[str, BeforeValidator(_frame), Written(NAME_SCHEMA | {"pattern": "."})]  # a panel's id or a file

@@ -13,12 +13,13 @@ from ...common import InputError
 from .faults import first_error, shown
 from .importers import Imported, import_csv, import_fountain, import_vistory, is_heading, is_vistory
 from .models import Story
-from .reading import MAX_BYTES, Cut, check_size_of_text, json_as_yaml, read_yaml
+from .reading import MAX_BYTES, Cut, EntryPath, check_size_of_text, json_as_yaml, read_yaml
 
 # What is not written in words: behind these a #word is a comment, but mia #2.png may be a file.
-_FILES = {"picture", "reference", "references", "edit", "keep", "file", "start_frame", "end_frame"}
+_FILES = {"picture", "reference", "references", "edit", "keep", "file", "start_frame", "end_frame", "region"}
 _NO_WORDS = {"$schema", "version", "seed", "size", "aspect", "fps", "together", "id", "from", "characters", "scene",
-             "location", "role", "crop", "region", "candidates", "min_score", "stop_score", "duration", "kind"}
+             "location", "role", "crop", "candidates", "min_score", "stop_score", "duration", "kind", "strength",
+             "value", "start", "end"}
 STORY_SUFFIXES = (".yaml", ".yml", ".json", ".fountain", ".csv")
 
 
@@ -56,6 +57,7 @@ def story_text(text: str, source: str = "story text") -> StoryText:
     # Editors' note in JSON files which schema they follow; it says nothing of the story.
     data.pop("$schema", None)
     cut_at = {cut.line: cut for cut in cuts if _is_text(cut)}
+    _find_by_name(data, lines)
     try:
         story = Story.model_validate(data)
     except ValidationError as error:
@@ -69,6 +71,16 @@ def story_text(text: str, source: str = "story text") -> StoryText:
     return StoryText(story, text, tuple(
         f"line {line}: {cut.rest[:80]} behind {_field(cut)}, which YAML takes for a comment; if it belongs to the "
         'text, put the text in "quotes"' for line, cut in sorted(cut_at.items())))
+
+
+def _find_by_name(data: dict, lines: dict[EntryPath, int]) -> None:
+    """Add to the lines of a panel's characters in a list those by name, as they stand in a mapping."""
+    for path, line in list(lines.items()):
+        if len(path) > 3 and (path[0], path[2]) == ("panels", "characters") and isinstance(path[3], int):
+            entry = data["panels"][path[1]]["characters"][path[3]]
+            name = entry.get("name") if isinstance(entry, dict) else entry
+            if isinstance(name, str):
+                lines.setdefault((*path[:3], name, *path[4:]), line)
 
 
 def _screenplay(text: str, where: str) -> InputError | None:

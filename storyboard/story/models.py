@@ -4,9 +4,10 @@ What each field means for people is in docs/story_file.md. Reading a file is fil
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,9 +20,11 @@ from pydantic import (
 )
 
 from ...common import did_you_mean
+from ...kontext import MAX_STRENGTH
 from .change import Change
 from .fields import (
     NAME,
+    NAME_SCHEMA,
     OR_NOTHING,
     Aspect,
     Crop,
@@ -55,11 +58,31 @@ REFERENCE = "reference"  # what `from` says when a panel is made from its charac
 
 Role = Literal["body", "face", "outfit", "side", "back"]
 ROLES: tuple[str, ...] = get_args(Role)
-Together = Literal["auto", "stitch", "offset", "passes"]
+Together = Literal["auto", "stitch", "offset", "passes", "regions"]
 
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Strength(_Entry):
+    """How strongly a reference is looked at: `value` 0..2, in the steps from `start` to `end`, 0..1 of all steps."""
+
+    value: Annotated[float, Field(ge=0, le=MAX_STRENGTH, allow_inf_nan=False)]
+    start: _Share = 0.0
+    end: _Share = 1.0
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> "Strength":
+        if self.start >= self.end:
+            raise fault(f"{self.start:g}", f"is not before the end {self.end:g}", "0 and 1 are all steps", "start")
+        return self
+
+
+_Strength = Annotated[Strength, Shorthand("value", {"type": "number", "minimum": 0, "maximum": MAX_STRENGTH})]
 
 
 class Reference(_Entry):
@@ -75,7 +98,8 @@ class Character(_Entry):
     """Somebody who appears in panels.
 
     `reference` is the short form of one reference, and `references` the long form of several; none at all means that
-    Character nodes bring the pictures. `traits` are visible ones, in the prompt's language. `voice` says how it sounds.
+    Character nodes bring the pictures. `traits` are visible ones, in the prompt's language. `strength` is that of its
+    references in panels which say none; None: as whoever brings the picture says. `voice` says how it sounds.
     """
 
     reference: FileName | None = None
@@ -83,6 +107,7 @@ class Character(_Entry):
     traits: Line = ""
     references: Annotated[tuple[Annotated[Reference, Shorthand("picture")], ...],
                           Field(max_length=MAX_REFERENCES)] = ()
+    strength: _Strength | None = None
     voice: Line = ""
 
     @model_validator(mode="after")
@@ -120,11 +145,19 @@ class Scene(_Entry):
 
 
 class Appearance(_Entry):
-    """How a character is in one panel. `region` is (left, top, width, height) in parts of the picture, 0..1."""
+    """How a character is in one panel. `region` is a box in parts of the picture, 0..1, or the file of a mask. What
+    `strength` None means, Character says."""
 
     region: Region | None = None
     action: Line = ""
     reference: Role | None = None
+    strength: _Strength | None = None
+
+
+class NamedAppearance(Appearance):
+    """The same in a list, where it says itself whose it is."""
+
+    name: Name
 
 
 class Masks(_Entry):
@@ -150,12 +183,35 @@ class Voice(_Entry):
     file: FileName | None = None
 
 
+_TWICE = "is named twice", "name each character once"
+
+
+def _by_name(entries: tuple[NamedAppearance, ...]) -> dict[str, Appearance]:
+    """A list of appearances as the mapping it stands for."""
+    appearances: dict[str, Appearance] = {}
+    for place, entry in enumerate(entries):
+        if entry.name in appearances:
+            raise fault(entry.name, *_TWICE, place)
+        appearances[entry.name] = Appearance(**{field: getattr(entry, field) for field in Appearance.model_fields
+                                                if field in entry.model_fields_set})
+    return appearances
+
+
+def _form_of_cast(value: Any) -> str:
+    if isinstance(value, dict):
+        return "[appearances]"
+    return "[list]" if isinstance(value, (list, tuple)) and any(isinstance(who, dict) for who in value) else "[names]"
+
+
 _Names = Annotated[tuple[Name, ...], Tag("[names]")]
+_List = Annotated[tuple[Annotated[NamedAppearance, Shorthand("name", NAME_SCHEMA)], ...], AfterValidator(_by_name),
+                  Tag("[list]")]
 _Appearances = Annotated[dict[Name, Annotated[
     Appearance, BeforeValidator(lambda value: {} if value is None else value), OR_NOTHING]], Tag("[appearances]")]
-_Cast = Annotated[_Names | _Appearances, Discriminator(
-    lambda value: "[appearances]" if isinstance(value, dict) else "[names]")]
-_Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+if TYPE_CHECKING:  # what they become; a list of appearances is a mapping then
+    _Cast = tuple[str, ...] | dict[str, Appearance]
+else:
+    _Cast = Annotated[_Names | _List | _Appearances, Discriminator(_form_of_cast)]
 
 
 class Panel(_Entry):
@@ -180,8 +236,8 @@ class Panel(_Entry):
     seed: Seed | None = None
     size: Size | None = None
     candidates: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] = 1
-    min_score: _Score | None = None
-    stop_score: _Score | None = None
+    min_score: _Share | None = None
+    stop_score: _Share | None = None
     masks: Masks | None = None
     captions: Annotated[tuple[Annotated[Caption, Shorthand("text")], ...], Field(max_length=MAX_CAPTIONS)] = ()
     voice: Annotated[Voice, Shorthand("text")] | None = None
@@ -293,7 +349,7 @@ class Story(_Entry):
             entry = (*path, "characters", name if isinstance(panel.characters, dict) else place)
             self._check_known(name, self.characters, "character", *entry)
             if name in before:
-                raise fault(name, "is named twice", "name each character once", *entry)
+                raise fault(name, *_TWICE, *entry)
             before.add(name)
 
     def _check_circles(self) -> None:

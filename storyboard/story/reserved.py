@@ -25,10 +25,10 @@ def reserved_fields(story: Story) -> tuple[str, ...]:
         for field in _PANEL:
             counts[f"panel {field}"] += field in panel.model_fields_set and getattr(panel, field) not in (None, "", ())
         counts["panel captions position"] += sum(bool(caption.position) for caption in panel.captions)
-        # A prompt is given to the model as it is; the rest is for a `change` and for passes.
+        # A prompt is given to the model as it is; the rest is for a `change`, for passes and for regions.
         if panel.change is None:
             counts["panel angle"] += bool(panel.angle)
-            if (panel.together or story.together) != "passes":
+            if (panel.together or story.together) not in ("passes", "regions"):
                 for appearance in panel.characters.values() if isinstance(panel.characters, dict) else ():
                     counts["panel characters region"] += appearance.region is not None
                     counts["panel characters action"] += bool(appearance.action)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .models import REFERENCE, Panel, Story
+from .models import REFERENCE, Panel, Story, Strength
 from .seeds import panel_seed
 
 
@@ -17,6 +17,7 @@ class ResolvedPanel:
         newcomers: those of them that the panel it is made from does not show; of one made from references all.
         place: the description of where it plays, "" if nothing says where.
         style: the story's, "" without one.
+        strengths: of each newcomer by name, the panel's word before the story's; None: nothing is said.
         combine: how several references are to be combined, the panel's word before the story's.
         seed: the panel's own, or the one from its id.
         source: the id of the panel it is made from; None: made from references.
@@ -27,6 +28,7 @@ class ResolvedPanel:
     panel: Panel
     traits: Mapping[str, str]
     newcomers: tuple[str, ...]
+    strengths: Mapping[str, Strength | None]
     place: str
     style: str
     combine: str
@@ -52,10 +54,12 @@ def resolve(story: Story, panel: Panel) -> ResolvedPanel:
     characters = story.cast(panel)
     source = None if panel.from_ == REFERENCE else story.panel(panel.from_)
     there = story.cast(source) if source else ()
+    newcomers = tuple(name for name in characters if name not in there)
     return ResolvedPanel(
         panel=panel,
         traits=story.traits(characters),
-        newcomers=tuple(name for name in characters if name not in there),
+        newcomers=newcomers,
+        strengths={name: panel.appearance(name).strength or story.characters[name].strength for name in newcomers},
         place=story.location(panel).description,
         style=story.style.text,
         combine=panel.together or story.together,

@@ -16,7 +16,11 @@ SCHEMA_FILE = Path(__file__).parent.parent / "story.schema.json"
 
 
 class _Plain(GenerateJsonSchema):
-    """Without the titles that pydantic makes of field names."""
+    """Without the titles that pydantic makes of field names, and with kinds that may have entries in common."""
+
+    def tagged_union_schema(self, schema: Any) -> dict[str, Any]:
+        made = super().tagged_union_schema(schema)
+        return {"anyOf": made["oneOf"]} if "oneOf" in made else made
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False

@@ -44,7 +44,9 @@ class FakeModel:
             if on_step:
                 on_step(StepInfo(step=step, steps=request.steps, latents=torch.zeros(1, 16, 2, 2)))
         numbers = (request.prompt, request.seed, request.width, request.height, request.steps, request.guidance,
-                   [float(picture.sum()) for picture in request.references])
+                   [float(picture.sum()) for picture in request.references], request.strengths,
+                   [(str(region.area), region.phrase, region.references) for region in
+                    (request.regions.regions if request.regions else ())])
         seed = int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:7], "big")
         return torch.rand(request.height, request.width, 3, generator=torch.Generator().manual_seed(seed))
 

@@ -10,9 +10,10 @@ from kontinuity.storyboard.story.importers.shot_columns import COLUMNS
 from kontinuity.storyboard.story.schema import SCHEMA_FILE
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "story_file.md").read_text("utf-8")
-TITLES = {"Appearance": "### Appearances", "Caption": "### Captions", "Change": "### Changes",
+TITLES = {"Caption": "### Captions", "Change": "### Changes",
           "Character": "### Characters", "Location": "### Locations", "Masks": "### Masks", "Panel": "## Panels",
-          "Reference": "### References", "Scene": "### Scenes", "Style": "### Style", "Voice": "### Voices"}
+          "NamedAppearance": "### Appearances", "Reference": "### References", "Strength": "### Strengths",
+          "Scene": "### Scenes", "Style": "### Style", "Voice": "### Voices"}
 
 
 def section(title):
@@ -27,8 +28,11 @@ def test_examples_are_stories(example):
 
 def test_every_field_has_a_row_and_no_other_has():
     schema = json.loads(SCHEMA_FILE.read_text("utf-8"))
-    models = {TITLES[name]: model for name, model in schema["$defs"].items()} | {"## The board": schema}
-    assert len(models) == 12
+    listed, alone = (schema["$defs"][name]["properties"] for name in ("NamedAppearance", "Appearance"))
+    assert set(listed) - set(alone) == {"name"}  # one table for both
+    models = {TITLES[name]: model for name, model in schema["$defs"].items() if name != "Appearance"} | {
+        "## The board": schema}
+    assert len(models) == 13
     for title, model in models.items():
         rows = re.findall(r"^\| `(\w+)` \|", section(title), re.MULTILINE)
         assert sorted(rows) == sorted(set(model["properties"]) - {"$schema"}), title

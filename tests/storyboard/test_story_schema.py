@@ -18,7 +18,10 @@ GOOD = [
     HEAD + "size: [1024, 768]", HEAD + "aspect: 1.5", HEAD + "style: ink", HEAD + "fps: 23.976",
     HEAD + "characters: {mia: {references: [a.png, {picture: b.png, crop: none}]}}",
     HEAD + "locations: {sea: the sea, moon: }\nscenes: {one: {location: sea}, two: }",
-    HEAD + "$schema: story.schema.json",
+    HEAD + "$schema: story.schema.json", HEAD + "together: regions", HEAD + "characters: {m: {strength: 0}}",
+    "version: 1\ncharacters: {m: , n: }\npanels: [{id: a, prompt: x, characters: [{name: m, strength: 1.3}, n]}]",
+    "version: 1\ncharacters: {m: }\npanels: [{id: a, prompt: x, characters: {m: {strength: {value: 2, end: 0.5}, "
+    "region: m.png}}}]",
     "version: 1\ncharacters: {m: }\npanels: [{id: a, change: {scene: x, keep: y}, characters: {m: }}]",
     "version: 1\npanels: [{id: a, prompt: x}, {id: b, from: a, change: {add: }, voice: Hello., captions: [1]}]",
 ]
@@ -35,6 +38,8 @@ BAD = [
         "promt: y", "candidates: 0", "candidates: 17", "min_score: 2", "duration: 0", "duration: soon", "masks: m.png",
         "captions: {text: x}", "captions: [{kind: speech}]", "captions: [{text: x, kind: shout}]", "voice: [x]",
         "change: {scene: x}", "characters: mia", "characters: {mia: {region: top}}", "characters: {mia: left}",
+        "characters: {mia: {strength: 3}}", "characters: {mia: {strength: {start: 0}}}", "characters: [{strength: 1}]",
+        "characters: [{name: mia, strength: {value: 1, ende: 1}}]", "characters: {mia: {name: mia}}",
         "seed: 1.5", "size: [64, 64, 64]", "together: glue", "shot: [wide]", "from: a b", "notes: {a: b}")),
     "version: 1\npanels: [{prompt: x}]", "version: 1\npanels: [{id: a}]", "version: 1\npanels: [{id: a b, prompt: x}]",
     "version: 1\npanels: [{id: a, prompt: ''}]", "version: 1\npanels: [{id: a, change: x}]",
