@@ -17,7 +17,7 @@ Each name imports from the lines above it and from the left of its own only:
 
 from .attention.plan import AttentionPlan
 from .attention.regions import Region, Regions, tokens_inside
-from .attention.strength import MAX_STRENGTH, ReferenceStrength
+from .attention.strength import MAX_STRENGTH, ReferenceStrength, check_strengths
 from .backends import Backend
 from .identity import Encoder, FaceEncoder, FaceFinder, Finder, PictureScore, Scorer, load_encoder
 from .load.advice import identify
@@ -77,6 +77,7 @@ __all__ = [
     "Velocity",
     "check_folder",
     "check_size",
+    "check_strengths",
     "identify",
     "into_memory",
     "load_encoder",

@@ -9,14 +9,14 @@ from comfy_api.latest import io
 
 from ..common import Box, InputError
 from ..demo_model import figure_finder
-from ..kontext import FaceFinder, KontextModel
+from ..kontext import FaceFinder, KontextModel, ReferenceStrength, check_strengths
 from ..publish import check_visible, key_border, visible_share
 from ..storyboard import ROLES, Sampling, character_sheet, crop_picture
 from . import host
 from .host import folders
-from .inputs import guidance_input, own_choices, seed_input, steps_input
+from .inputs import guidance_input, own_choices, seed_input, steps_input, strength_input
 from .pictures import as_image, one_picture
-from .sockets import CATEGORY, CharactersSocket, KontextModelSocket
+from .sockets import CATEGORY, Characters, CharactersSocket, KontextModelSocket
 
 TITLE = "Character"
 SHEET_TITLE = "Character Sheet"
@@ -75,6 +75,7 @@ class Character(io.ComfyNode):
                 io.Combo.Input("role", options=list(ROLES), default=ROLES[0], optional=True,
                                tooltip="What the picture shows. Panels use the body, close-ups the face if there is "
                                        "one, and the others where a panel asks for them."),
+                strength_input(" A strength that the story gives goes before it."),
             ],
             outputs=[CharactersSocket.Output(display_name="characters",
                                              tooltip="All so far, for Load Storyboard or one more Character.")],
@@ -82,15 +83,19 @@ class Character(io.ComfyNode):
 
     @classmethod
     def execute(cls, name: str, picture: torch.Tensor,
-                characters: Mapping[str, torch.Tensor] | None = None, role: str = ROLES[0]) -> io.NodeOutput:
-        name, others = name.strip(), characters or {}
+                characters: Mapping[str, torch.Tensor] | None = None, role: str = ROLES[0],
+                strength: float = 1.0) -> io.NodeOutput:
+        name, others = name.strip(), Characters(characters or {})
         if not name:
             raise InputError(TITLE, "name", "", "is empty", "write the character's name as in the story: mia")
         key = name if role == ROLES[0] else f"{name}/{role}"
         if key in others:
             raise InputError(TITLE, "name", name, "is already taken by another Character node in this chain",
                              "give each character its own name, or each of its pictures another role")
-        return io.NodeOutput({**others, key: one_picture(picture, f"{TITLE} '{name}'", "picture")})
+        where, looked_at = f"{TITLE} '{name}'", ReferenceStrength(strength)
+        check_strengths([looked_at], 1, where)
+        return io.NodeOutput(Characters({**others, key: one_picture(picture, where, "picture")},
+                                        {**others.strengths, key: looked_at}))
 
 
 class CropCharacter(io.ComfyNode):

@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..kontext import MAX_GUIDANCE, MAX_SEED, MAX_SIDE, MAX_STEPS, MULTIPLE
+from ..kontext import MAX_GUIDANCE, MAX_SEED, MAX_SIDE, MAX_STEPS, MAX_STRENGTH, MULTIPLE
 
 
 def seed_input(tooltip: str) -> io.Int.Input:
@@ -32,6 +32,13 @@ def side_input(name: str, other: str) -> io.Int.Input:
     return io.Int.Input(name, default=0, min=0, max=MAX_SIDE, step=MULTIPLE,
                         tooltip=f"Of the result, in pixels, a multiple of {MULTIPLE}. 0 follows the picture's shape; "
                                 f"if {other} is 0 too, at the area the model works best at.")
+
+
+def strength_input(added: str = "") -> io.Float.Input:
+    """How strongly a picture is looked at; what is `added` ends its tooltip."""
+    return io.Float.Input("strength", default=1.0, min=0.0, max=MAX_STRENGTH, step=0.05, optional=True,
+                          tooltip="How strongly the picture is looked at: 1 as the model is, more for a tighter hold "
+                                  f"on its looks, less for more freedom, 0 leaves it out.{added}")
 
 
 def filename_prefix_input(default: str, go: str = "it goes", added: str = "A counter is") -> io.String.Input:

@@ -22,10 +22,12 @@ from ..storyboard import (
     load_story,
     make_storyboard,
     mask_files,
+    region_files,
     reserved_fields,
     save_panel,
     story_masks,
     story_pictures,
+    story_regions,
     story_text,
 )
 from . import host
@@ -33,7 +35,15 @@ from .host import folders
 from .inputs import filename_prefix_input, guidance_input, own_choices, steps_input
 from .pictures import as_image, as_pictures
 from .prompts import advice_for
-from .sockets import CATEGORY, CharactersSocket, KontextModelSocket, ScorerSocket, Storyboard, StorySocket
+from .sockets import (
+    CATEGORY,
+    Characters,
+    CharactersSocket,
+    KontextModelSocket,
+    ScorerSocket,
+    Storyboard,
+    StorySocket,
+)
 
 log = logging.getLogger("kontinuity")
 
@@ -109,7 +119,8 @@ class LoadStoryboard(io.ComfyNode):
             state.update(loaded.yaml.encode())
             files = [reference.picture for character in loaded.story.characters.values()
                      for reference in character.pictures]
-            files += [name for panel in loaded.story.panels for name in mask_files(panel).values()]
+            files += [name for panel in loaded.story.panels
+                      for name in (*mask_files(panel).values(), *region_files(panel).values())]
             for name in files:
                 status = (folder / name).stat()
                 state.update(f"{name} {status.st_mtime_ns} {status.st_size}\n".encode())
@@ -126,7 +137,9 @@ class LoadStoryboard(io.ComfyNode):
             log.warning("%s: %s", source, line)
         if reserved := reserved_fields(story):
             log.info("%s: kept, but nothing uses it yet: %s", source, ", ".join(reserved))
-        board = Board(story, story_pictures(story, folder, source, characters), story_masks(story, folder, source))
+        given = Characters(characters or {})
+        board = Board(story, story_pictures(story, folder, source, given), story_masks(story, folder, source),
+                      story_regions(story, folder, source), given.strengths)
         outputs = Storyboard(board), loaded.yaml
         return io.NodeOutput(*outputs, ui={"text": ["\n".join(left_out)]}) if left_out else io.NodeOutput(*outputs)
 
