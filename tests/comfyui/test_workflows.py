@@ -29,8 +29,9 @@ def widgets(declaration: dict) -> list[tuple[str, bool]]:
     return found
 
 
-def to_api(workflow: dict, declarations: dict) -> dict:
-    """The API graph of a workflow of the editor; checks each node's widget values and each link on the way."""
+def to_api(workflow: dict, declarations: dict, earlier: bool = False) -> dict:
+    """The API graph of a workflow of the editor; checks each node's widget values and each link on the way. Of an
+    `earlier` one the editor leaves widgets that have come since, the last ones, at their defaults: not in the graph."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
     links = {link[0]: link[1:] for link in workflow["links"]}
     api = {}
@@ -40,6 +41,8 @@ def to_api(workflow: dict, declarations: dict) -> dict:
         declaration = declarations[node["type"]]
         values, inputs = list(node["widgets_values"]), {}
         for name, controlled in widgets(declaration):
+            if earlier and not values:
+                break
             inputs[name] = values.pop(0)
             if controlled:
                 assert values.pop(0) in CONTROL
