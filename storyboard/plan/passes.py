@@ -18,10 +18,20 @@ def panel_passes(resolved: ResolvedPanel, request: EditRequest, combine: str,
     if combine == "passes":
         return _one_by_one(resolved, request, areas)
     if combine == "regions":
-        request = replace(request, regions=edit_regions(resolved, areas_apart(resolved.newcomers, areas)))
+        request = _in_regions(resolved, request, areas_apart(resolved.newcomers, areas))
     elif combine == "stitch":
         request = _stitched(request)
     return (Pass(request, on_picture=resolved.source is not None),)
+
+
+def _in_regions(resolved: ResolvedPanel, request: EditRequest, areas: Mapping[str, Area]) -> EditRequest:
+    """The request with a region for each newcomer, its references in the order in which they stand, from left to right:
+    where a reference sits among the others says to the model where its figure is to stand."""
+    names = sorted(areas, key=lambda name: box_of(areas[name]).centre[0])
+    order = list(map(resolved.newcomers.index, names))
+    return replace(request, references=tuple(request.references[i] for i in order),
+                   strengths=tuple(request.strengths[i] for i in order) if request.strengths else (),
+                   regions=edit_regions(resolved, {name: areas[name] for name in names}))
 
 
 def _one_by_one(resolved: ResolvedPanel, request: EditRequest, areas: Mapping[str, Area]) -> tuple[Pass, ...]:

@@ -57,10 +57,20 @@ def test_each_has_its_own_phrase_and_reference_and_the_prompt_stays(model):
     job, = jobs_of(model, "id: a, prompt: They meet., together: regions, characters: {mia: {region: right, action: "
                           "waving}, tom: {region: [0, 0.5, 0.5, 0.5]}}")
     assert job.combine == "regions" and len(job.passes) == 1 and job.request.prompt == "They meet."
-    mia, tom = regions_of(job)
-    assert (mia.area, tom.area) == (RIGHT, Box(0, 0.5, 0.5, 1)) and (mia.references, tom.references) == ((0,), (1,))
+    tom, mia = regions_of(job)
+    assert (mia.area, tom.area) == (RIGHT, Box(0, 0.5, 0.5, 1)) and (tom.references, mia.references) == ((0,), (1,))
     assert mia.phrase == "The girl in red on the right is waving." and tom.phrase.startswith("The tall man on the left")
-    assert [picture is PICTURES[name] for picture, name in zip(job.request.references, ("mia", "tom"), strict=True)]
+    assert all(picture is PICTURES[name]
+               for picture, name in zip(job.request.references, ("tom", "mia"), strict=True))  # as they stand
+
+
+def test_references_and_their_strengths_come_as_the_characters_stand(model):
+    job, = jobs_of(model, "id: a, prompt: x, together: regions, characters: {mia: {region: [0.7, 0, 0.3, 1], strength: "
+                          "1.5}, tom: {region: [0.35, 0, 0.3, 1]}, eva: {region: [0, 0, 0.3, 1], strength: 0.5}}")
+    assert [strength.value for strength in job.request.strengths] == [0.5, 1, 1.5]
+    assert [region.area.left for region in regions_of(job)] == [0, 0.35, 0.7]
+    assert [picture_hash(picture) for picture in job.request.references] == [
+        picture_hash(PICTURES[name]) for name in ("eva", "tom", "mia")]
 
 
 @pytest.mark.parametrize("names", [["mia", "tom"], ["mia", "tom", "eva"], ["bob", "mia", "tom", "eva"]])
