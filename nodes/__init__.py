@@ -16,6 +16,7 @@ from .native_models import FromNative, ToNative
 from .prompts import CheckPrompts, TranslatePrompts
 from .publish import SaveClip, Sticker
 from .scores import LoadScorer, PickCandidate, ScorePanels
+from .start_end_frames import StartEndFrames
 from .story import ContactSheet, LoadStoryboard, RenderStoryboard
 from .video import JoinClips, KeyframesForVideo
 
@@ -29,6 +30,6 @@ class KontinuityExtension(ComfyExtension):
             LoadModel, LoadModelFiles, LoadLora, FromNative, ToNative, InspectModel,
             DemoCharacter, CropCharacter, Character, CharacterSheet, LoadStoryboard, CheckPrompts, TranslatePrompts,
             LoadScorer, RenderStoryboard, ScorePanels, PickCandidate, ContactSheet, Edit,
-            InBetweenKeyframe, InterpolateFrames, EstimateMotion, ShowMotion, MotionScore, ClipScore, LoadFlowModel,
-            LoadInBetweenModel, KeyframesForVideo, JoinClips, Sticker, SaveClip,
+            StartEndFrames, InBetweenKeyframe, InterpolateFrames, EstimateMotion, ShowMotion, MotionScore, ClipScore,
+            LoadFlowModel, LoadInBetweenModel, KeyframesForVideo, JoinClips, Sticker, SaveClip,
         ]

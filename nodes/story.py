@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from comfy_api.latest import io
 
@@ -211,7 +210,7 @@ class RenderStoryboard(io.ComfyNode):
                 filename_prefix: str, scorer: Scorer | None = None, reroll: int = 0,
                 budget: int = 0, resume: bool = False) -> io.NodeOutput:
         board, output = story.board, _OutputFolder(filename_prefix, cls.hidden)
-        result = make_storyboard(board, model, Sampling(steps, guidance), _ProgressBar(), output,
+        result = make_storyboard(board, model, Sampling(steps, guidance), host.RunProgress(), output,
                                  only=panels.replace(",", " ").split(), scorer=scorer, first=reroll, budget=budget,
                                  resume=resume, originals=story.originals, advice=advice_for(model),
                                  where=RENDER_TITLE)
@@ -222,22 +221,6 @@ class RenderStoryboard(io.ComfyNode):
             [panel_caption(board.story, made.panel) for made in result.panels],
             [made.panel.duration or SECONDS for made in result.panels], board.story.fps or FPS,
             ui={"images": [output.shown(made.path) for made in result.panels], "text": ["\n".join(result.remarks)]})
-
-
-class _ProgressBar:
-    """A run's observer: the node's progress bar, live previews and Cancel."""
-
-    def begin(self, steps: int) -> None:
-        """See Observer."""
-        self._progress = host.Progress(steps)
-
-    def step(self, preview: np.ndarray | None) -> None:
-        """See Observer."""
-        self._progress.advance(preview)
-
-    def end(self) -> None:
-        """See Observer."""
-        self._progress.reach(self._progress.total)
 
 
 class _OutputFolder:

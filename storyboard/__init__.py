@@ -1,7 +1,7 @@
 """The storyboard: a story becomes panels, a panel becomes edits, what is kept of them lies on disk with its record."""
 
 from .between.series import Series, SeriesFrame, make_in_betweens
-from .between.settings import MAX_FRAMES, MIN_FRAMES, InBetweens
+from .between.settings import MAX_CANDIDATES, MAX_FRAMES, MIN_FRAMES, InBetweens
 from .cast.crop import crop_picture
 from .cast.references import story_pictures
 from .observer import Observer
@@ -25,11 +25,11 @@ from .story.reserved import reserved_fields
 from .story.seeds import panel_seed
 
 __all__ = [
-    "MAX_FRAMES", "MIN_FRAMES", "ROLES", "STORY_SUFFIXES", "Board", "Candidate", "CandidatePolicy", "Caption", "Change",
-    "Character", "InBetweens", "Observer", "Panel", "PanelJob", "PanelResult", "Sampling", "SavedPanel", "Series",
-    "SeriesFrame", "Shortlist", "Store", "Story", "StoryText", "StoryboardResult", "candidate_seed", "character_sheet",
-    "characters_judge", "crop_picture", "finished_panels", "job_record", "load_story", "make_in_betweens",
-    "make_storyboard", "mask_files", "panel_prompt", "panel_seed", "parse_story", "plan_panels", "read_story", "record",
-    "region_files", "render", "reserved_fields", "save_panel", "story_judge", "story_masks", "story_pictures",
-    "story_regions", "story_text",
+    "MAX_CANDIDATES", "MAX_FRAMES", "MIN_FRAMES", "ROLES", "STORY_SUFFIXES", "Board", "Candidate", "CandidatePolicy",
+    "Caption", "Change", "Character", "InBetweens", "Observer", "Panel", "PanelJob", "PanelResult", "Sampling",
+    "SavedPanel", "Series", "SeriesFrame", "Shortlist", "Store", "Story", "StoryText", "StoryboardResult",
+    "candidate_seed", "character_sheet", "characters_judge", "crop_picture", "finished_panels", "job_record",
+    "load_story", "make_in_betweens", "make_storyboard", "mask_files", "panel_prompt", "panel_seed", "parse_story",
+    "plan_panels", "read_story", "record", "region_files", "render", "reserved_fields", "save_panel", "story_judge",
+    "story_masks", "story_pictures", "story_regions", "story_text",
 ]

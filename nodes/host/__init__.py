@@ -19,12 +19,12 @@ from .memory import (
     work_device,
 )
 from .native_motion import NativeInBetween, flow_estimator, in_between_model
-from .progress import PREVIEW_PIXELS, Progress, stop_if_cancelled
+from .progress import PREVIEW_PIXELS, Progress, RunProgress, stop_if_cancelled
 from .saving import OutputNames, keeps_metadata, output_names, png_text, saved_image, video_of
 
 __all__ = [
-    "PREVIEW_PIXELS", "ComfyPlacement", "KontextComponent", "NativeInBetween", "OutputNames", "Progress", "blocked",
-    "card_memory", "card_room", "device_for", "flow_estimator", "flux_latent_rgb", "in_between_model", "keeps_metadata",
-    "may_map_files", "new_images", "output_names", "png_text", "saved_image", "stop_if_cancelled", "video_of",
-    "weight_dtype", "work_device",
+    "PREVIEW_PIXELS", "ComfyPlacement", "KontextComponent", "NativeInBetween", "OutputNames", "Progress", "RunProgress",
+    "blocked", "card_memory", "card_room", "device_for", "flow_estimator", "flux_latent_rgb", "in_between_model",
+    "keeps_metadata", "may_map_files", "new_images", "output_names", "png_text", "saved_image", "stop_if_cancelled",
+    "video_of", "weight_dtype", "work_device",
 ]

@@ -35,3 +35,19 @@ class Progress:
         self.done = max(self.done, done - 1)
         if self.done < done:
             self.advance()
+
+
+class RunProgress:
+    """A storyboard's `Observer`: the node's progress bar, live previews and Cancel."""
+
+    def begin(self, steps: int) -> None:
+        """See Observer."""
+        self._progress = Progress(steps)
+
+    def step(self, preview: np.ndarray | None) -> None:
+        """See Observer."""
+        self._progress.advance(preview)
+
+    def end(self) -> None:
+        """See Observer."""
+        self._progress.reach(self._progress.total)

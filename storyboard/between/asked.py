@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...kontext import EditRequest, KontextModel, ReferenceStrength, whole_size
+from ...kontext import MIN_SIDE, EditRequest, KontextModel, ReferenceStrength, whole_size
 from ..plan.board import Sampling
 from ..plan.candidate_policy import candidate_seed
 from .ends import Ends
@@ -23,7 +23,7 @@ def in_between_request(ends: Ends, part: float, candidate: int, model: KontextMo
     """
     width, height = ends.size
     area = model.settings.width * model.settings.height
-    size = whole_size(width, height, area)
+    size = whole_size(width, height, area, MIN_SIDE)
     return EditRequest(
         prompt=in_between_prompt(part, settings.prompt(part)),
         references=(ends.moved(part), ends.start, ends.end),

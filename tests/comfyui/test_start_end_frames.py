@@ -1,0 +1,66 @@
+"""Start and End Frames in a real server."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+NODE = "Kontinuity_StartEndFrames"
+
+
+def square(left: int, size=(96, 64)) -> Image.Image:
+    picture = Image.new("RGB", size, "wheat")
+    ImageDraw.Draw(picture).rectangle((left, 20, left + 24, 44), "maroon")
+    return picture
+
+
+def graph_of(server, start: Image.Image, end: Image.Image, **inputs) -> dict:
+    for name, picture in (("start", start), ("end", end)):
+        picture.save(server.base / "input" / f"{name}_frame.png")
+    asked = {"frames": 5, "made": 0, "prompts": "", "candidates": 1, "seed": 3, "steps": 2, "guidance": 2.5, **inputs}
+    return {
+        "1": {"class_type": "Kontinuity_LoadModel", "inputs": {"model": "tiny", "memory": "auto"}},
+        "2": {"class_type": "LoadImage", "inputs": {"image": "start_frame.png"}},
+        "3": {"class_type": "LoadImage", "inputs": {"image": "end_frame.png"}},
+        "4": {"class_type": NODE, "inputs": {"model": ["1", 0], "start": ["2", 0], "end": ["3", 0], **asked}},
+        "5": {"class_type": "SaveImage", "inputs": {"images": ["4", 0], "filename_prefix": "between/frame"}},
+        "6": {"class_type": "PreviewAny", "inputs": {"source": ["4", 1]}},
+    }
+
+
+def frames(server, result) -> list[np.ndarray]:
+    assert result.status == "success", result.error
+    return [np.asarray(Image.open(server.base / "output" / entry["subfolder"] / entry["filename"]))
+            for entry in result.outputs["5"]["images"]]
+
+
+def test_a_series_with_its_ends_as_they_are(server, run):
+    start, end = square(4), square(66)
+    result, events = run(graph_of(server, start, end, prompts="a red hat\n\nthe beach"))
+    made = frames(server, result)
+    assert len(made) == 5 and all(frame.shape == (64, 96, 3) for frame in made)
+    assert (made[0] == np.asarray(start)).all() and (made[-1] == np.asarray(end)).all()
+    report = result.outputs["4"]["text"][0]
+    assert report.startswith("5 frames: 2 given, ") and "frame 3 (50%): " in report
+    assert result.outputs["6"]["text"][0].strip('"').startswith("5 frames: 2 given")
+
+
+def test_kontext_makes_what_motion_does_not_explain(server, run):
+    noise = [Image.fromarray(np.random.default_rng(seed).integers(0, 255, (64, 96, 3), np.uint8)) for seed in (1, 2)]
+    made = {}
+    for seed in (3, 4):
+        result, events = run(graph_of(server, *noise, seed=seed, frames=3))
+        made[seed] = frames(server, result)
+        assert "2 given, 1 made by Kontext, 0 by flow" in result.outputs["4"]["text"][0]
+        assert sum(getattr(event, "node", None) == "4" for event in events) >= 2  # a step each
+    assert (made[3][1] != made[4][1]).any()
+
+
+@pytest.mark.parametrize(("ends", "inputs", "words"), [
+    ((square(4), square(66, (64, 96))), {}, "Start and End Frames: end frame '64x96': is not of the start frame's size "
+                                            "96x64; crop or extend one"),
+    ((square(4), square(4)), {}, "Start and End Frames: end frame '96x64': is the start frame once more"),
+    ((square(4), square(66)), {"prompts": "她在挥手"}, "cannot be used (unreadable)"),
+])
+def test_what_is_refused_before_sampling(server, run, ends, inputs, words):
+    result, events = run(graph_of(server, *ends, **inputs))
+    assert result.status != "success" and words in str(result.error)
