@@ -94,20 +94,20 @@ def _groups_of_tokens(groups: Groups, regions: Regions | None, text_tokens: Sequ
 
 
 def _seen(groups: Groups, regions: Regions, alone: bool) -> torch.Tensor:
-    """bool [groups, groups]: whether the first sees the second."""
+    """bool [groups, groups]: whether the first sees the second. What each rule is worth: see
+    docs/decisions/attention_plan.md."""
     seen = torch.zeros(groups.count, groups.count, dtype=torch.bool)
-    areas = [groups.area(number) for number in range(groups.regions)]
-    picture = [groups.nobody, *areas]
-    seen[groups.prompt, :] = True
+    picture = [groups.nobody, *map(groups.area, range(groups.regions))]
+    seen[groups.prompt, [groups.prompt, *picture, *map(groups.reference, range(groups.references))]] = True
     seen[groups.nobody, [groups.prompt, groups.nobody] if alone else [groups.prompt, *picture]] = True
     for number, region in enumerate(regions.regions):
         area, phrase = groups.area(number), groups.phrase(number)
         references = [groups.reference(index) for index in region.references]
-        own = [phrase, area, *references]
-        for group in own:
-            seen[group, own] = True
-        for group in (phrase, *references):
-            seen[group, groups.prompt] = True
+        for group in (area, *references):
+            seen[group, [area, *references]] = True
+        seen[phrase, [groups.prompt, phrase]] = True  # which nobody but its region sees
+        seen[references, groups.prompt] = True
+        seen[area, phrase] = True
         if not alone:
             seen[area, [groups.prompt, *picture]] = True
     return seen

@@ -98,5 +98,5 @@ def _written(area: Area) -> str:
 
 def edit_regions(resolved: ResolvedPanel, areas: Mapping[str, Area]) -> Regions:
     """The regions of an edit whose references are those of these characters, in this order: each sees its own."""
-    return Regions(tuple(Region(area, region_phrase(resolved, name, box_of(area)), (index,))
+    return Regions(tuple(Region(area, region_phrase(resolved, name), (index,))
                          for index, (name, area) in enumerate(areas.items())))

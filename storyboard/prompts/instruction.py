@@ -63,10 +63,10 @@ def figure_prompt(resolved: ResolvedPanel, name: str, region: Box) -> str:
             "Keep the rest of the picture the same.")
 
 
-def region_phrase(resolved: ResolvedPanel, name: str, region: Box) -> str:
-    """What is said of a character's region (in parts of the picture) alone, beside the panel's whole prompt: "The girl
-    in red on the left is waving." In the words in which the whole prompt tells several characters apart."""
-    said = _doing(resolved, name, region)
+def region_phrase(resolved: ResolvedPanel, name: str) -> str:
+    """What is said of a character's region alone, beside the panel's whole prompt: "The girl in red is waving." Where
+    that is, the region says itself."""
+    said = _doing(resolved, name, None)
     return f"{said[0].upper()}{said[1:]}."
 
 

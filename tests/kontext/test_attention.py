@@ -114,6 +114,11 @@ def test_a_region_sees_its_own_words_and_references_throughout_and_the_rest_late
     assert not {f"reference {i}" for i in range(3)} & (early["nobody"] | late["nobody"])
     assert not {"phrase 0", "phrase 1"} & (early["nobody"] | late["nobody"])
     assert {"area 0", "area 1"} <= late["nobody"] and not {"area 0", "area 1"} & early["nobody"]
+    for step in (early, late):
+        assert {group for group in step if "phrase 1" in step[group]} == {"phrase 1", "area 1"}
+        assert step["phrase 1"] == {"phrase 1", "prompt"}
+        assert step["reference 2"] == {"reference 1", "reference 2", "area 1", "prompt"}
+        assert step["prompt"] == set(step) - {"phrase 0", "phrase 1"}
     assert plan.groups.bincount(minlength=groups.count).tolist() == [2, 2, 2, 4, 2, 2, 3, 3, 5]
 
 
