@@ -12,6 +12,7 @@ from ..common import InputError, scaled
 from ..kontext import Scorer
 from ..storyboard import characters_judge
 from . import host
+from .inputs import own_choices
 from .pictures import Frames, as_image, as_pictures
 from .sockets import CATEGORY, CharactersSocket, KeyframesSocket, ScorerSocket
 
@@ -24,6 +25,8 @@ MOST_SECONDS = 60.0
 
 class KeyframesForVideo(io.ComfyNode):
     """Turns pictures into what ComfyUI's nodes for video models take."""
+
+    validate_inputs = own_choices("model", "resolution", "fit")
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -4,9 +4,16 @@ import asyncio
 import json
 import sys
 
-CORE = ("SaveImage", "LoadImage", "PreviewImage", "PreviewAny", "UNETLoader", "DualCLIPLoader", "VAELoader",
-        "ImageBatch", "LoadVideo", "GetVideoComponents")
-EXTRAS = ("nodes_preview_any.py", "nodes_video.py")  # of comfy_extras, which ComfyUI loads like node packs
+CORE = (
+    "SaveImage", "LoadImage", "PreviewImage", "PreviewAny", "UNETLoader", "CheckpointLoaderSimple", "CLIPLoader",
+    "DualCLIPLoader", "VAELoader", "CLIPVisionLoader", "CLIPVisionEncode", "CLIPTextEncode", "KSampler", "VAEDecode",
+    "VAEDecodeTiled", "ImageBatch", "ImageScaleBy", "LoadVideo", "GetVideoComponents", "ModelSamplingSD3",
+    "WanFirstLastFrameToVideo", "LTXVPreprocess", "LTXVConditioning", "EmptyLTXVLatentVideo", "LTXVAddGuide",
+    "LTXVCropGuides", "LTXVScheduler", "KSamplerSelect", "SamplerCustom", "TextEncodeHunyuanVideo_ImageToVideo",
+    "FluxGuidance", "HunyuanImageToVideo", "BasicScheduler", "BasicGuider", "RandomNoise", "SamplerCustomAdvanced")
+# of comfy_extras, which ComfyUI loads like node packs
+EXTRAS = ("nodes_preview_any.py", "nodes_video.py", "nodes_model_advanced.py", "nodes_wan.py", "nodes_lt.py",
+          "nodes_hunyuan.py", "nodes_custom_sampler.py", "nodes_flux.py")
 HEAVY = ("diffusers", "cv2", "peft", "accelerate")
 
 

@@ -117,7 +117,7 @@ def test_one_graph_makes_all_clips_of_a_storyboard_and_joins_them(server, run, b
     panels = saved(server, result.outputs["26"])  # by the same node as the frames: ours rounds, ComfyUI's cuts off
     frames = saved(server, result.outputs["25"])
     assert len(panels) == 3 and len(frames) == 67
-    assert [np.array_equal(frames[place], panel) for place, panel in zip((0, 33, 66), panels, strict=True)] == [True] * 3
+    assert all(np.array_equal(frames[place], panel) for place, panel in zip((0, 33, 66), panels, strict=True))
     shown, = result.outputs["24"]["images"]
     with av.open(str(server.base / "output" / shown["subfolder"] / shown["filename"])) as video:
         assert video.streams.video[0].frames == 67 and video.streams.video[0].average_rate == 16
