@@ -24,7 +24,7 @@ from ..demo_model.toonworld import (
     read_shot,
 )
 from ..demo_model.training.examples import draw_reference, random_character
-from ..kontext import EditRequest, KontextModel
+from ..kontext import EditRequest, KontextModel, ReferenceStrength
 
 _NEAR = 32  # of 255: a pixel this close to what it was counts as untouched
 
@@ -64,18 +64,21 @@ def as_drawing(picture: torch.Tensor) -> np.ndarray:
 
 
 def edit(
-    model: KontextModel, reference: np.ndarray, prompt: str, seed: int, steps: int, size: tuple[int, int] = (128, 128)
+    model: KontextModel, reference: np.ndarray, prompt: str, seed: int, steps: int, size: tuple[int, int] = (128, 128),
+    strengths: tuple[ReferenceStrength, ...] = (),
 ) -> np.ndarray:
     """The model's answer; drawings in, a drawing out. A reference of two squares is handed over as two."""
     references = tuple(map(as_picture, np.split(reference, max(1, reference.shape[0] // reference.shape[1]))))
-    request = EditRequest(prompt, references, width=size[0], height=size[1], seed=seed, steps=steps)
+    request = EditRequest(prompt, references, width=size[0], height=size[1], seed=seed, steps=steps,
+                          strengths=strengths)
     return as_drawing(model.edit(request))
 
 
-def answer(model: KontextModel, case: Case, steps: int, reference: np.ndarray | None = None) -> np.ndarray:
+def answer(model: KontextModel, case: Case, steps: int, reference: np.ndarray | None = None,
+           strengths: tuple[ReferenceStrength, ...] = ()) -> np.ndarray:
     """The model's answer to a case, or to its instruction with another reference."""
     given = case.reference if reference is None else reference
-    return edit(model, given, case.edit.text, case.seed, steps, case.size)
+    return edit(model, given, case.edit.text, case.seed, steps, case.size, strengths)
 
 
 @torch.no_grad()

@@ -1,5 +1,5 @@
-"""What does the strength of a reference do? Unseen characters, new shots from one picture of each: identity, and whether
-the picture follows its prompt, at strengths from 0 to 2.
+"""What does the strength of a reference do? Unseen characters, new shots from one picture of each: identity, and
+whether the picture follows its prompt, at strengths from 0 to 2.
 
 Beside the curve: the same bias for all queries but the reference's own, and strengths for one half of the steps only.
 """
