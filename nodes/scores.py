@@ -12,7 +12,7 @@ from ..common import InputError
 from ..demo_model import figure_finder, identity_folder
 from ..kontext import FaceEncoder, FaceFinder, Scorer, load_encoder
 from ..publish import contact_sheet
-from ..storyboard import characters_judge, story_judge
+from ..storyboard import characters_judge, picture_names, story_judge
 from . import host
 from .host import folders
 from .inputs import own_choices
@@ -145,11 +145,11 @@ class ScorePanels(io.ComfyNode):
     def execute(cls, pictures: list[torch.Tensor], scorer: list[Scorer], story: list[Storyboard] | None = None,
                 characters: list[Mapping[str, torch.Tensor]] | None = None,
                 ids: list[str] | None = None) -> io.NodeOutput:
-        flat = _flat(pictures, SCORE_TITLE)
+        flat, known = _flat(pictures, SCORE_TITLE), {}
         if story:
             board = story[0].board
-            known = [panel.id for panel in board.story.panels]
-            names = ids or known
+            known = picture_names(board.story)
+            names = ids or list(known)
             for name in names:
                 if name not in known:
                     raise InputError(SCORE_TITLE, "ids", name, "is not a panel of this story", "connect its own ids")
@@ -166,7 +166,7 @@ class ScorePanels(io.ComfyNode):
         progress = host.Progress(len(flat))
         scores = []
         for name, picture in zip(names, flat, strict=True):
-            scores.append(judge(name, picture))
+            scores.append(judge(known.get(name, name), picture))
             progress.advance()
         report = "\n".join(f"{name}: {score or 'nobody to look for'}"
                            for name, score in zip(names, scores, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from ..storyboard import (
     Board,
     Sampling,
     StoryText,
+    frame_files,
     load_story,
     make_storyboard,
     mask_files,
     region_files,
     reserved_fields,
     save_panel,
+    story_frames,
     story_masks,
     story_pictures,
     story_regions,
@@ -119,7 +122,7 @@ class LoadStoryboard(io.ComfyNode):
             files = [reference.picture for character in loaded.story.characters.values()
                      for reference in character.pictures]
             files += [name for panel in loaded.story.panels
-                      for name in (*mask_files(panel).values(), *region_files(panel).values())]
+                      for files in (mask_files, region_files, frame_files) for name in files(panel).values()]
             for name in files:
                 status = (folder / name).stat()
                 state.update(f"{name} {status.st_mtime_ns} {status.st_size}\n".encode())
@@ -138,7 +141,7 @@ class LoadStoryboard(io.ComfyNode):
             log.info("%s: kept, but nothing uses it yet: %s", source, ", ".join(reserved))
         given = Characters(characters or {})
         board = Board(story, story_pictures(story, folder, source, given), story_masks(story, folder, source),
-                      story_regions(story, folder, source), given.strengths)
+                      story_regions(story, folder, source), given.strengths, story_frames(story, folder, source))
         outputs = Storyboard(board), loaded.yaml
         return io.NodeOutput(*outputs, ui={"text": ["\n".join(left_out)]}) if left_out else io.NodeOutput(*outputs)
 
@@ -190,8 +193,10 @@ class RenderStoryboard(io.ComfyNode):
                                          "changes to some panels."),
             ],
             outputs=[
-                io.Image.Output(display_name="pictures", is_output_list=True, tooltip="One picture for each panel."),
-                io.String.Output(display_name="ids", is_output_list=True, tooltip="The panels' ids in the same order."),
+                io.Image.Output(display_name="pictures", is_output_list=True,
+                                tooltip="One picture for each panel, and all pictures of a panel that is a series."),
+                io.String.Output(display_name="ids", is_output_list=True,
+                                 tooltip="The panels' ids in the same order; of a series walk_00, walk_01, ..."),
                 io.Image.Output(display_name="candidates", is_output_list=True,
                                 tooltip="Every picture that was made, panel by panel, for Pick Candidate."),
                 io.Float.Output(display_name="candidate_scores", is_output_list=True,
@@ -214,12 +219,13 @@ class RenderStoryboard(io.ComfyNode):
                                  only=panels.replace(",", " ").split(), scorer=scorer, first=reroll, budget=budget,
                                  resume=resume, originals=story.originals, advice=advice_for(model),
                                  where=RENDER_TITLE)
+        shown = Counter(made.panel.id for made in result.panels)  # a series shares its panel's time
         candidates = [candidate for made in result.panels for candidate in made.candidates]
         return io.NodeOutput(
-            [as_image(made.picture) for made in result.panels], [made.panel.id for made in result.panels],
+            [as_image(made.picture) for made in result.panels], [made.name for made in result.panels],
             [as_image(candidate.picture) for candidate in candidates], [candidate.total for candidate in candidates],
-            [panel_caption(board.story, made.panel) for made in result.panels],
-            [made.panel.duration or SECONDS for made in result.panels], board.story.fps or FPS,
+            [panel_caption(board.story, made.panel, made.name) for made in result.panels],
+            [(made.panel.duration or SECONDS) / shown[made.panel.id] for made in result.panels], board.story.fps or FPS,
             ui={"images": [output.shown(made.path) for made in result.panels], "text": ["\n".join(result.remarks)]})
 
 

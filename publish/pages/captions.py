@@ -5,10 +5,11 @@ from ...storyboard import Caption, Panel, Story
 _SHOWN = {"speech": "{}", "narration": "{}", "thought": "({})", "sound": "[{}]"}
 
 
-def panel_caption(story: Story, panel: Panel) -> str:
-    """The panel's id, then each of its captions on a line of its own: `Mia: Oh no!`, `Mia: (Where is he?)` for a
-    thought, `[drip]` for a sound. A speaker who is a character of the story is called by that character's name."""
-    return "\n".join([panel.id, *(_line(story, caption) for caption in panel.captions if caption.text.strip())])
+def panel_caption(story: Story, panel: Panel, name: str = "") -> str:
+    """The panel's id, or the `name` of one of its pictures, then each of its captions on a line of its own: `Mia: Oh
+    no!`, `Mia: (Where is he?)` for a thought, `[drip]` for a sound. A speaker who is a character of the story is called
+    by that character's name."""
+    return "\n".join([name or panel.id, *(_line(story, caption) for caption in panel.captions if caption.text.strip())])
 
 
 def _line(story: Story, caption: Caption) -> str:

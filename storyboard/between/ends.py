@@ -31,10 +31,16 @@ class Ends:
 
 
 def both_ends(start: Picture, end: Picture, estimator: Estimator | None, where: str) -> Ends:
-    """The ends, checked.
+    """The ends, checked (see check_ends)."""
+    check_ends(start, end, where)
+    pair = prepare_pair(start, end, estimator=estimator, where=where)
+    if pair.report.decision == "hold":  # a cut: half-way would be one of the ends
+        pair = prepare_pair(start, end, mode="dissolve", where=where)
+    return Ends(start, end, pair)
 
-    Raises InputError for what is no picture, sizes that differ, sides under 64 pixels, and one picture twice.
-    """
+
+def check_ends(start: Picture, end: Picture, where: str) -> None:
+    """Raise InputError for what is no picture, sizes that differ, sides under 64 pixels, and one picture twice."""
     for field, picture in (("start frame", start), ("end frame", end)):
         check_picture(picture, where, field)
     sizes = [f"{picture.shape[1]}x{picture.shape[0]}" for picture in (start, end)]
@@ -48,7 +54,3 @@ def both_ends(start: Picture, end: Picture, estimator: Estimator | None, where: 
     if (start - end).abs().max() < _SAME:
         raise InputError(where, "end frame", sizes[1], "is the start frame once more",
                          "give two pictures that differ")
-    pair = prepare_pair(start, end, estimator=estimator, where=where)
-    if pair.report.decision == "hold":  # a cut: half-way would be one of the ends
-        pair = prepare_pair(start, end, mode="dissolve", where=where)
-    return Ends(start, end, pair)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...common import InputError
+from ..story.models import MAX_FRAMES, MIN_FRAMES
 
-MIN_FRAMES, MAX_FRAMES = 3, 33
 MAX_CANDIDATES = 8
 
 

@@ -7,7 +7,8 @@ import torch
 
 from ...common import InputError, Picture, open_beside, scaled
 from ...kontext import ReferenceStrength
-from ..story.models import ROLES, Panel, Story
+from ..story.appearance import ROLES
+from ..story.models import Panel, Story
 from ..story.resolved import ResolvedPanel
 from .crop import crop_picture
 

@@ -18,7 +18,8 @@ class Board:
     `pictures` are the characters' reference pictures by character name, further ones by "name/role" (see
     story_pictures). `masks` are those of the panels, by panel id (see story_masks), and `regions` those that say where
     a character is, by panel id and name (see story_regions). `strengths` are those of pictures for which the story says
-    none, by the same names as the pictures; without one it is 1.
+    none, by the same names as the pictures; without one it is 1. `frames` are the start and end frames of series that
+    are files, by file name (see story_frames).
     """
 
     story: Story
@@ -26,6 +27,7 @@ class Board:
     masks: Mapping[str, PanelMasks] = field(default_factory=dict)
     regions: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)
     strengths: Mapping[str, ReferenceStrength] = field(default_factory=dict)
+    frames: Mapping[str, Picture] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from ...common import Box, Picture
 from ...kontext import EditRequest, ReferenceStrength
 from ..story.seeds import panel_seed
+from .board import Sampling
 from .candidate_policy import CandidatePolicy, candidate_seed
 from .masks import PanelMasks
 
@@ -66,6 +67,11 @@ class PanelJob:
         """Sampling steps of all passes."""
         return sum(pass_.request.steps for pass_ in self.passes)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The ids of the panels whose pictures it begins with."""
+        return (self.source,) if self.source else ()
+
     def candidate(self, number: int) -> "PanelJob":
         """The same job with the seed of another candidate; 0 is the job itself."""
         if number == 0:
@@ -74,12 +80,64 @@ class PanelJob:
         return replace(self, seed=seed, passes=tuple(pass_.with_seed(seed) for pass_ in self.passes))
 
 
-def sources_first(jobs: Sequence[PanelJob]) -> Iterator[PanelJob]:
-    """The jobs in their order, each after the one it is made from."""
+@dataclass(frozen=True)
+class SeriesJob:
+    """A panel to make as a series of pictures from one to another.
+
+    `start` and `end` are pictures, or the ids of the panels whose pictures they are. `frames` is how many pictures it
+    has, both included, `prompts` say what happens on the way, and of `candidates` pictures for each place the best path
+    through all is kept. `number`, `characters` and `wanted` are those of a PanelJob.
+    """
+
+    panel_id: str
+    number: int
+    characters: tuple[str, ...]
+    start: str | Picture
+    end: str | Picture
+    frames: int
+    prompts: tuple[str, ...]
+    candidates: int
+    seed: int
+    sampling: Sampling
+    wanted: bool = True
+
+    @property
+    def where(self) -> str:
+        """How error messages name the panel."""
+        return f"panel '{self.panel_id}'"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The ids of the panels whose pictures it begins with."""
+        return tuple(frame for frame in (self.start, self.end) if isinstance(frame, str))
+
+    @property
+    def steps(self) -> int:
+        """The most sampling steps of all its pictures."""
+        return (self.frames - 2) * self.candidates * self.sampling.steps
+
+    @property
+    def frame_ids(self) -> tuple[str, ...]:
+        """The names of its pictures: walk_00, walk_01, ..."""
+        return frame_ids(self.panel_id, self.frames)
+
+
+def frame_ids(panel_id: str, frames: int) -> tuple[str, ...]:
+    """The names of a series' pictures."""
+    return tuple(f"{panel_id}_{number:02}" for number in range(frames))
+
+
+Job = PanelJob | SeriesJob
+
+
+def sources_first(jobs: Sequence[Job]) -> Iterator[Job]:
+    """The jobs in their order, each after those it is made from."""
     waiting = {job.panel_id: job for job in jobs}
     for job in jobs:
-        chain = []  # a job, the one it is made from, and so on
-        while job is not None and waiting.pop(job.panel_id, None):
-            chain.append(job)
-            job = waiting.get(job.source) if job.source else None
-        yield from reversed(chain)
+        chain = [job]  # a job, one it is made from, and so on
+        while chain:
+            needed = next((waiting[name] for name in chain[-1].sources if name in waiting), None)
+            if needed is not None and chain[-1].panel_id in waiting:
+                chain.append(needed)
+            elif waiting.pop((done := chain.pop()).panel_id, None):
+                yield done

@@ -11,8 +11,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ...common import Picture, complete_file, to_bytes, to_image
 from ...kontext import EditRequest
-from ..plan.jobs import PanelJob
-from .results import PanelResult
+from ..plan.jobs import PanelJob, SeriesJob
+from .results import PanelResult, SeriesResult
 
 RECORD_FORMAT = 1
 RECORD_KEY = "kontinuity"
@@ -67,6 +67,37 @@ def job_record(job: PanelJob, model_name: str) -> dict[str, Any]:
 
 def _mask_hash(mask: torch.Tensor) -> str:
     return picture_hash(mask[..., None].expand(-1, -1, 3))
+
+
+def series_records(result: SeriesResult, model_name: str, scored: bool) -> list[dict[str, Any]]:
+    """What must be known to make each picture of a series again, ready for JSON, and how it came about if it was made
+    now. `scored`: whether there was a scorer."""
+    made = [{"origin": frame.origin, "said": frame.said} for frame in result.frames] or [{}] * result.job.frames
+    return [{**frame_record(result.job, result.ends, number, model_name, scored), **how}
+            for number, how in enumerate(made)]
+
+
+def frame_record(job: SeriesJob, ends: tuple[Picture, Picture], number: int, model_name: str,
+                 scored: bool) -> dict[str, Any]:
+    """What decides how picture `number` (from 0) of a series comes out, ready for JSON."""
+    return {
+        "format": RECORD_FORMAT,
+        "panel": job.panel_id,
+        "number": job.number,
+        "frame": number,
+        "frames": job.frames,
+        "start_frame": picture_hash(ends[0]),
+        "end_frame": picture_hash(ends[1]),
+        "prompts": list(job.prompts),
+        "seed": job.seed,
+        "candidates_each": job.candidates,
+        "scored": scored,
+        "size": [ends[0].shape[1], ends[0].shape[0]],
+        "steps": job.sampling.steps,
+        "guidance": job.sampling.guidance,
+        "characters": list(job.characters),
+        "model": model_name,
+    }
 
 
 def _sampling(request: EditRequest) -> dict[str, Any]:

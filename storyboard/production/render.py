@@ -9,18 +9,20 @@ from functools import partial
 from ...common import Picture
 from ...kontext import KontextModel, StepInfo
 from ..plan.candidate_policy import CandidatePolicy
-from ..plan.jobs import PanelJob, sources_first
+from ..plan.jobs import Job, PanelJob, SeriesJob, sources_first
 from ..plan.masks import box_share, mask_share, paste
 from .judge import Judge
-from .results import Candidate, PanelResult, best_of
+from .results import Candidate, PanelResult, SeriesResult, best_of
+from .series import MakeSeries
 
 log = logging.getLogger("kontinuity")
 
 OnStep = Callable[[PanelJob, StepInfo], None]
 
 
-def render(jobs: Iterable[PanelJob], model: KontextModel, on_step: OnStep | None = None, *, judge: Judge | None = None,
-           budget: int = 0, first: int = 0, done: Mapping[str, Picture] | None = None) -> Iterator[PanelResult]:
+def render(jobs: Iterable[Job], model: KontextModel, on_step: OnStep | None = None, *, judge: Judge | None = None,
+           budget: int = 0, first: int = 0, done: Mapping[str, Picture] | None = None,
+           make_series: MakeSeries | None = None) -> Iterator[PanelResult | SeriesResult]:
     """Make the pictures lazily: a panel is sampled when its turn comes, so each can be kept before the next begins.
 
     Panels come in the order of `jobs`, except that one comes after the panel it is made from. Jobs that are not wanted
@@ -31,14 +33,22 @@ def render(jobs: Iterable[PanelJob], model: KontextModel, on_step: OnStep | None
     made once. `budget` is the most pictures of all jobs together; every job gets one anyway; 0 means no limit. `first`
     is the number of the first candidate of a wanted panel: another number is a re-roll. Pictures that are `done`, by
     panel id (see finished_panels), are handed out as they are, in their turn, each as its panel's only candidate.
+
+    `make_series` makes the panels that are series; its pictures do not count in the budget.
     """
     jobs, done = list(jobs), done or {}
     left = [job for job in jobs if job.panel_id not in done]
-    model.prepare([pass_.request for job in left for pass_ in job.passes])  # the text encoders come once
-    sources = {job.source for job in jobs}
+    model.prepare([pass_.request for job in left if isinstance(job, PanelJob) for pass_ in job.passes])  # encoders once
+    sources = {name for job in jobs for name in job.sources}
     pictures: dict[str, Picture] = dict(done)  # of the panels that others are made from
     spare = budget - len(left) if budget else math.inf
     for job in sources_first(jobs):
+        if isinstance(job, SeriesJob):
+            series = _series(job, pictures, done, make_series)
+            pictures[job.panel_id] = series.pictures[-1]
+            if job.wanted:
+                yield series
+            continue
         if job.panel_id in done:
             if job.wanted:
                 only = Candidate(0, job.seed, done[job.panel_id], None)
@@ -51,6 +61,17 @@ def render(jobs: Iterable[PanelJob], model: KontextModel, on_step: OnStep | None
             pictures[job.panel_id] = result.picture
         if job.wanted:
             yield result
+
+
+def _series(job: SeriesJob, pictures: Mapping[str, Picture], done: Mapping[str, Picture],
+            make_series: MakeSeries | None) -> SeriesResult:
+    """A series, made or done."""
+    start, end = (pictures[frame] if isinstance(frame, str) else frame for frame in (job.start, job.end))
+    if job.panel_id in done:
+        return SeriesResult(job, (start, end), tuple(done[name] for name in job.frame_ids))
+    assert make_series is not None, "whoever has series among the jobs says how they are made"
+    made = make_series(job, start, end)
+    return SeriesResult(job, (start, end), tuple(frame.picture for frame in made.frames), made.frames, made.remarks)
 
 
 def _best_candidate(job: PanelJob, source: Picture | None, model: KontextModel, on_step: OnStep | None,

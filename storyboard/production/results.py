@@ -8,7 +8,8 @@ from typing import Any
 
 from ...common import Picture
 from ...kontext import PictureScore
-from ..plan.jobs import PanelJob
+from ..between.series import SeriesFrame
+from ..plan.jobs import PanelJob, SeriesJob
 
 CANDIDATE_BYTES = 4 * 2**30  # of those not kept: 340 of 1024x1024
 
@@ -51,6 +52,18 @@ class PanelResult:
     def picture(self) -> Picture:
         """The panel's picture: that of the candidate kept."""
         return self.chosen.picture
+
+
+@dataclass(frozen=True)
+class SeriesResult:
+    """A panel that was made as a series, or taken over from an earlier run: its pictures, what is said of each where
+    they were made now, and lines on the whole."""
+
+    job: SeriesJob
+    ends: tuple[Picture, Picture] = field(compare=False, repr=False)
+    pictures: tuple[Picture, ...] = field(compare=False, repr=False)
+    frames: tuple[SeriesFrame, ...] = field(default=(), compare=False, repr=False)
+    remarks: tuple[str, ...] = ()
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate:

@@ -2,7 +2,7 @@
 where files go."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,15 +11,16 @@ from ...common import Picture
 from ...kontext import KontextModel, Scorer
 from ..observer import Observer
 from ..plan.board import Board, Sampling
-from ..plan.jobs import PanelJob
+from ..plan.jobs import Job, PanelJob, SeriesJob
 from ..plan.panels import plan_panels
 from ..prompts import Advice, PromptToCheck, check_before_sampling
 from ..story.models import Panel, Story
 from .judge import story_judge
-from .records import record
+from .records import record, series_records
 from .render import render
-from .results import Candidate, PanelResult, Shortlist
+from .results import Candidate, PanelResult, SeriesResult, Shortlist
 from .resume import finished_panels
+from .series import check_series, series_maker
 
 log = logging.getLogger("kontinuity")
 
@@ -42,8 +43,11 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class SavedPanel:
-    """A panel of a run. `path` is its file, `candidates` are those handed out: all that were made, or the one kept."""
+    """A picture of a run: a panel, or one of a panel that is a series. `name` is the panel's id, of a series walk_00,
+    walk_01, ... `path` is its file, `candidates` are those handed out: all that were made, or the one kept; none of a
+    series."""
 
+    name: str
     panel: Panel
     picture: Picture
     path: Path
@@ -80,9 +84,13 @@ def make_storyboard(board: Board, model: KontextModel, sampling: Sampling, obser
     sampled; and what the observer and the store raise.
     """
     jobs = plan_panels(board, model, sampling, only=only, where=where)
-    remarks = [look] if (look := check_before_sampling(_prompts(board.story, jobs), model, advice)) else []
+    for job in jobs:
+        if isinstance(job, SeriesJob):
+            check_series(job, model)
+    remarks = [look] if (look := check_before_sampling([*_prompts(board.story, jobs)], model, advice)) else []
     judge = story_judge(board, scorer) if scorer else None
-    if judge is None and (unjudged := [job.panel_id for job in jobs if job.policy.needs_scores]):
+    unjudged = [job.panel_id for job in jobs if isinstance(job, PanelJob) and job.policy.needs_scores]
+    if judge is None and unjudged:
         remarks.append(f"One picture is made of {', '.join(unjudged)}: candidates and min_score need a scorer. Connect "
                        "Load Identity Scorer.")
         log.warning("%s: %s", where, remarks[-1])
@@ -90,31 +98,50 @@ def make_storyboard(board: Board, model: KontextModel, sampling: Sampling, obser
     finished = finished_panels(jobs, store.earlier(), model.name, judged=judge is not None, first=first) \
         if resume else {}
     if finished:
-        remarks.append(f"Taken over from earlier runs: {', '.join(finished)}.")
-    observer.begin(sum(job.steps * (job.policy.most if judge else 1) for job in jobs if job.panel_id not in finished))
+        remarks.append("Taken over from earlier runs: "
+                       f"{', '.join(name for name in finished if name in {job.panel_id for job in jobs})}.")
+    observer.begin(sum(_most_steps(job, judge is not None) for job in jobs if job.panel_id not in finished))
     shortlist = Shortlist()
-    saved: dict[int, SavedPanel] = {}  # by number: a panel that is made from a later one comes after it
+    saved: dict[int, list[SavedPanel]] = {}  # by number: a panel that is made from a later one comes after it
     scores: dict[int, list[str]] = {}
     for result in render(jobs, model, lambda _, info: observer.step(model.preview(info)), judge=judge, budget=budget,
-                         first=first, done={name: panel.picture for name, panel in finished.items()}):
-        job = result.job
+                         first=first, done={name: panel.picture for name, panel in finished.items()},
+                         make_series=series_maker(model, scorer, observer)):
+        job, panel = result.job, board.story.panel(result.job.panel_id)
+        if isinstance(result, SeriesResult):
+            records = series_records(result, model.name, judge is not None)
+            paths = [finished[name].path if name in finished else store.save(name, picture, entry)
+                     for name, picture, entry in zip(result.job.frame_ids, result.pictures, records, strict=True)]
+            saved[job.number] = [SavedPanel(name, panel, picture, path, ()) for name, picture, path in
+                                 zip(result.job.frame_ids, result.pictures, paths, strict=True)]
+            scores[job.number] = [f"{result.job.where}, {line}" for line in result.remarks]
+            continue
         path = finished[job.panel_id].path if job.panel_id in finished else store.save(
             job.panel_id, result.picture, _history(result, model, originals or {}))
-        saved[job.number] = SavedPanel(board.story.panel(job.panel_id), result.picture, path, shortlist.of(result))
+        saved[job.number] = [SavedPanel(panel.id, panel, result.picture, path, shortlist.of(result))]
         scores[job.number] = _scores(result)
     observer.end()
     remarks += [line for number in sorted(scores) for line in scores[number]]
     if shortlist.without:
         remarks.append(f"Of {', '.join(shortlist.without)} only the picture kept is handed out: all candidates would "
                        "take too much memory. To choose by hand, name a few panels in panels.")
-    return StoryboardResult(tuple(saved[number] for number in sorted(saved)), tuple(remarks))
+    return StoryboardResult(tuple(panel for number in sorted(saved) for panel in saved[number]), tuple(remarks))
 
 
-def _prompts(story: Story, jobs: Iterable[PanelJob]) -> list[PromptToCheck]:
-    """What is asked for in every pass of every job, with who is in its picture."""
-    return [PromptToCheck(pass_.request.where, pass_.request.prompt,
-                          story.traits([pass_.character] if pass_.character else job.characters))
-            for job in jobs for pass_ in job.passes]
+def _most_steps(job: Job, judged: bool) -> int:
+    return job.steps if isinstance(job, SeriesJob) else job.steps * (job.policy.most if judged else 1)
+
+
+def _prompts(story: Story, jobs: Iterable[Job]) -> Iterator[PromptToCheck]:
+    """What is asked for in every pass of every job, and in every phase of a series, with who is in its picture."""
+    for job in jobs:
+        if isinstance(job, SeriesJob):
+            for phase in job.prompts:
+                yield PromptToCheck(job.where, phase, story.traits(job.characters))
+            continue
+        for pass_ in job.passes:
+            yield PromptToCheck(pass_.request.where, pass_.request.prompt,
+                                story.traits([pass_.character] if pass_.character else job.characters))
 
 
 def _history(result: PanelResult, model: KontextModel, originals: Mapping[str, str]) -> dict[str, Any]:

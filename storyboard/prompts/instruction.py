@@ -14,12 +14,22 @@ def panel_prompt(story: Story, panel: Panel) -> str:
     return whole_prompt(resolve(story, panel))
 
 
+def series_prompts(panel: Panel) -> tuple[str, ...]:
+    """What happens on the way from a panel's start frame to its end frame, one after the other: its `transition`,
+    parted by semicolons, or its prompt."""
+    phases = tuple(phase.strip() for phase in panel.transition.split(";") if phase.strip())
+    return phases or ((panel.prompt,) if panel.prompt else ())
+
+
 def whole_prompt(resolved: ResolvedPanel) -> str:
-    """The prompt of a panel: its `prompt` word for word, or its `change` as a sentence; with the board's style.
+    """The prompt of a panel: its `prompt` word for word, or its `change` as a sentence; with the board's style. Of a
+    series all that happens on the way, "" if nothing is said.
 
     Raises InputError if what its characters do fills more than 500 characters.
     """
     panel, style, traits = resolved.panel, resolved.style, resolved.traits
+    if panel.is_series:
+        return "; ".join(series_prompts(panel))
     if panel.change is None:
         return f"{panel.prompt} Change the style to {style}." if style else panel.prompt
     change = panel.change

@@ -225,6 +225,8 @@ def translate_story(story: Story, translate: Translate) -> tuple[Story, dict[str
     def panel_of(panel: Panel) -> Panel:
         translated: dict[str, Any] = {"prompt": words(panel.prompt), "shot": words(panel.shot),
                                       "angle": words(panel.angle)}
+        if panel.is_series:
+            translated["transition"] = words(panel.transition)
         if panel.change is not None:
             translated["change"] = translate_change(panel.change, translate)
         if isinstance(panel.characters, Mapping):

@@ -6,28 +6,28 @@ from pydantic import ValidationError
 
 from ...common import InputError, did_you_mean
 from ...kontext import MAX_SEED, MAX_STRENGTH
+from .appearance import Appearance, NamedAppearance, Strength
 from .change import MAX_ITEMS, Change
 from .fields import MAX_LINE, MAX_TEXT, NAME
 from .models import (
     MAX_CANDIDATES,
     MAX_CAPTIONS,
     MAX_CHARACTERS,
+    MAX_FRAMES,
     MAX_PANELS,
     MAX_PLACES,
     MAX_REFERENCES,
     MAX_SECONDS,
     MAX_TITLE,
-    Appearance,
+    MIN_FRAMES,
     Caption,
     Character,
     Location,
     Masks,
-    NamedAppearance,
     Panel,
     Reference,
     Scene,
     Story,
-    Strength,
     Style,
     Voice,
 )
@@ -50,6 +50,7 @@ _PROBLEMS = {
 _OUT_OF_RANGE = {"int_parsing_size": "is too large", "less_than_equal": "is too large", "greater_than": "is too small",
                  "greater_than_equal": "is too small"}
 _RANGES = {"candidates": f"1 to {MAX_CANDIDATES}", "min_score": "0 to 1", "stop_score": "0 to 1",
+           "frames": f"{MIN_FRAMES} to {MAX_FRAMES}",
            "value": f"0 to {MAX_STRENGTH:g}: 1 is as it is, 0 leaves the reference out", "start": "0 to 1",
            "end": "0 to 1",
            "duration": f"more than 0, at most {MAX_SECONDS:g} seconds", "fps": "more than 0, at most 240"}

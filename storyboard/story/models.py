@@ -4,27 +4,15 @@ What each field means for people is in docs/story_file.md. Reading a file is fil
 """
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PrivateAttr,
-    Tag,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from ...common import did_you_mean
-from ...kontext import MAX_STRENGTH
+from .appearance import TWICE, Appearance, Cast, Entry, Role, Share, WrittenStrength
 from .change import Change
 from .fields import (
     NAME,
-    NAME_SCHEMA,
     OR_NOTHING,
     Aspect,
     Crop,
@@ -33,7 +21,6 @@ from .fields import (
     Line,
     Name,
     Prompt,
-    Region,
     Seed,
     Shorthand,
     Size,
@@ -54,38 +41,14 @@ MAX_CAPTIONS = 50  # of one panel
 MAX_CANDIDATES = 16
 MAX_SECONDS = 3600.0
 MAX_TITLE = 200  # characters
+MIN_FRAMES, MAX_FRAMES = 3, 33  # of a series
+_NOT_IN_A_SERIES = ("from_", "change", "together", "masks", "size", "min_score", "stop_score")
 REFERENCE = "reference"  # what `from` says when a panel is made from its characters' references
 
-Role = Literal["body", "face", "outfit", "side", "back"]
-ROLES: tuple[str, ...] = get_args(Role)
 Together = Literal["auto", "stitch", "offset", "passes", "regions"]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-class Strength(_Entry):
-    """How strongly a reference is looked at: `value` 0..2, in the steps from `start` to `end`, 0..1 of all steps."""
-
-    value: Annotated[float, Field(ge=0, le=MAX_STRENGTH, allow_inf_nan=False)]
-    start: _Share = 0.0
-    end: _Share = 1.0
-
-    @model_validator(mode="after")
-    def _begins_before_it_ends(self) -> "Strength":
-        if self.start >= self.end:
-            raise fault(f"{self.start:g}", f"is not before the end {self.end:g}", "0 and 1 are all steps", "start")
-        return self
-
-
-_Strength = Annotated[Strength, Shorthand("value", {"type": "number", "minimum": 0, "maximum": MAX_STRENGTH})]
-
-
-class Reference(_Entry):
+class Reference(Entry):
     """A picture of a character. `picture` is a path relative to the story's folder with `/` between folders; `crop` is
     (left, top, width, height) in pixels, "auto" (the figure before a plain background) or None (all of it)."""
 
@@ -94,7 +57,7 @@ class Reference(_Entry):
     crop: Crop = None
 
 
-class Character(_Entry):
+class Character(Entry):
     """Somebody who appears in panels.
 
     `reference` is the short form of one reference, and `references` the long form of several; none at all means that
@@ -107,7 +70,7 @@ class Character(_Entry):
     traits: Line = ""
     references: Annotated[tuple[Annotated[Reference, Shorthand("picture")], ...],
                           Field(max_length=MAX_REFERENCES)] = ()
-    strength: _Strength | None = None
+    strength: WrittenStrength | None = None
     voice: Line = ""
 
     @model_validator(mode="after")
@@ -122,21 +85,21 @@ class Character(_Entry):
         return self.references if self.reference is None else (Reference(picture=self.reference),)
 
 
-class Style(_Entry):
+class Style(Entry):
     """How everything is drawn: in words, which every panel's prompt gets, and as an example."""
 
     text: Line = ""
     picture: FileName | None = None
 
 
-class Location(_Entry):
+class Location(Entry):
     """A place. `description` is what a panel's `change` says as its scene if it says none itself."""
 
     description: Line = ""
     picture: FileName | None = None
 
 
-class Scene(_Entry):
+class Scene(Entry):
     """Panels that belong together; `location` is that of its panels."""
 
     heading: Line = ""
@@ -144,30 +107,14 @@ class Scene(_Entry):
     notes: Text = ""
 
 
-class Appearance(_Entry):
-    """How a character is in one panel. `region` is a box in parts of the picture, 0..1, or the file of a mask. What
-    `strength` None means, Character says."""
-
-    region: Region | None = None
-    action: Line = ""
-    reference: Role | None = None
-    strength: _Strength | None = None
-
-
-class NamedAppearance(Appearance):
-    """The same in a list, where it says itself whose it is."""
-
-    name: Name
-
-
-class Masks(_Entry):
+class Masks(Entry):
     """Pictures, white where something may change (`edit`) or must stay (`keep`)."""
 
     edit: FileName | None = None
     keep: FileName | None = None
 
 
-class Caption(_Entry):
+class Caption(Entry):
     """Lettering on a panel."""
 
     text: Text
@@ -176,58 +123,30 @@ class Caption(_Entry):
     position: Line = ""
 
 
-class Voice(_Entry):
+class Voice(Entry):
     """What is spoken during a panel, or a sound file beside the story."""
 
     text: Text = ""
     file: FileName | None = None
 
 
-_TWICE = "is named twice", "name each character once"
-
-
-def _by_name(entries: tuple[NamedAppearance, ...]) -> dict[str, Appearance]:
-    """A list of appearances as the mapping it stands for."""
-    appearances: dict[str, Appearance] = {}
-    for place, entry in enumerate(entries):
-        if entry.name in appearances:
-            raise fault(entry.name, *_TWICE, place)
-        appearances[entry.name] = Appearance(**{field: getattr(entry, field) for field in Appearance.model_fields
-                                                if field in entry.model_fields_set})
-    return appearances
-
-
-def _form_of_cast(value: Any) -> str:
-    if isinstance(value, dict):
-        return "[appearances]"
-    return "[list]" if isinstance(value, (list, tuple)) and any(isinstance(who, dict) for who in value) else "[names]"
-
-
-_Names = Annotated[tuple[Name, ...], Tag("[names]")]
-_List = Annotated[tuple[Annotated[NamedAppearance, Shorthand("name", NAME_SCHEMA)], ...], AfterValidator(_by_name),
-                  Tag("[list]")]
-_Appearances = Annotated[dict[Name, Annotated[
-    Appearance, BeforeValidator(lambda value: {} if value is None else value), OR_NOTHING]], Tag("[appearances]")]
-if TYPE_CHECKING:  # what they become; a list of appearances is a mapping then
-    _Cast = tuple[str, ...] | dict[str, Appearance]
-else:
-    _Cast = Annotated[_Names | _List | _Appearances, Discriminator(_form_of_cast)]
-
-
-class Panel(_Entry):
+class Panel(Entry):
     """One picture of the story.
 
     It is made from `prompt` (one line; white space is normalised) or from `change`. `characters` iterates over names:
     None means the story's only character, or those of the panel it is made `from_`; empty means nobody. `seed`
     (0 .. 2**64-1) None means `panel_seed(story.seed, id)`. `size` is (width, height) in pixels, multiples of 16; None
     means the story's size. `duration` is in seconds.
+
+    A panel with a start and an end frame is a series: `frames` pictures (None: as many as is usual) from one to the
+    other, with `transition` saying what happens on the way. It needs no prompt, and its picture is the last one.
     """
 
     id: Name
     prompt: Prompt = ""
     change: Change | None = None
     from_: Name = Field(REFERENCE, alias="from")
-    characters: _Cast | None = None
+    characters: Cast | None = None
     together: Together | None = None
     scene: Name | None = None
     location: Name | None = None
@@ -236,8 +155,8 @@ class Panel(_Entry):
     seed: Seed | None = None
     size: Size | None = None
     candidates: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] = 1
-    min_score: _Share | None = None
-    stop_score: _Share | None = None
+    min_score: Share | None = None
+    stop_score: Share | None = None
     masks: Masks | None = None
     captions: Annotated[tuple[Annotated[Caption, Shorthand("text")], ...], Field(max_length=MAX_CAPTIONS)] = ()
     voice: Annotated[Voice, Shorthand("text")] | None = None
@@ -245,22 +164,47 @@ class Panel(_Entry):
     start_frame: Frame | None = None
     end_frame: Frame | None = None
     transition: Line = ""
+    frames: Annotated[int, Field(ge=MIN_FRAMES, le=MAX_FRAMES)] | None = None
     notes: Text = ""
 
     @model_validator(mode="after")
     def _says_what_to_show(self) -> "Panel":
+        if self.is_series:
+            for field in _NOT_IN_A_SERIES:
+                if field in self.model_fields_set and getattr(self, field) is not None:
+                    raise fault("", "is not for a panel with a start and an end frame", "leave it out, or one of the "
+                                "two frames", field.rstrip("_"))
+            if self.start_frame == self.end_frame:
+                raise fault(self.end_frame, "is the start frame too", "give two different pictures", "end_frame")
+            return self
+        if self.frames is not None:
+            raise fault(self.frames, "is for a panel with start_frame and end_frame", "add both, or leave it out",
+                        "frames")
         if not self.prompt and self.change is None:
             raise fault("", "is missing", "add `prompt: ...`", "prompt")
         if self.prompt and self.change is not None:
             raise fault(self.prompt, "is written beside change", "keep one of the two", "prompt")
         return self
 
+    @property
+    def is_series(self) -> bool:
+        """Whether it is a series of pictures from a start frame to an end frame."""
+        return self.start_frame is not None and self.end_frame is not None
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """The ids of the panels whose pictures it is made from, by the field that names them."""
+        if self.is_series:
+            frames = {"start_frame": self.start_frame or "", "end_frame": self.end_frame or ""}
+            return {field: frame for field, frame in frames.items() if NAME.fullmatch(frame)}  # a file has a dot
+        return {} if self.from_ == REFERENCE else {"from": self.from_}
+
     def appearance(self, name: str) -> Appearance:
         """How a character of this panel is in it."""
         return self.characters[name] if isinstance(self.characters, dict) else Appearance()
 
 
-class Story(_Entry):
+class Story(Entry):
     """A whole storyboard; what is wrong with it is known when it has been made.
 
     `seed` is the board seed (0 .. 2**64-1); `size` is (width, height) in pixels, multiples of 16; without it pictures
@@ -338,9 +282,9 @@ class Story(_Entry):
             self._check_known(panel.from_, self._places, "panel", *path, "from")
         for field in ("start_frame", "end_frame"):
             frame = getattr(panel, field)
-            if frame is not None and NAME.fullmatch(frame):  # a file has a dot in its name
+            if frame is not None and NAME.fullmatch(frame):
                 self._check_known(frame, self._places, "panel", *path, field)
-        if panel.characters is None and panel.from_ == REFERENCE and len(self.characters) > 1:
+        if panel.characters is None and panel.from_ == REFERENCE and len(self.characters) > 1 and not panel.is_series:
             raise fault("", f"is missing, and the story has {len(self.characters)} characters",
                         f"name those in the panel, such as [{next(iter(self.characters))}], or [] for nobody",
                         *path, "characters")
@@ -349,24 +293,27 @@ class Story(_Entry):
             entry = (*path, "characters", name if isinstance(panel.characters, dict) else place)
             self._check_known(name, self.characters, "character", *entry)
             if name in before:
-                raise fault(name, *_TWICE, *entry)
+                raise fault(name, *TWICE, *entry)
             before.add(name)
 
     def _check_circles(self) -> None:
-        """Each panel is made from at most one other, so following them ends, or comes back to where it has been."""
+        """Following what panels are made from ends, or comes back to where it has been."""
         done: set[str] = set()
-        for index, panel in enumerate(self.panels):
-            chain: dict[str, None] = {}
-            while panel.id not in done:
-                if panel.id in chain:
-                    circle = [*list(chain)[list(chain).index(panel.id):], panel.id]
-                    raise fault(self.panels[index].from_, f"goes round in a circle: {' from '.join(circle[:12])}",
-                                "make one of them from reference", "panels", index, "from")
-                chain[panel.id] = None
-                if panel.from_ == REFERENCE:
-                    break
-                panel = self.panel(panel.from_)
-            done.update(chain)
+        for index, first in enumerate(self.panels):
+            chain = {first.id: iter(first.needs.values())}  # a panel, one it is made from, and so on; what is to follow
+            while chain:
+                panel_id = next(reversed(chain))
+                needed = next((name for name in chain[panel_id] if name not in done), None)
+                if needed is None:
+                    done.add(panel_id)
+                    del chain[panel_id]
+                elif needed in chain:
+                    circle = [*list(chain)[list(chain).index(needed):], needed]
+                    field, name = next((field, name) for field, name in first.needs.items() if name in (*chain, needed))
+                    raise fault(name, f"goes round in a circle: {' from '.join(circle[:12])}",
+                                "make one of them from reference", "panels", index, field)
+                else:
+                    chain[needed] = iter(self.panel(needed).needs.values())
 
     def panel(self, panel_id: str) -> Panel:
         """The panel of that id. Raises KeyError."""
@@ -383,6 +330,8 @@ class Story(_Entry):
         for shown in (panel, *self.sources(panel)) if panel.characters is None else (panel,):
             if shown.characters is not None:
                 return tuple(shown.characters)
+            if shown.is_series:
+                return self.cast(self.panel(shown.needs["start_frame"])) if "start_frame" in shown.needs else ()
         return tuple(self.characters)
 
     def traits(self, names: Iterable[str]) -> dict[str, str]:

@@ -6,7 +6,8 @@ from .models import Story
 
 # Fields whose use is still to come. Whoever brings the use takes the field out of here.
 _STORY = ("language",)
-_PANEL = ("voice", "start_frame", "end_frame", "transition")
+_PANEL = ("voice",)
+_OF_A_SERIES = ("start_frame", "end_frame", "transition")  # used in a panel that has both frames
 
 
 def reserved_fields(story: Story) -> tuple[str, ...]:
@@ -22,7 +23,7 @@ def reserved_fields(story: Story) -> tuple[str, ...]:
     for location in story.locations.values():
         counts["location picture"] += location.picture is not None
     for panel in story.panels:
-        for field in _PANEL:
+        for field in _PANEL if panel.is_series else (*_PANEL, *_OF_A_SERIES):
             counts[f"panel {field}"] += field in panel.model_fields_set and getattr(panel, field) not in (None, "", ())
         counts["panel captions position"] += sum(bool(caption.position) for caption in panel.captions)
         # A prompt is given to the model as it is; the rest is for a `change`, for passes and for regions.

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .models import REFERENCE, Panel, Story, Strength
+from .appearance import Strength
+from .models import REFERENCE, Panel, Story
 from .seeds import panel_seed
 
 
@@ -21,7 +22,7 @@ class ResolvedPanel:
         combine: how several references are to be combined, the panel's word before the story's.
         seed: the panel's own, or the one from its id.
         source: the id of the panel it is made from; None: made from references.
-        size, source_size: (width, height) in pixels of the panel and of its source; None: as the model likes it.
+        size: (width, height) in pixels; None: as the model likes it.
         aspect: width / height where no size is given; None: as the model likes it.
     """
 
@@ -35,7 +36,6 @@ class ResolvedPanel:
     seed: int
     source: str | None
     size: tuple[int, int] | None
-    source_size: tuple[int, int] | None
     aspect: float | None
 
     @property
@@ -66,6 +66,5 @@ def resolve(story: Story, panel: Panel) -> ResolvedPanel:
         seed=panel_seed(story.seed, panel.id) if panel.seed is None else panel.seed,
         source=source and source.id,
         size=panel.size or story.size,
-        source_size=(source.size or story.size) if source else None,
         aspect=story.aspect,
     )

@@ -34,7 +34,10 @@ def story_schema() -> dict[str, Any]:
         model.pop("description", None)  # of the Python class
     _close_mappings(schema)
     schema["properties"]["version"] = {"const": 1}
-    schema["$defs"]["Panel"]["oneOf"] = [{"required": ["prompt"]}, {"required": ["change"]}]
+    frame = {"type": ["string", "integer"]}
+    series = {"required": ["start_frame", "end_frame"], "properties": {"start_frame": frame, "end_frame": frame}}
+    schema["$defs"]["Panel"]["anyOf"] = [{"required": ["prompt"]}, {"required": ["change"]}, series]
+    schema["$defs"]["Panel"]["not"] = {"required": ["prompt", "change"]}
     schema["properties"]["$schema"] = {"type": "string"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Kontinuity story, version 1", **schema}
 

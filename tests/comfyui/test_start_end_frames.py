@@ -64,3 +64,34 @@ def test_kontext_makes_what_motion_does_not_explain(server, run):
 def test_what_is_refused_before_sampling(server, run, ends, inputs, words):
     result, events = run(graph_of(server, *ends, **inputs))
     assert result.status != "success" and words in str(result.error)
+
+
+STORY = """\
+version: 1
+fps: 12
+characters: {mia: }
+panels:
+  - {id: down, prompt: red hat}
+  - {id: up, prompt: red hat, seed: 4}
+  - {id: wave_on, start_frame: down, end_frame: up, frames: 4, duration: 2, captions: [Hello!]}
+"""
+
+
+def test_a_story_s_series_and_its_resume(server, run, board):
+    graph = board(text=STORY)
+    graph["20"] = {"class_type": "PreviewAny", "inputs": {"source": ["6", 1]}}
+    graph["21"] = {"class_type": "PreviewAny", "inputs": {"source": ["6", 5]}}
+    result, _ = run(graph)
+    assert result.status == "success", result.error
+    names = [image["filename"].split("_", 2)[2] for image in result.outputs["6"]["images"]]
+    assert names == ["down.png", "up.png", *(f"wave_on_0{number}.png" for number in range(4))]
+    assert [text for text in result.outputs["20"]["text"]] == [name.removesuffix(".png") for name in names]
+    assert [float(text) for text in result.outputs["21"]["text"]] == [2, 2, 0.5, 0.5, 0.5, 0.5]
+    assert "panel 'wave_on', 4 frames: 2 given, " in result.outputs["6"]["text"][0]
+    made = {image["filename"].split("_", 2)[2]: np.asarray(Image.open(
+        server.base / "output" / image["subfolder"] / image["filename"])) for image in result.outputs["6"]["images"]}
+    assert (made["wave_on_00.png"] == made["down.png"]).all() and (made["wave_on_03.png"] == made["up.png"]).all()
+    graph["6"]["inputs"]["resume"] = True
+    result, _ = run(graph)
+    assert result.status == "success" and "Taken over from earlier runs: down, up, wave_on." in \
+        result.outputs["6"]["text"][0]

@@ -8,7 +8,7 @@ from kontinuity.common import InputError
 from kontinuity.kontext import ReferenceStrength
 from kontinuity.storyboard import Board, Sampling, finished_panels, parse_story, plan_panels, record, render, save_panel
 from kontinuity.storyboard.cast.references import stitch
-from kontinuity.storyboard.story.models import Appearance, Strength
+from kontinuity.storyboard.story.appearance import Appearance, Strength
 
 PICTURES = {name: torch.full((32, 16 + 16 * i, 3), 0.2 * i) for i, name in enumerate(["mia", "tom", "eva"])}
 STRONG, WEAK, PLAIN, NONE = (ReferenceStrength(value) for value in (1.3, 0.5, 1.0, 0.0))

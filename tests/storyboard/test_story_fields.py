@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from kontinuity.common import Box, InputError
 from kontinuity.storyboard import Change, panel_seed, parse_story, read_story, reserved_fields
-from kontinuity.storyboard.story.models import Appearance
+from kontinuity.storyboard.story.appearance import Appearance
 
 FULL = Path(__file__).with_name("every_field.yaml").read_text("utf-8")
 
@@ -26,7 +26,8 @@ def test_reads_every_field():
     assert [(r.picture, r.role, r.crop) for r in mia.pictures] == [
         ("mia.png", "body", None), ("mia_face.png", "face", (10, 20, 310, 320)), ("mia_back.png", "back", "auto")]
     assert mia.traits.startswith("a girl") and [r.picture for r in tom.pictures] == ["tom.png"]
-    rain, aid = story.panels
+    rain, aid, later = story.panels
+    assert (later.start_frame, later.end_frame, later.frames, later.is_series) == ("before.png", "help", 5, True)
     assert story.location(rain).description == "a park in autumn" and story.location(aid).picture == "cafe.png"
     assert [caption.kind for caption in rain.captions] == ["speech", "sound", "speech"]
     assert (rain.min_score, rain.stop_score, rain.candidates, rain.duration) == (0.6, 0.9, 4, 2.5)
@@ -61,8 +62,8 @@ def test_json_says_the_same():
     ("scene: one", "scene: on", "panel 'rain' scene", "did you mean 'one'?"),
     ("location: cafe", "location: bar", "panel 'help' location", "is not a location of this story"),
     ("location: park,", "location: bark,", "scene 'one' location", "did you mean 'park'?"),
-    ("end_frame: help", "end_frame: hlp", "panel 'rain' end_frame", "did you mean 'help'?"),
-    ("end_frame: help", "end_frame: ../a.png", "panel 'rain' end_frame", "leaves the story's folder"),
+    ("end_frame: help", "end_frame: hlp", "panel 'later' end_frame", "did you mean 'help'?"),
+    ("end_frame: help", "end_frame: ../a.png", "panel 'later' end_frame", "leaves the story's folder"),
     ("aspect: 16:9", "aspect: wide", "aspect", "is not a shape; write width:height"),
     ("aspect: 16:9", "aspect: 9:1", "aspect", "is not between 1:4 and 4:1"),
     ("aspect: 16:9", "aspect: 0:0", "aspect", "is not between"),
@@ -122,11 +123,10 @@ def test_what_is_not_used_yet_is_said():
 def test_every_field_is_used_or_listed():
     """A new field must be put to use or into reserved.py; this is the list of those in use."""
     used = {"id", "prompt", "change", "from_", "characters", "together", "scene", "location", "shot", "seed", "size",
-            "notes", "angle", "candidates", "min_score", "stop_score", "masks", "captions",
-            "duration"}
+            "notes", "angle", "candidates", "min_score", "stop_score", "masks", "captions", "duration", "frames"}
     from kontinuity.storyboard import Panel
     from kontinuity.storyboard.story import reserved as unused
-    assert used | set(unused._PANEL) == set(Panel.model_fields)
+    assert used | {*unused._PANEL, *unused._OF_A_SERIES} == set(Panel.model_fields)
 
 
 def test_the_file_of_version_1_reads_as_ever():
