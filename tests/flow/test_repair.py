@@ -73,6 +73,15 @@ def test_the_jump_at_a_keyframe_gets_smaller_and_the_clip_nearer_to_the_truth(tr
     assert other.aside < 0.5 and other.colours.change < 0.02  # softness alone has a little less contrast
 
 
+def test_a_soft_clip_is_sharpened_towards_its_keyframe(truth):
+    right = truth()
+    soft = [torch.from_numpy(cv2.GaussianBlur(picture.numpy(), (0, 0), 1.5)) for picture in right]
+    settled, plain = (RepairedClip(soft, right[0], right[-1], colour=False, settling=many) for many in (6, 0))
+    off = [(settled[index] - right[index]).abs().mean() / (plain[index] - right[index]).abs().mean()
+           for index in (FRAMES - 7, FRAMES - 4, FRAMES - 2)]
+    assert off[0] < 0.97 and off[1] < 0.7 and off[2] < 0.4
+
+
 def test_a_known_drift_of_colours_is_undone_along_the_whole_clip(truth):
     right = truth()
     clip = [drifted(picture, index / (FRAMES - 1)) for index, picture in enumerate(right)]
