@@ -12,6 +12,11 @@ def weights_folder() -> Path:
     return Path(__file__).parent / "weights"
 
 
+def in_between_lora() -> Path:
+    """The LoRA with which the demo model makes pictures between two (docs/start_end_frames.md)."""
+    return Path(__file__).parent / "in_between.safetensors"
+
+
 def identity_folder() -> Path:
     """The transformers folder of the drawn world's identity encoder."""
     return Path(__file__).parent / "identity"
@@ -22,4 +27,4 @@ def figure_finder() -> FigureFinder:
     return FigureFinder(identity_folder() / "finder.safetensors")
 
 
-__all__ = ["NAME", "FigureFinder", "figure_finder", "identity_folder", "weights_folder"]
+__all__ = ["NAME", "FigureFinder", "figure_finder", "identity_folder", "in_between_lora", "weights_folder"]

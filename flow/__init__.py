@@ -31,7 +31,7 @@ from .estimators.pyramid import PyramidFlow
 from .estimators.raft import RaftFlow, load_raft
 from .figures.background import BackgroundShift
 from .motion import Estimator, Motion
-from .occlusion import explained
+from .occlusion import consistent, explained
 
 __all__ = [
     "CADENCES",
@@ -59,6 +59,7 @@ __all__ = [
     "arrows",
     "clip_scores",
     "colour_wheel",
+    "consistent",
     "estimate_motion",
     "explained",
     "frame_rate",

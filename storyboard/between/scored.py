@@ -10,7 +10,10 @@ from ...common import Picture
 from ...flow import Estimator, estimate_motion, moving_region
 from ...kontext import Scorer
 from .ends import Ends
+from .mended import mended
 from .path import best_path
+
+MOST_OFF = 0.055  # the demo model is off by 0.02 to 0.04 with its in-between LoRA, by 0.07 to 0.11 without
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,10 @@ class Candidate:
         number: of the candidate, from 0.
         identity: how like its figure is to the ends' (`PictureScore.total`), 0..1; None without a scorer.
         alignment: how much of the motion from the start to the place it shows (`flow.moving_region`), 0..1; None where
-            the motion between the ends is not known.
-        progress: how far on the way it looks: by its motion, else by its distance to both ends. 0 is the start and 1
-            the end; less and more is possible by motion.
+            the motion between the ends is not known, and where there is nothing to choose from.
+        progress: how far on the way it looks: by its motion where that was looked at, else by its distance to both
+            ends. 0 is the start and 1 the end; less and more is possible by motion.
+        off: how far Kontext's picture was off where flow is sure, 0..1. From `MOST_OFF` on flow's was taken instead.
     """
 
     part: float
@@ -33,11 +37,18 @@ class Candidate:
     identity: float | None
     alignment: float | None
     progress: float
+    off: float
+
+    @property
+    def is_kontexts(self) -> bool:
+        """Whether it is a picture by Kontext, and not by flow alone."""
+        return self.off < MOST_OFF
 
     @property
     def cost(self) -> float:
-        """What is missing of identity and alignment, 0 (nothing) up."""
-        return sum(1 - score for score in (self.identity, self.alignment) if score is not None)
+        """What is missing of identity and alignment, 0 (nothing) up; more than of any by Kontext where it is none."""
+        missing = sum(1 - score for score in (self.identity, self.alignment) if score is not None)
+        return missing if self.is_kontexts else missing + 2
 
     def __str__(self) -> str:
         scores = [f"{name} {score:.2f}" for name, score in
@@ -46,21 +57,25 @@ class Candidate:
 
 
 class Judge:
-    """Scores the candidates of a series."""
+    """Scores the candidates of a series. With `choice` there are several of each place, and their motion is looked at:
+    that takes as long as flow between two pictures."""
 
-    def __init__(self, ends: Ends, scorer: Scorer | None, estimator: Estimator | None, where: str):
-        self._ends, self._estimator, self._where = ends, estimator, where
+    def __init__(self, ends: Ends, scorer: Scorer | None, estimator: Estimator | None, choice: bool, where: str):
+        self._ends, self._estimator, self._choice, self._where = ends, estimator, choice, where
         self._figures = scorer.cast({"the figure": (ends.start, ends.end)}) if scorer else None
 
-    def __call__(self, part: float, number: int, picture: Picture) -> Candidate:
-        """The candidate, scored. A picture as large as the ends."""
+    def __call__(self, part: float, number: int, made: Picture) -> Candidate:
+        """Kontext's picture, as large as the ends, put on what flow carries over, and scored."""
+        picture, off = mended(made, self._ends, part)
+        if off >= MOST_OFF:
+            picture = self._ends.moved(part)
         identity = self._figures.score(picture).total if self._figures else None
         motion = self._ends.pair.motion
-        if motion is None or not (motion.forward * part).norm(dim=2).max() > _least_motion(picture):
-            return Candidate(part, number, picture, identity, None, _by_distance(picture, self._ends))
+        if not self._choice or motion is None or not (motion.forward * part).norm(dim=2).max() > _least_motion(picture):
+            return Candidate(part, number, picture, identity, None, _by_distance(picture, self._ends), off)
         found = estimate_motion(self._ends.start, picture, self._estimator, where=self._where)
         region = moving_region(found.forward, motion.forward * part, self._where)
-        return Candidate(part, number, picture, identity, region.score / 100, region.progress * part)
+        return Candidate(part, number, picture, identity, region.score / 100, region.progress * part, off)
 
 
 def _least_motion(picture: Picture) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,12 +12,9 @@ from ...kontext import EditRequest, KontextModel, Scorer
 from ..observer import Observer
 from ..plan.board import Sampling
 from .asked import in_between_request
-from .colour import carried
 from .ends import Ends, both_ends
 from .scored import Candidate, Judge, smoothest
 from .settings import InBetweens, check_settings
-
-CONFIDENT = 0.97  # flow fills a gap in which it explains this share of what changed
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,12 @@ def make_in_betweens(start: Picture, end: Picture, model: KontextModel, sampling
     most = min(settings.made or len(requests), len(requests))
     observer.begin(most * settings.candidates * sampling.steps)
     model.prepare([several[0] for several in requests.values()])
-    judge = Judge(ends, scorer, estimator, where)
-    gaps = _Gaps(ends, settings.frames, estimator)
+    judge = Judge(ends, scorer, estimator, settings.candidates > 1, where)
+    gaps = _Gaps(ends, settings, estimator)
     made: dict[int, list[Candidate]] = {}
     while len(made) < most and (number := gaps.worst()) is not None:
-        made[number] = [judge(settings.part(number), candidate, _edit(model, request, ends, observer))
+        part = settings.part(number)
+        made[number] = [judge(part, candidate, _edit(model, request, ends, observer))
                         for candidate, request in enumerate(requests[number])]
         gaps.divide(number, min(made[number], key=lambda candidate: candidate.cost).picture)
     observer.end()
@@ -90,14 +89,14 @@ def _edit(model: KontextModel, request: EditRequest, ends: Ends, observer: Obser
 class _Gaps:
     """Between which frames pictures are missing, and how much of the change there flow explains."""
 
-    def __init__(self, ends: Ends, frames: int, estimator: Estimator | None):
-        self._estimator = estimator
-        self._known = {0: ends.start, frames - 1: ends.end}
-        self._explained = {(0, frames - 1): _explained(ends.pair)}
+    def __init__(self, ends: Ends, settings: InBetweens, estimator: Estimator | None):
+        self._estimator, self._confident = estimator, settings.confident
+        self._known = {0: ends.start, settings.frames - 1: ends.end}
+        self._explained = {(0, settings.frames - 1): _explained(ends.pair)}
 
     def worst(self) -> int | None:
         """The frame in the middle of the gap that is explained the least; None if all are explained or closed."""
-        open_ = [gap for gap, share in self._explained.items() if gap[1] - gap[0] > 1 and share < CONFIDENT]
+        open_ = [gap for gap, share in self._explained.items() if gap[1] - gap[0] > 1 and share < self._confident]
         return sum(min(open_, key=lambda gap: self._explained[gap])) // 2 if open_ else None
 
     def divide(self, number: int, picture: Picture) -> None:
@@ -107,8 +106,8 @@ class _Gaps:
         self._known[number] = picture
         for gap in ((first, number), (number, last)):
             wide = gap[1] - gap[0] > 1  # else there is nothing to make, and nothing to look for
-            self._explained[gap] = _explained(prepare_pair(
-                *(self._known[end] for end in gap), estimator=self._estimator)) if wide else 1.0
+            left, right = (self._known[end] for end in gap)
+            self._explained[gap] = _explained(prepare_pair(left, right, estimator=self._estimator)) if wide else 1.0
 
 
 def _explained(pair: FramePair) -> float:
@@ -121,11 +120,14 @@ def _series(ends: Ends, chosen: dict[int, Candidate], settings: InBetweens, esti
     known = {0: SeriesFrame(ends.start, 0.0, "given", "given"), last: SeriesFrame(ends.end, 1.0, "given", "given")}
     for number, candidate in chosen.items():
         which = f", candidate {candidate.number + 1} of {settings.candidates}" if settings.candidates > 1 else ""
-        known[number] = SeriesFrame(carried(candidate.picture, ends, candidate.part), candidate.part, "kontext",
-                                    f"made by Kontext{which}: {candidate}")
+        said = f"made by Kontext{which}: {candidate}" if candidate.is_kontexts else \
+            f"by flow: Kontext's picture is off by {candidate.off:.2f} where flow is sure (is its in-between LoRA on?)"
+        origin = "kontext" if candidate.is_kontexts else "flow"
+        known[number] = SeriesFrame(candidate.picture, candidate.part, origin, said)
     frames = sorted([*known.items(), *_filled(known, settings, estimator)])
-    remarks = [f"{settings.frames} frames: 2 given, {len(chosen)} made by Kontext, "
-               f"{settings.frames - 2 - len(chosen)} by flow. Between the ends: {ends.pair.report.reason}.",
+    count = Counter(frame.origin for _, frame in frames)
+    remarks = [f"{settings.frames} frames: 2 given, {count['kontext']} made by Kontext, {count['flow']} by flow. "
+               f"Between the ends: {ends.pair.report.reason}.",
                *(f"frame {number + 1} ({frame.part:.0%}): {frame.said}" for number, frame in frames)]
     return Series(tuple(frame for _, frame in frames), tuple(remarks))
 

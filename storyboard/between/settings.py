@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 from ...common import InputError
 from ..story.models import MAX_FRAMES, MIN_FRAMES
@@ -20,6 +21,8 @@ class InBetweens:
         prompts: what happens on the way, in its order, e.g. ("the hand goes up", "the hand waves"): each is said of an
             equal share of the pictures. None is needed.
         candidates: how many pictures Kontext makes of each, 1..8; those of the best path through all are kept.
+        confident: 0..1: flow fills a gap in which it explains this share of what changes (`flow.explained`); 1: only
+            what it explains whole.
         seed: 0..2**64-1, one for the whole series: its noise is the same in every picture.
     """
 
@@ -27,6 +30,7 @@ class InBetweens:
     made: int = 0
     prompts: tuple[str, ...] = ()
     candidates: int = 1
+    confident: float = 0.97
     seed: int = 0
 
     def part(self, number: int) -> float:
@@ -46,6 +50,9 @@ def check_settings(settings: InBetweens, where: str) -> None:
     for field, value, low, high, remedy in ranges:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise InputError(where, field, value, f"is not a whole number in {low}..{high}", remedy)
+    share = settings.confident
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share <= 1:
+        raise InputError(where, "confident", share, "is not a number in 0..1", "0.97 is usual")
     for number, prompt in enumerate(settings.prompts, 1):
         if not prompt.strip():
             raise InputError(where, f"prompt {number}", prompt, "is empty", "say what happens there, or leave it out")

@@ -1,15 +1,20 @@
 """Start and end frames: the series, what is asked for it, what is chosen, and what is refused before sampling."""
 
 import itertools
+import random
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from kontinuity.common import InputError
+from kontinuity.demo_model.toonworld import backdrop
+from kontinuity.demo_model.training.in_betweens import prompt, random_series
 from kontinuity.storyboard import InBetweens, Sampling, make_in_betweens
-from kontinuity.storyboard.between.colour import carried
+from kontinuity.storyboard.between.asked import in_between_prompt
 from kontinuity.storyboard.between.ends import both_ends
+from kontinuity.storyboard.between.mended import mended, torn
 from kontinuity.storyboard.between.path import best_path
 from test_run import Notes
 
@@ -64,7 +69,7 @@ def test_the_ends_are_the_given_tensors_and_kontext_makes_what_is_between(tearin
     assert [frame.origin for frame in made.frames] == ["given", *["kontext"] * 5, "given"]
     assert [round(frame.part, 3) for frame in made.frames] == [0, 0.167, 0.333, 0.5, 0.667, 0.833, 1]
     assert made.remarks[0].startswith("7 frames: 2 given, 5 made by Kontext, 0 by flow.")
-    assert made.remarks[4].startswith("frame 4 (50%): made by Kontext: motion ")
+    assert made.remarks[4].startswith("frame 4 (50%): made by Kontext: looks ")
 
 
 def test_what_is_asked(tearing, torn_ends):
@@ -79,6 +84,10 @@ def test_what_is_asked(tearing, torn_ends):
         assert request.seed == 11 and request.reference_method == "offset"
         assert (request.steps, request.guidance) == (2, 3.0)
     assert [strength.value for strength in tearing.requests[1].strengths] == [1, 0.75, 0.25]
+
+
+def test_the_lora_was_trained_with_these_words():
+    assert all(in_between_prompt(part) == prompt(part) for part in (0.05, 1 / 6, 0.5, 0.999))
 
 
 def test_the_middle_comes_first_then_the_worst_gap(tearing, monkeypatch):
@@ -100,7 +109,7 @@ def test_each_candidate_has_one_noise_and_the_best_is_kept(tearing, torn_ends):
     tearing.torn = 0, 2
     made = series(tearing, settings=InBetweens(frames=4, candidates=3, seed=5))
     assert len(tearing.requests) == 6 and len(tearing.seeds) == 3 and tearing.seeds[0] == 5
-    assert all("candidate 2 of 3" in frame.said for frame in made.frames[1:-1])
+    assert all("candidate 2 of 3: motion " in frame.said for frame in made.frames[1:-1])
 
 
 def test_a_scorer_says_whose_figure_it_is(tearing, torn_ends):
@@ -132,13 +141,6 @@ def test_frames_are_as_large_as_the_ends(tearing, torn_ends):
     assert {tuple(frame.picture.shape) for frame in made.frames} == {(101, 150, 3)}
 
 
-def test_colour_goes_evenly_from_one_end_to_the_other():
-    ends = both_ends(START * 0.5, END * 0.5 + 0.4, None, "test")
-    middle = carried(START, ends, 0.25)
-    wanted = ends.start.mean((0, 1)).lerp(ends.end.mean((0, 1)), 0.25)
-    assert torch.allclose(middle.mean((0, 1)), wanted, atol=0.01)
-
-
 def test_the_best_path_is_the_best_of_all():
     generator = torch.Generator().manual_seed(1)
     layers = [torch.rand(3, generator=generator).tolist() for _ in range(5)]
@@ -164,6 +166,7 @@ def test_the_best_path_is_the_best_of_all():
     ((START, END), {"frames": 34}, "frames", "3..33"),
     ((START, END), {"made": -1}, "made", "0..33"),
     ((START, END), {"candidates": 0}, "candidates", "1..8"),
+    ((START, END), {"confident": 1.1}, "confident", "0..1"),
     ((START, END), {"prompts": ("up", " ")}, "prompt 2", "empty"),
     ((START, END), {"prompts": ("forbidden",)}, "prompt", "forbidden"),
 ])
@@ -171,3 +174,30 @@ def test_bad_input_is_refused_before_sampling(tearing, ends, settings, field, wo
     with pytest.raises(InputError, match=words) as error:
         series(tearing, settings=replace(InBetweens(), **settings), ends=ends)
     assert error.value.field == field and not tearing.requests
+
+
+def test_what_flow_carries_over_keeps_its_pixels_and_what_it_tears_is_new():
+    drawn = random_series(random.Random(1), 0.22)
+    start, end, truth, empty = (torch.from_numpy(picture / np.float32(255)) for picture in (
+        drawn.draw(0), drawn.draw(1), drawn.draw(0.5), backdrop(drawn.start.scene, 128, drawn.start.variation)))
+    ends = both_ends(start, end, None, "test")
+    moved, new = ends.moved(0.5), torn(ends.pair, 0.5)
+    picture, off = mended(torch.zeros_like(start), ends, 0.5)
+    assert torch.equal(picture[new == 0], moved[new == 0]) and not picture[new == 1].any()
+    assert off == pytest.approx(float(moved[new == 0].mean()))
+    figure, wrong = (truth - empty).abs().amax(2) > 0.1, (truth - moved).abs().amax(2) > 0.3
+    assert new[wrong].mean() > 0.7 and new[figure & ~wrong].mean() < 0.5
+    assert 0.1 < new.mean() < 0.7
+
+
+def test_all_is_new_where_no_motion_is_known():
+    noise = torch.rand(64, 96, 3, generator=torch.Generator().manual_seed(0))
+    assert torn(both_ends(START, noise, None, "test").pair, 0.5).eq(1).all()
+
+
+def test_a_model_that_was_not_taught_leaves_the_picture_to_flow(tearing, torn_ends):
+    tearing.torn = (0,)
+    made = series(tearing, settings=InBetweens(frames=4))
+    assert [frame.origin for frame in made.frames] == ["given", "flow", "flow", "given"]
+    assert "in-between LoRA" in made.frames[1].said and len(tearing.requests) == 2
+    assert torch.equal(made.frames[1].picture, both_ends(START, END, None, "test").moved(1 / 3))
