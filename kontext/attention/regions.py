@@ -1,8 +1,9 @@
 """A region of the picture for each character: what stands there sees its own words and its own references only.
 
-After LAMIC (Chen et al. 2025, arXiv 2508.00477), which needs no training: words, region and references of a character
-see each other; a region looks at the other places and at the whole prompt only after the first steps, in which it is
-settled who stands where; the places of nobody never look at a reference.
+After LAMIC (Chen et al. 2025, arXiv 2508.00477), which needs no training: a region and its references see each other; a
+region looks at the other places and at the whole prompt only after the first steps, in which it is settled who stands
+where; the places of nobody never look at a reference. Unlike there, a phrase is seen by its region only. What every
+rule is worth: docs/decisions/attention_plan.md.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from ...common import Box, InputError
 from .strength import is_number
 
-ALONE = 0.1
+ALONE = 0.1  # the default of LAMIC's pipeline, for Kontext itself; the demo model's figures are the same at 0 to 0.2
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Region:
     Attributes:
         area: in parts of the picture, 0..1; or bool [height, width] of the picture, True inside.
         phrase: what is said of it alone, such as "The woman with red hair is waving"; at most 512 T5 tokens.
-        references: which of the edit's references are its own, counted from 0.
+        references: which of the edit's references are its own, counted from 0. Of a model that was taught references
+            side by side, the one of the region on the left is best the first.
     """
 
     area: Box | torch.Tensor
