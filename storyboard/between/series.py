@@ -11,7 +11,7 @@ from ...flow import Estimator, FramePair, explained, prepare_pair
 from ...kontext import EditRequest, KontextModel, Scorer
 from ..observer import Observer
 from ..plan.board import Sampling
-from .asked import in_between_request
+from .asked import in_between_requests
 from .ends import Ends, both_ends
 from .scored import Candidate, Judge, smoothest
 from .settings import InBetweens, check_settings
@@ -62,8 +62,8 @@ def make_in_betweens(start: Picture, end: Picture, model: KontextModel, sampling
     """
     check_settings(settings, where)
     ends = both_ends(start, end, estimator, where)
-    requests = {number: [in_between_request(ends, settings.part(number), candidate, model, sampling, settings, where)
-                         for candidate in range(settings.candidates)] for number in range(1, settings.frames - 1)}
+    requests = {number: in_between_requests(ends, settings.part(number), model, sampling, settings, where)
+                for number in range(1, settings.frames - 1)}
     for request in (request for several in requests.values() for request in several):
         model.check(request)
     most = min(settings.made or len(requests), len(requests))

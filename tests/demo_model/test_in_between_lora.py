@@ -13,7 +13,7 @@ from kontinuity.demo_model.training.text import PromptCache
 from kontinuity.demo_model.training.transformer import unpack
 from kontinuity.kontext import load_folder, read_lora, sampling
 from kontinuity.storyboard import InBetweens, Sampling
-from kontinuity.storyboard.between.asked import in_between_request
+from kontinuity.storyboard.between.asked import in_between_requests
 from kontinuity.storyboard.between.ends import both_ends
 
 
@@ -41,8 +41,8 @@ def test_the_trainer_computes_what_the_engine_does_with_the_request_of_the_use_c
     if part != drawn["parts"][0, 0] / 100:  # told the other way round
         start, end = end, start
 
-    request = in_between_request(both_ends(start, end, None, "test"), part, 0, demo, Sampling(1), InBetweens(seed=3),
-                                 "test")
+    request, = in_between_requests(both_ends(start, end, None, "test"), part, demo, Sampling(1), InBetweens(seed=3),
+                                   "test")
     request = replace(request, references=(as_picture(drawn["moved"][0, 0].numpy()), *request.references[1:]))
     steps = []
     tuned = demo.adapted([(read_lora(tmp_path / "lora.safetensors"), 1.0)])
@@ -61,7 +61,7 @@ def test_the_shipped_file_fits_and_changes_the_picture(demo, caplog):
     assert not caplog.records and in_between_lora().stat().st_size < 2 * 2**20
     drawn = draw_set("shipped", 1, 1)
     ends = both_ends(*(as_picture(picture.numpy()) for picture in drawn["ends"][0]), None, "test")
-    request = in_between_request(ends, 0.5, 0, demo, Sampling(2), InBetweens(), "test")
+    request, = in_between_requests(ends, 0.5, demo, Sampling(2), InBetweens(), "test")
     taught, plain = (model.edit(request) for model in (demo.adapted([(lora, 1.0)]), demo))
     moved = ends.moved(0.5)
     assert (taught - moved).abs().mean() < 0.6 * (plain - moved).abs().mean()
