@@ -3,9 +3,9 @@
 Frame counts and grids are those of the nodes (comfy_extras/nodes_wan.py, nodes_lt.py, nodes_hunyuan.py,
 nodes_cosmos.py; the same in ComfyUI 0.3.75 and 0.33.0). Rates, areas and lengths are those the models were made for:
 Wan's and VACE's code (81 frames, 16 a second, 480 x 832 or 720 x 1280), LTX-Video's README (at most 257 frames, under
-720 x 1280; 25 a second is LTXVConditioning's default), HunyuanVideo-I2V's README (at most 129 frames, 720p; 24 a
-second), Cosmos-Predict2's (93 frames, 16 a second, 16:9 to 9:16). A shape of up to 2:1 is our own limit where a model
-states none.
+720 x 1280; 25 a second is LTXVConditioning's default), NVIDIA's guide to Cosmos-Predict2 (16 a second, 720p or 480p; 93
+frames are the node's default). Taken from memory, with no source at hand: HunyuanVideo's 129 frames, 24 a second and
+720p, and Cosmos' 16:9 to 9:16. A shape of up to 2:1 is our own limit where a model states none.
 """
 
 from __future__ import annotations
