@@ -28,7 +28,8 @@ class LoadLora(io.ComfyNode):
             inputs=[
                 KontextModelSocket.Input("model", tooltip="From Load Kontext Model or another Load Kontext LoRA."),
                 io.Combo.Input("lora", options=names, default=names[0],
-                               tooltip="A safetensors file in models/loras. It must be for FLUX.1."),
+                               tooltip="A safetensors file in models/loras. It must be for FLUX.1. The built-in one is "
+                                       "for the demo model."),
                 io.Float.Input("strength", default=1.0, min=-4.0, max=4.0, step=0.05,
                                tooltip="1 is what the LoRA was trained for, 0 nothing at all, below 0 the opposite. "
                                        "Some LoRAs name another usual strength."),

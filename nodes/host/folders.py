@@ -64,6 +64,7 @@ WEIGHT_SUFFIXES = (".safetensors", ".sft", ".gguf", *PICKLES)
 LORA_SUFFIXES = (".safetensors", ".sft")
 NO_WEIGHTS = "no model files found"
 NO_LORAS = "no LoRA found"
+DEMO_LORA = "in-betweens of the demo model (built in)"
 
 
 def weight_names() -> list[str]:
@@ -75,12 +76,17 @@ def weight_names() -> list[str]:
 
 
 def lora_names() -> list[str]:
-    """The safetensors files in ComfyUI's loras folders, with subfolders; never an empty list."""
-    return sorted(name for name in _files("loras") if name.lower().endswith(LORA_SUFFIXES)) or [NO_LORAS]
+    """The safetensors files in ComfyUI's loras folders, with subfolders, or that there is none; last our own."""
+    files = sorted(name for name in _files("loras") if name.lower().endswith(LORA_SUFFIXES))
+    return [*(files or [NO_LORAS]), DEMO_LORA]
 
 
 def lora_path(name: str, where: str) -> Path:
     """The file behind a name of `lora_names`."""
+    if name == DEMO_LORA:
+        from ...demo_model import in_between_lora
+
+        return in_between_lora()
     found = _files("loras")
     if name not in found:
         raise InputError(where, "lora", name, "is not in ComfyUI's loras folders",
