@@ -54,8 +54,8 @@ def add_lora(model: nn.Module, rank: int) -> nn.ModuleDict:
     for name, layer in list(model.named_modules()):
         if isinstance(layer, nn.Linear) and "blocks." in name and name.split(".", 2)[2] in LAYERS:
             parent, own = name.rpartition(".")[::2]
-            found[name.replace(".", "/")] = LoraLinear(layer, rank)
-            setattr(model.get_submodule(parent), own, found[name.replace(".", "/")])
+            changed = found[name.replace(".", "/")] = LoraLinear(layer, rank)
+            setattr(model.get_submodule(parent), own, changed)
     return found
 
 
@@ -140,6 +140,7 @@ def save_lora(lora: nn.ModuleDict, path: Path) -> None:
     """diffusers' names, bfloat16, alpha = rank: strength 1 is what was trained."""
     tensors = {}
     for key, layer in lora.items():
+        assert isinstance(layer, LoraLinear)
         name = f"transformer.{key.replace('/', '.')}"
         tensors[f"{name}.lora_A.weight"] = layer.down.weight.detach().to(torch.bfloat16).contiguous()
         tensors[f"{name}.lora_B.weight"] = layer.up.weight.detach().to(torch.bfloat16).contiguous()

@@ -7,16 +7,14 @@ import torch.nn.functional as F
 
 from ...common import Picture
 from ...flow import FramePair, Motion, consistent, prepare_pair
-from .ends import Ends
 
 _AROUND = 0.09  # of the width: how far around what is torn the picture is new; a limb that swings is missing there
 _SOFT = 3  # pixels over which one passes into the other
 
 
-def mended(made: Picture, ends: Ends, part: float) -> tuple[Picture, float]:
-    """Kontext's picture of the moment `part` of the way, on what flow makes of it: what flow carries over keeps the
-    very pixels of the ends. And how far Kontext's was off there, 0..1 (mean difference; 0 where nothing is carried)."""
-    moved, new = ends.moved(part), torn(ends.pair, part)
+def mended(made: Picture, moved: Picture, new: torch.Tensor) -> tuple[Picture, float]:
+    """Kontext's picture on the one flow made of the ends, `moved`: where `new` (see torn) is 0, flow's pixels stay.
+    And how far Kontext's was off there, 0..1 (mean difference; 0 where nothing stays)."""
     kept = new == 0
     off = float((made - moved)[kept].abs().mean()) if kept.any() else 0.0
     return torch.lerp(moved, made, new[..., None]), off

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from ...common import Picture
 from ...flow import Estimator, estimate_motion, moving_region
 from ...kontext import Scorer
 from .ends import Ends
-from .mended import mended
+from .mended import mended, torn
 from .path import best_path
 
 MOST_OFF = 0.055  # the demo model is off by 0.02 to 0.04 with its in-between LoRA, by 0.07 to 0.11 without
@@ -64,11 +65,15 @@ class Judge:
         self._ends, self._estimator, self._choice, self._where = ends, estimator, choice, where
         self._figures = scorer.cast({"the figure": (ends.start, ends.end)}) if scorer else None
 
-    def __call__(self, part: float, number: int, made: Picture) -> Candidate:
-        """Kontext's picture, as large as the ends, put on what flow carries over, and scored."""
-        picture, off = mended(made, self._ends, part)
+    def __call__(self, part: float, moved: Picture, answers: Iterable[Picture]) -> list[Candidate]:
+        """Kontext's pictures of a place, as large as the ends, each put on what flow carries over, `moved`, and
+        scored."""
+        new = torn(self._ends.pair, part)
+        return [self._scored(part, number, moved, *mended(made, moved, new)) for number, made in enumerate(answers)]
+
+    def _scored(self, part: float, number: int, moved: Picture, picture: Picture, off: float) -> Candidate:
         if off >= MOST_OFF:
-            picture = self._ends.moved(part)
+            picture = moved
         identity = self._figures.score(picture).total if self._figures else None
         motion = self._ends.pair.motion
         if not self._choice or motion is None or not (motion.forward * part).norm(dim=2).max() > _least_motion(picture):

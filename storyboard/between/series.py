@@ -73,9 +73,9 @@ def make_in_betweens(start: Picture, end: Picture, model: KontextModel, sampling
     gaps = _Gaps(ends, settings, estimator)
     made: dict[int, list[Candidate]] = {}
     while len(made) < most and (number := gaps.worst()) is not None:
-        part = settings.part(number)
-        made[number] = [judge(part, candidate, _edit(model, request, ends, observer))
-                        for candidate, request in enumerate(requests[number])]
+        moved, *_ = requests[number][0].references
+        answers = (_edit(model, request, ends, observer) for request in requests[number])
+        made[number] = judge(settings.part(number), moved, answers)
         gaps.divide(number, min(made[number], key=lambda candidate: candidate.cost).picture)
     observer.end()
     chosen = dict(zip(sorted(made), smoothest([made[number] for number in sorted(made)]), strict=True))

@@ -182,7 +182,7 @@ def test_what_flow_carries_over_keeps_its_pixels_and_what_it_tears_is_new():
         drawn.draw(0), drawn.draw(1), drawn.draw(0.5), backdrop(drawn.start.scene, 128, drawn.start.variation)))
     ends = both_ends(start, end, None, "test")
     moved, new = ends.moved(0.5), torn(ends.pair, 0.5)
-    picture, off = mended(torch.zeros_like(start), ends, 0.5)
+    picture, off = mended(torch.zeros_like(start), moved, new)
     assert torch.equal(picture[new == 0], moved[new == 0]) and not picture[new == 1].any()
     assert off == pytest.approx(float(moved[new == 0].mean()))
     figure, wrong = (truth - empty).abs().amax(2) > 0.1, (truth - moved).abs().amax(2) > 0.3
