@@ -36,8 +36,7 @@ ALONE = "one character alone"
 WAYS = ("offset", "regions")
 OTHERS = ("stitch", "passes")
 SIDES = {"left": 0.3, "right": 0.7}
-FEW = 10  # pairs on which the other ways are tried
-SHEET_CASES = 12
+FEW = 6  # pairs on which all ways are tried
 APART, IDENTITY = 0.95, 0.03  # the goals: a share at least, and points below a single character at most
 
 
@@ -136,7 +135,7 @@ def judged(pairs: list[Pair], weights: Path, steps: int) -> tuple[dict[str, Scor
             made.append(scores[ALONE].add(
                 partial(make, model, one, panel_of_one(pair, number), steps),
                 Told(pair.scene, one.cast[:1], pair.actions[number:number + 1], (0.5,))))
-        if pair.seed < SHEET_CASES:
+        if pair.seed < FEW:
             rows.append(np.hstack(made))
         print(end=".", file=sys.stderr, flush=True)
     return dict(scores), rows
@@ -160,7 +159,7 @@ def main() -> None:
     parser.add_argument("--set", choices=("tuning", "quoted"), default="quoted", help="of cases")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--weights", type=Path, default=weights_folder())
-    parser.add_argument("--sheet", type=Path, help=f"PNG of the first {SHEET_CASES} pairs")
+    parser.add_argument("--sheet", type=Path, help="PNG of the pairs on which all ways are tried")
     options = parser.parse_args()
     pairs = [pair_of(options.set, number) for number in range(options.pairs)]
     shares = [pairs[worker::options.workers] for worker in range(options.workers)]
