@@ -77,8 +77,8 @@ class KontextModel:
         text.check_prompt(self.backend.t5_tokenizer, request.prompt, request.where)
         references.check_references(request.references, request.where)
         check_numbers(request)
-        for phrase in _phrases(request):
-            text.check_prompt(self.backend.t5_tokenizer, phrase, request.where)
+        for number, phrase in enumerate(_phrases(request), 1):
+            text.check_prompt(self.backend.t5_tokenizer, phrase, request.where, f"region {number} phrase")
         if request.plans_attention:
             self.backend.check_attention(request.where)
 

@@ -41,31 +41,31 @@ def t5_tokens(tokenizer, prompt: str) -> list[TokenSpan]:
     return spans
 
 
-def check_prompt(tokenizer, prompt: str, where: str) -> None:
+def check_prompt(tokenizer, prompt: str, where: str, field: str = "prompt") -> None:
     """Refuse a prompt that is no text, is empty, or is over 512 T5 tokens (it would be cut silently).
 
     Args:
         tokenizer: the model's T5 tokenizer.
         prompt: the instruction.
-        where: who asks, for the message.
+        where, field: who asks, and what it is, for the message.
 
     Raises:
         InputError: with the token count if that is the trouble.
     """
     if not isinstance(prompt, str):
-        raise InputError(where, "prompt", type(prompt).__name__, "is not text", "write an instruction")
+        raise InputError(where, field, type(prompt).__name__, "is not text", "write an instruction")
     if not prompt.strip():
-        raise InputError(where, "prompt", prompt, "is empty", "say what should be changed or shown")
+        raise InputError(where, field, prompt, "is empty", "say what should be changed or shown")
     try:
         prompt.encode("utf-8")
     except UnicodeEncodeError:
-        raise InputError(where, "prompt", prompt, "holds half a character (a lone surrogate)",
+        raise InputError(where, field, prompt, "holds half a character (a lone surrogate)",
                          "delete the broken character, often a cut emoji") from None
     # Above this it cannot be 512 tokens of anything sensible, and tokenizing a pasted book would take long.
     count = token_count(tokenizer, prompt) if len(prompt) <= 100 * MAX_T5_TOKENS else None
     if count is None or count > MAX_T5_TOKENS:
         length = f"has {count} T5 tokens" if count else f"has {len(prompt)} characters"
-        raise InputError(where, "prompt", prompt, f"{length}, more than the {MAX_T5_TOKENS} tokens the model reads",
+        raise InputError(where, field, prompt, f"{length}, more than the {MAX_T5_TOKENS} tokens the model reads",
                          "shorten it")
 
 

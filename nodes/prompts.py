@@ -33,7 +33,7 @@ def _not_taught(asked: Sequence[prompts.PromptToCheck]) -> list[str]:
     from ..demo_model.toonworld import is_instruction
 
     # a panel made in passes asks several times
-    strange = dict.fromkeys(prompt.where for prompt in asked if not is_instruction(prompt.prompt))
+    strange = dict.fromkeys(prompt.where for prompt in asked if prompt.whole and not is_instruction(prompt.prompt))
     if not strange:
         return []
     line = (f"The demo model was not taught the words of {', '.join(strange)}: the picture will hardly show what they "
@@ -72,6 +72,8 @@ class CheckPrompts(io.ComfyNode):
             told = story.board.story
             asked = [prompts.PromptToCheck(f"panel '{panel.id}'", panel_prompt(told, panel),
                                            told.traits(told.cast(panel))) for panel in told.panels]
+            asked += [said for panel in told.panels for said in prompts.said_apart(told, panel)
+                      if (panel.together or told.together) in ("passes", "regions") and not panel.is_series]
         if text.strip():
             asked.append(prompts.PromptToCheck("text", text))
         if not asked:

@@ -13,7 +13,7 @@ from ..observer import Observer
 from ..plan.board import Board, Sampling
 from ..plan.jobs import Job, PanelJob, SeriesJob
 from ..plan.panels import plan_panels
-from ..prompts import Advice, PromptToCheck, check_before_sampling
+from ..prompts import Advice, PromptToCheck, check_before_sampling, said_apart
 from ..story.models import Panel, Story
 from .judge import story_judge
 from .records import record, series_records
@@ -133,7 +133,8 @@ def _most_steps(job: Job, judged: bool) -> int:
 
 
 def _prompts(story: Story, jobs: Iterable[Job]) -> Iterator[PromptToCheck]:
-    """What is asked for in every pass of every job, and in every phase of a series, with who is in its picture."""
+    """What is asked for in every pass of every job, in each of its regions, and in every phase of a series, with who is
+    in its picture."""
     for job in jobs:
         if isinstance(job, SeriesJob):
             for phase in job.prompts:
@@ -142,6 +143,8 @@ def _prompts(story: Story, jobs: Iterable[Job]) -> Iterator[PromptToCheck]:
         for pass_ in job.passes:
             yield PromptToCheck(pass_.request.where, pass_.request.prompt,
                                 story.traits([pass_.character] if pass_.character else job.characters))
+        if job.combine == "regions":
+            yield from said_apart(story, story.panel(job.panel_id))
 
 
 def _history(result: PanelResult, model: KontextModel, originals: Mapping[str, str]) -> dict[str, Any]:

@@ -4,7 +4,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..story.models import Panel, Story
+from ..story.resolved import resolve
 from .check import Finding, Reader, check_prompt, raise_errors, report
+from .instruction import region_phrase
 from .rules import WARNING
 
 log = logging.getLogger("kontinuity")
@@ -13,15 +16,24 @@ log = logging.getLogger("kontinuity")
 @dataclass(frozen=True)
 class PromptToCheck:
     """A prompt, who asks for it ("panel 'beach'"), and the visible traits of the characters in its picture by name, ""
-    where they are unknown."""
+    where they are unknown. One that is not `whole` says of one character alone who that is and what they do."""
 
     where: str
     prompt: str
     traits: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = True
 
     def findings(self, reader: Reader | None) -> list[Finding]:
         """What the rules find in it; see check_prompt."""
         return check_prompt(self.prompt, reader, self.traits)
+
+
+def said_apart(story: Story, panel: Panel) -> list[PromptToCheck]:
+    """What is said of each newcomer of a panel alone, for panels whose characters are made one by one, in regions or
+    passes."""
+    resolved = resolve(story, panel)
+    return [PromptToCheck(f"{resolved.where}, {name}", region_phrase(resolved, name), story.traits([name]), whole=False)
+            for name in resolved.newcomers]
 
 
 # Who knows more of a model's words than its tokenizer does: lines on the prompts that are about to be sampled.

@@ -39,6 +39,9 @@ def test_check_prompts_reports_all_panels_and_a_text(server, run):
     report = ui_of(server, result, "2")["text"][0]
     assert report.startswith("3 prompts checked: 1 error, ")
     assert "panel 'one': error (unreadable) '没有'" in report and "text: warning (pronoun) 'him'" in report
+    apart = '"a red hat", together: regions, characters: {mia: {action: 挥手}}'
+    result, _ = run(check_graph(story=STORY.format(one="They meet.").replace('"a red hat"', apart)))
+    assert "panel 'two', mia: error (unreadable) '挥手.'" in ui_of(server, result, "2")["text"][0]
     result, _ = run(check_graph())
     assert result.status == "error" and "no story is connected" in result.error
 

@@ -214,7 +214,7 @@ def test_a_region_without_its_reference_still_stands(model, request_for, picture
     ({"strengths": (ReferenceStrength(1, 0.5, 0.5),)}, "start of the strength", "not before its end"),
     ({"strengths": (ReferenceStrength(),) * 2}, "strengths", "not one for each"),
     ({"regions": Regions((Region(LEFT, " ", (0,)),))}, "region 1 phrase", "empty"),
-    ({"regions": Regions((Region(LEFT, "she waves " * 300, (0,)),))}, "prompt", "tokens"),
+    ({"regions": Regions((Region(LEFT, "she waves " * 300, (0,)),))}, "region 1 phrase", "tokens"),
     ({"regions": Regions((Region(LEFT, "she", (1,)),))}, "region 1 references", "none of the 1"),
     ({"regions": Regions((Region(LEFT, "she", ()),))}, "regions", "belongs to no region"),
     ({"regions": Regions((Region(Box(0.5, 0, 1.2, 1), "she", (0,)),))}, "region 1", "not inside"),

@@ -200,6 +200,24 @@ def test_a_prompt_is_refused_before_anything_is_sampled(model, notes, store, pan
     assert model.edited == [] and store.calls == [] and notes.calls == []
 
 
+def test_what_is_said_of_a_region_is_looked_at_too(model, notes, store, caplog):
+    def asked(action):
+        panel = f"id: a, prompt: A beach., together: regions, characters: {{mia: {{region: left, action: {action}}}}}"
+        return make_storyboard(board(panel), model, Sampling(1), notes, store, advice=advice).remarks
+
+    def advice(prompts):
+        heard.extend(prompt.prompt for prompt in prompts if prompt.whole)
+        return ()
+
+    heard = []
+    with pytest.raises(InputError, match="panel 'a', mia: prompt '挥手.': cannot be used .unreadable."):
+        asked("挥手")
+    assert model.edited == []
+    remark, = asked("not smiling")
+    assert remark.startswith("2 prompts checked: 1 warning") and "panel 'a', mia: warning (negative) 'not'" in remark
+    assert heard == ["A beach."]
+
+
 def test_an_unknown_panel_is_refused_in_the_name_of_who_asks(model, notes, store):
     with pytest.raises(InputError, match="my queue: panels 'frist': is not a panel.*did you mean 'first'"):
         make_storyboard(board(FIRST), model, Sampling(1), notes, store, only=["frist"], where="my queue")
