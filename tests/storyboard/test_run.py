@@ -214,7 +214,8 @@ def test_what_is_said_of_a_region_is_looked_at_too(model, notes, store, caplog):
         asked("挥手")
     assert model.edited == []
     remark, = asked("not smiling")
-    assert remark.startswith("2 prompts checked: 1 warning") and "panel 'a', mia: warning (negative) 'not'" in remark
+    assert remark.startswith("2 prompts checked: 1 warning")
+    assert "panel 'a', mia: warning (negative) 'is not smiling'" in remark
     assert heard == ["A beach."]
 
 
