@@ -13,6 +13,7 @@ from .fit import check_fit, cut, framed, is_near, middle_box, on_canvas, stretch
 from .models import VideoModel, clip_length, frame_size, video_model
 
 _GREY = 0.5  # VACE's pixels that are to be made
+_MIN_SIDE = 16  # pixels that motion needs, when the clips come back
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def hand_off(
         fit: of ``FITS``: pictures of another shape, and shapes the model does not make, get bars or are cropped.
         where: for messages.
     Raises:
-        InputError: too few pictures or what is none, an unknown setting, a length the model does not make, seconds or
-            prompts that do not match.
+        InputError: too few pictures, too small ones or what is none, an unknown setting, a length the model does not
+            make, seconds or prompts that do not match.
     """
     rules = video_model(model, where)
     check_fit(fit, where)
@@ -123,6 +124,10 @@ def hand_off(
         kept = int(box.width), int(box.height)
     keyframes, done = zip(*(on_canvas(picture, kept, fit) for picture in pictures), strict=True)
     inside = Box(0, 0, *size) if is_near(kept, size) else middle_box(size, kept)
+    if min(*kept, inside.width, inside.height) < _MIN_SIDE:
+        raise InputError(where, "first_frame", f"{own[0]}x{own[1]}", "is too small or too narrow: both sides of what a "
+                         f"clip shows of it must be at least {_MIN_SIDE} pixels",
+                         "scale it up with Upscale Image, or crop it")
     parts = Box(inside.left / size[0], inside.top / size[1], inside.right / size[0], inside.bottom / size[1])
     remarks = [f"picture {number}: {words}" for number, words in enumerate(done, 1) if words]
     if parts != Box(0, 0, 1, 1):
@@ -130,7 +135,11 @@ def hand_off(
                        f"{_bars(inside, size)} pixels on each side")
     elif words := stretch(kept, size):
         remarks.append(f"{words} in the clip, for its grid of {rules.grid} pixels")
-    remarks += _equal_neighbours(keyframes)
+    if rules.holds_end:
+        remarks += _equal_neighbours(keyframes)
+    elif len(pictures) > 1 and not torch.equal(*keyframes[-2:]):
+        remarks.append(f"no clip shows picture {len(pictures)}, the last: {model} only begins with a picture; for a "
+                       "clip of it connect it once more as last_frame")
     clips = tuple(ClipPlan(length, text) for length, text in zip(lengths, texts, strict=True))
     return Handoff(model, rules, size, parts, keyframes, clips, tuple(remarks))
 

@@ -57,6 +57,23 @@ def test_any_two_shapes_make_legal_frames_and_every_loss_is_said(w1, h1, w2, h2,
     assert fit == "crop" or "lost" not in text
 
 
+@pytest.mark.parametrize("size", [(1, 1), (20, 12), (1, 1000), (16, 900)])
+@pytest.mark.parametrize("fit", FITS)
+def test_what_is_too_small_to_come_back_is_refused_before_the_model_runs(size, fit):
+    if size != (16, 900) or fit == "pad":  # which is 16x32 when cropped
+        with pytest.raises(InputError, match=f"first_frame '{size[0]}x{size[1]}': is too small or too narrow"):
+            handed(picture(*size), picture(*size, 1), fit=fit)
+    assert handed(picture(64, 64), picture(*size), fit=fit).keyframes[1].shape == (64, 64, 3)
+
+
+def test_the_last_picture_of_a_story_is_missed_where_no_clip_ends_with_it():
+    three = [picture(64, 64, seed) for seed in range(3)]
+    remark, = handed(*three, model=HUNYUAN).remarks
+    assert remark.startswith("no clip shows picture 3, the last: HunyuanVideo only begins with a picture")
+    assert handed(*three, three[2], model=HUNYUAN).remarks == ()  # its clip does not come back to it either
+    assert handed(three[0], model=HUNYUAN).remarks == handed(*three).remarks == ()
+
+
 def test_another_shape_gets_bars_or_is_cropped_and_the_report_says_which():
     wide, high = picture(320, 192), picture(120, 240, 1)
     padded = handed(wide, high)
