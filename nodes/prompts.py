@@ -70,8 +70,8 @@ class CheckPrompts(io.ComfyNode):
         asked = []
         if story is not None:
             told = story.board.story
-            asked = [prompts.PromptToCheck(f"panel '{panel.id}'", panel_prompt(told, panel),
-                                           told.traits(told.cast(panel))) for panel in told.panels]
+            asked = [prompts.PromptToCheck(f"panel '{panel.id}'", prompt, told.traits(told.cast(panel)))
+                     for panel in told.panels if (prompt := panel_prompt(told, panel)) or not panel.is_series]
             asked += [said for panel in told.panels for said in prompts.said_apart(told, panel)
                       if (panel.together or told.together) in ("passes", "regions") and not panel.is_series]
         if text.strip():

@@ -4,9 +4,20 @@ import json
 
 import pytest
 import torch
+import yaml
 from kontinuity.common import InputError
 from kontinuity.kontext import ReferenceStrength
-from kontinuity.storyboard import Board, Sampling, finished_panels, parse_story, plan_panels, record, render, save_panel
+from kontinuity.storyboard import (
+    Board,
+    Sampling,
+    finished_panels,
+    load_story,
+    parse_story,
+    plan_panels,
+    record,
+    render,
+    save_panel,
+)
 from kontinuity.storyboard.cast.references import stitch
 from kontinuity.storyboard.story.appearance import Appearance, Strength
 
@@ -78,6 +89,17 @@ def test_what_is_brought_with_a_picture_is_of_that_picture(model):
                   strengths={"mia": WEAK, "mia/face": STRONG})
     job, = plan_panels(board, model, Sampling())
     assert job.request.strengths == (STRONG,) and job.request.references[0] is PICTURES["eva"]
+
+
+def test_a_file_keeps_its_comments_and_json_becomes_yaml(tmp_path):
+    text = ("version: 1\ncharacters: {mia: {strength: 1.2}}  # held tight\npanels:\n- id: a\n  prompt: x\n"
+            "  characters:\n  - name: mia  # the girl\n    strength: {value: 0.5, end: 0.25} # loosely, at first\n")
+    (tmp_path / "s.yaml").write_text(text)
+    loaded = load_story(tmp_path / "s.yaml")
+    assert loaded.yaml == text and loaded.left_out == ()
+    (tmp_path / "s.json").write_text(json.dumps(yaml.safe_load(text)))
+    again = parse_story(load_story(tmp_path / "s.json").yaml)
+    assert again.panels == loaded.story.panels and again.characters == loaded.story.characters
 
 
 # Ways of combining ------------------------------------------------------------------------------------------------
