@@ -19,7 +19,7 @@ from .reading import MAX_BYTES, Cut, EntryPath, check_size_of_text, json_as_yaml
 _FILES = {"picture", "reference", "references", "edit", "keep", "file", "start_frame", "end_frame", "region"}
 _NO_WORDS = {"$schema", "version", "seed", "size", "aspect", "fps", "together", "id", "from", "characters", "scene",
              "location", "role", "crop", "candidates", "min_score", "stop_score", "duration", "kind", "strength",
-             "value", "start", "end"}
+             "value", "start", "end", "frames"}
 STORY_SUFFIXES = (".yaml", ".yml", ".json", ".fountain", ".csv")
 
 
@@ -96,6 +96,8 @@ def _is_text(cut: Cut) -> bool:
     field = _field(cut)
     if "change" in cut.path:
         return True
+    if field == "name" and cut.path[0] == "panels":  # of somebody in a list of characters
+        return False
     return cut.rest.endswith((".png", ".jpg", ".jpeg", ".webp")) if field in _FILES else field not in _NO_WORDS
 
 

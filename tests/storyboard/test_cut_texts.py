@@ -49,9 +49,16 @@ def test_a_text_that_may_be_cut_is_said_with_its_line(loader, written, cut, end)
     "prompt: to#ff0000", "prompt: x\n  #prompt: y", "prompt: x\n  # y\n  #z", "prompt: x\n  seed: 7 #lucky",
     "prompt: x\n  size: [512, 512] #small", "prompt: x\n  characters: [] #nobody",
     "prompt: x\n  duration: 3 #short", "prompt: x #",
-    "prompt: x\n  together: auto #both", "prompt: x\n#end"])
+    "prompt: x\n  together: auto #both", "start_frame: a.png\n  end_frame: b.png\n  frames: 7 #few",
+    "prompt: x\n#end"])
 def test_comments_are_not_said(loader, written):
     assert said(STORY.format(written)) == []
+
+
+def test_a_name_in_a_list_of_characters_is_no_text(loader):
+    cast = "prompt: x\n  characters:\n  - name: mia #her\n    strength: 1.2 #more\n    action: at gate #4\n"
+    assert said(STORY.format(cast) + "characters: {mia: }") == [(9, "#4")]
+    assert said(STORY.format("prompt: x") + "characters:\n  mia:\n    name: Mia #2\n") == [(8, "#2")]
 
 
 def test_where_nothing_is_left_the_remedy_says_why(loader):
