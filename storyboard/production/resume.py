@@ -99,7 +99,7 @@ def _is_of(entry: Any, job: PanelJob, model_name: str, judged: bool, first: int)
         chosen = entry.get("candidate", 0)
         if tried[0]["number"] != first:
             return False
-        if judged and job.policy.needs_scores:
+        if judged and job.policy.needs_scores and job.characters:  # nobody has no score, see story_judge
             if len(tried) < job.policy.most and not job.policy.is_enough([candidate["score"] for candidate in tried]):
                 return False
         elif chosen != first:

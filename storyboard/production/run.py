@@ -129,7 +129,9 @@ def make_storyboard(board: Board, model: KontextModel, sampling: Sampling, obser
 
 
 def _most_steps(job: Job, judged: bool) -> int:
-    return job.steps if isinstance(job, SeriesJob) else job.steps * (job.policy.most if judged else 1)
+    if isinstance(job, SeriesJob):
+        return job.steps
+    return job.steps * (job.policy.most if judged and job.characters else 1)  # nobody has no score to choose by
 
 
 def _prompts(story: Story, jobs: Iterable[Job]) -> Iterator[PromptToCheck]:

@@ -183,6 +183,15 @@ def test_resuming_a_finished_board_samples_nothing(model, notes, store, tmp_path
     assert [candidate.total for candidate in after.candidates] == [0.0]
 
 
+def test_a_panel_without_anybody_is_made_once_and_taken_over(model, notes, store, tmp_path):
+    empty = "id: empty, prompt: A beach., characters: [], candidates: 3"
+    make_storyboard(board(empty), model, Sampling(2), notes, store, scorer=Script())
+    assert model.edited == ["panel 'empty'"] and notes.calls == [("begin", 2), ("end", 2)]
+    again = Notes()
+    make_storyboard(board(empty), model, Sampling(2), again, Folder(tmp_path, 2), scorer=Script(), resume=True)
+    assert again.calls == [("begin", 0), ("end", 0)]
+
+
 def test_without_resume_everything_is_made_anew(model, notes, store, tmp_path):
     for number in (1, 2):
         make_storyboard(board(FIRST), model, Sampling(1), notes, Folder(tmp_path, number))
