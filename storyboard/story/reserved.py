@@ -26,6 +26,10 @@ def reserved_fields(story: Story) -> tuple[str, ...]:
         for field in _PANEL if panel.is_series else (*_PANEL, *_OF_A_SERIES):
             counts[f"panel {field}"] += field in panel.model_fields_set and getattr(panel, field) not in (None, "", ())
         counts["panel captions position"] += sum(bool(caption.position) for caption in panel.captions)
+        for source in list(story.sources(panel))[:1]:  # who is in it already brings no picture
+            for name in set(story.cast(source)).intersection(panel.characters or ()):
+                for field in ("strength", "reference"):
+                    counts[f"panel characters {field}"] += getattr(panel.appearance(name), field) is not None
         # A prompt is given to the model as it is; the rest is for a `change`, for passes and for regions.
         if panel.change is None:
             counts["panel angle"] += bool(panel.angle)

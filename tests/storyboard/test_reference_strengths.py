@@ -16,6 +16,7 @@ from kontinuity.storyboard import (
     plan_panels,
     record,
     render,
+    reserved_fields,
     save_panel,
 )
 from kontinuity.storyboard.cast.references import stitch
@@ -82,6 +83,14 @@ def test_the_nearest_word_counts(model):
     assert strengths("[tom]") == () and strengths("[{name: mia, strength: 1}]") == ()
     part = "[{name: mia, strength: {value: 2, start: 0.25, end: 0.5}}]"
     assert strengths(part) == (ReferenceStrength(2, 0.25, 0.5),)
+
+
+def test_who_is_there_already_brings_no_picture_to_look_at(model):
+    source = "version: 1\ncharacters: {mia: , tom: }\npanels:\n- {id: a, prompt: x, characters: [mia]}\n"
+    story = parse_story(source + "- {id: b, from: a, prompt: x, characters: [{name: mia, strength: 2, reference: face}, "
+                                 "{name: tom, strength: 2}]}\n")
+    assert reserved_fields(story) == ("panel characters strength (1)", "panel characters reference (1)")
+    assert reserved_fields(parse_story(source)) == ()
 
 
 def test_what_is_brought_with_a_picture_is_of_that_picture(model):
