@@ -85,10 +85,10 @@ def test_the_nearest_word_counts(model):
     assert strengths(part) == (ReferenceStrength(2, 0.25, 0.5),)
 
 
-def test_who_is_there_already_brings_no_picture_to_look_at(model):
+def test_who_is_there_already_brings_no_picture_to_look_at():
     source = "version: 1\ncharacters: {mia: , tom: }\npanels:\n- {id: a, prompt: x, characters: [mia]}\n"
-    story = parse_story(source + "- {id: b, from: a, prompt: x, characters: [{name: mia, strength: 2, reference: face}, "
-                                 "{name: tom, strength: 2}]}\n")
+    story = parse_story(source + "- {id: b, from: a, prompt: x, characters: [{name: mia, strength: 2, "
+                                 "reference: face}, {name: tom, strength: 2}]}\n")
     assert reserved_fields(story) == ("panel characters strength (1)", "panel characters reference (1)")
     assert reserved_fields(parse_story(source)) == ()
 
