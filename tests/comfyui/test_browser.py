@@ -121,6 +121,14 @@ def test_the_storyboard_template_runs_and_shows_its_pictures(site, page):
     page.locator(".templates-tab-button").click()
     page.get_by_role("dialog").get_by_text("kontinuity", exact=True).click()
     card = page.get_by_test_id("template-workflow-storyboard")
+    shown = page.locator('[data-testid^="template-workflow-"]')
+    shown.first.wait_for()
+    for _ in range(20):  # more are loaded as one scrolls down
+        if card.count():
+            break
+        shown.last.scroll_into_view_if_needed()
+        page.wait_for_timeout(250)
+    card.scroll_into_view_if_needed()
     thumbnail = card.locator("img").first
     thumbnail.wait_for()
     assert thumbnail.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0

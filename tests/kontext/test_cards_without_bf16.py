@@ -12,7 +12,7 @@ from kontinuity.kontext.files import source as sources
 from kontinuity.kontext.layers.quantised import StoredLinear
 from kontinuity.kontext.load.parts import choose_dtype
 from kontinuity.kontext.memory.offload import weight_bytes
-from kontinuity.kontext.networks.flux import SingleBlock
+from kontinuity.kontext.networks.flux import SingleBlock, plain_attention
 from test_layouts import request, shrink
 
 
@@ -82,7 +82,7 @@ def test_what_leaves_float16_is_its_largest_number():
     x, embedding = torch.randn(1, 4, 128).half() * 100, torch.randn(1, 128).half()
     rotation = torch.ones(4, 128), torch.zeros(4, 128)
     with torch.no_grad():
-        out = block(x, embedding, rotation)
+        out = block(x, embedding, rotation, plain_attention)
         bare = x + 50 * block.proj_out.bias
     assert not torch.isfinite(bare).all()
     assert torch.isfinite(out).all() and out.max() == 65504 and (out[..., 300 - 256] == 0).all()
