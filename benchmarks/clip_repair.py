@@ -91,6 +91,19 @@ def step(pair: tuple[Tensor, Tensor]) -> float:
     return (pair[0] - pair[1]).abs().mean().item()
 
 
+def goals(rows: list[dict]) -> list[dict]:
+    """In every row: the settled frames nearer to the truth than without, and no larger step beside a keyframe."""
+    found = []
+    for other in ("colours matched", "interpolated"):
+        least = round(min(row["settled"]["psnr_db"] - row[other]["psnr_db"] for row in rows), 2)
+        found.append({"name": f"settled frames against {other}, dB nearer to the truth, the worst row",
+                      "goal": "over 0", "measured": least, "met": least > 0})
+    most = round(max(row["settled"]["largest_step"] / row["colours matched"]["largest_step"] for row in rows), 2)
+    found.append({"name": "largest step against that of colours matched, the worst row", "goal": "under 1",
+                  "measured": most, "met": most < 1})
+    return found
+
+
 def main() -> None:
     argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     torch.set_num_threads(1)
@@ -98,7 +111,7 @@ def main() -> None:
     rows = [measure(distance, way, fault) for fault in ("camera aside", "figure late") for way in WAYS
             for distance in DISTANCES]
     print(json.dumps({"benchmark": "clip_repair", "frames": FRAMES, "settled": SETTLING_FRAMES, "seeds": SEEDS,
-                      "rows": rows}))
+                      "rows": rows, "goals": goals(rows)}))
 
 
 if __name__ == "__main__":
